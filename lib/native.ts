@@ -1,0 +1,186 @@
+/**
+ * The only door to the addon (native/), and its types. Every function is synchronous and runs on the calling thread unless it says
+ * otherwise; errors from the system are thrown as Error with `code` ('ENOENT'…), `errno` (positive) and `syscall`.
+ * Handles are integers, valid in every worker thread of the process, because the addon's state belongs to the process.
+ */
+import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * Scan records (see native/README.md): `u32 count`, then per entry a record of 96 bytes + name, padded to 8. Little-endian.
+ * 0 u32 record length · 4 u16 name length · 6 u8 type · 7 u8 flags · 8 u32 st_mode · 12 u32 nlink · 16 u32 uid · 20 u32 gid · 24 u64 ino ·
+ * 32 i64 size · 40 i64 mtime s · 48 i64 ctime s · 56 u32 mtime ns · 60 u32 ctime ns · 64 i64 btime s · 72 u32 btime ns ·
+ * 76/80 u32 rdev major/minor · 84/88 u32 dev major/minor · 92 u32 errno · 96 name.
+ * type: 1 regular 2 directory 3 symlink 4 fifo 5 socket 6 char 7 block 0 unknown. flags: 1 stat failed (errno set, the rest zero),
+ * 2 sparse hint (blocks × 512 < size), 4 has btime. Entries are in memcmp order of their names.
+ */
+export interface ScanKernels {
+  scanDirectory(path: Uint8Array): Uint8Array;
+  /** One record (count 1, empty name) for `path` itself; symlinks are not followed unless `follow`. */
+  statPath(path: Uint8Array, follow: boolean): Uint8Array;
+}
+
+export interface ReadKernels {
+  /**
+   * Reads small files, each to its end, one after another into `arena`, and digests them.
+   * `request`: repeated groups of `u32 dir path length, dir path, u32 file count, count × (u32 limit, u16 name length, name)`.
+   * A file that holds more than its `limit` bytes is reported with flag 1 and not read further.
+   * Returns 96 bytes per file: 0 u32 errno (0 = read) · 4 u32 flags (1 larger than limit) · 8 u32 arena offset · 12 u32 length ·
+   * 16 SHA-256 32 · 48 i64 size · 56 i64 mtime s · 64 i64 ctime s · 72 u32 mtime ns · 76 u32 ctime ns · 80 u64 ino · 88 u32 type · 92 u32 0;
+   * the stat is fstat *after* the read. Opens with O_NOFOLLOW|O_NONBLOCK|O_NOATIME (without O_NOATIME where refused); a file that is not
+   * regular when opened gets errno ESTALE. @throws RangeError if arena is too small for the limits asked for.
+   */
+  readFiles(request: Uint8Array, arena: Uint8Array): Uint8Array;
+
+  /** Opens one file as above. Returns the descriptor. */
+  openSource(path: Uint8Array): number;
+  closeFd(fd: number): void;
+  /** fstat as a scan record without name. */
+  statFd(fd: number): Uint8Array;
+  /** pread until `length` bytes or the end; returns the count. */
+  readAt(fd: number, arena: Uint8Array, arenaOffset: number, length: number, fileOffset: number): number;
+  /** Next data extent at or after `offset` as [start, end], or undefined when only a hole is left. Without SEEK_DATA support: the rest of the file. */
+  nextData(fd: number, offset: number, size: number): [number, number] | undefined;
+}
+
+export interface DigestKernels {
+  /** SHA-256 of each `[offset,length]` pair of `pieces` (u32 pairs) in `data`, 32 bytes each. */
+  sha256Pieces(data: Uint8Array, pieces: Uint32Array): Uint8Array;
+  /** HMAC-SHA-256(key, type ‖ digest) for n digests of 32 bytes: n chunk ids. */
+  chunkIds(key: Uint8Array, type: number, digests: Uint8Array): Uint8Array;
+  /** Running SHA-256 usable from any thread (one at a time). */
+  hashCreate(): number;
+  hashUpdate(handle: number, data: Uint8Array, offset: number, length: number): void;
+  /** As hashUpdate with `length` zero bytes. */
+  hashZeros(handle: number, length: number): void;
+  /** Digest; frees the handle. */
+  hashFinal(handle: number): Uint8Array;
+}
+
+export interface CutKernels {
+  /**
+   * Content-defined cuts (docs/format.md, Chunking) of data[offset, offset+length), which begins at a chunk start.
+   * `table`: 256 u32 gear values. Returns chunk lengths. With `last` false, the tail that could still grow is not cut: the sum of the
+   * lengths is then less than `length`, and the caller calls again with the tail at the front.
+   */
+  cut(data: Uint8Array, offset: number, length: number, table: Uint32Array, params: { min: number; max: number; avgBits: number }, last: boolean): Uint32Array;
+  /** For each `[offset,length]` pair: 1 when a sample of it looks incompressible (docs/format.md names no rule; this is only a hint). */
+  looksIncompressible(data: Uint8Array, pieces: Uint32Array): Uint8Array;
+}
+
+export interface FrameKernels {
+  /**
+   * Compresses raw[0, rawLength) with zstd at `level` (content size recorded, no checksum, no dictionary; stored raw when that is not smaller) and
+   * seals it with ChaCha20-Poly1305 (RFC 8439), nonce = frame number as 96-bit little-endian, into `out` at `outOffset`.
+   * Returns [sealed length including the 16-byte tag, codec (0 raw, 1 zstd)]. `aad` is a template: its last 5 bytes before the layout are not
+   * touched; the kernel gets the finished AAD through `aadFor(codec)` semantics: pass aad with the codec byte at index `codecAt`, which the kernel
+   * overwrites with the codec it chose before sealing. @throws RangeError if `out` is too small (needs ZSTD_compressBound(rawLength) + 16).
+   */
+  sealFrame(raw: Uint8Array, rawLength: number, key: Uint8Array, frameNumber: number, aad: Uint8Array, codecAt: number, level: number, out: Uint8Array, outOffset: number): [number, number];
+  /**
+   * Authenticates and decompresses one frame into `out` (at least rawLength bytes). `aad` is complete.
+   * Refuses: tag mismatch, a zstd frame whose content size is not rawLength, window > 8 MiB, trailing bytes. @throws Error code 'EBADMSG' with a reason
+   */
+  openFrame(sealed: Uint8Array, key: Uint8Array, frameNumber: number, aad: Uint8Array, codec: number, out: Uint8Array, rawLength: number): void;
+  /** Recomputes chunk ids of consecutive chunks of `raw` against directory rows (37 bytes: id 32, type u8, length u32). Returns the first row that differs, or -1. */
+  verifyRows(kId: Uint8Array, raw: Uint8Array, rows: Uint8Array): number;
+}
+
+export interface ClaimKernels {
+  /** A set of chunk ids claimed in this run → u32, shared by all threads. */
+  claimsCreate(): number;
+  /** For each 32-byte id: 0xffffffff if it was absent and is now claimed with `value`, else the value it already had. */
+  claim(handle: number, ids: Uint8Array, value: number): Uint32Array;
+  /** As claim, without inserting: 0xffffffff when absent. */
+  claimed(handle: number, ids: Uint8Array): Uint32Array;
+  claimsCount(handle: number): number;
+  claimsFree(handle: number): void;
+}
+
+export interface SegmentKernels {
+  /** Opens a local index segment file (lib/chunk-index/segment.ts); throws 'EBADMSG' when its header does not verify. */
+  segmentOpen(path: string, withFilter: boolean): number;
+  segmentClose(handle: number): void;
+  /** First match of each id over `handles` in order: pairs [handle index or 0xffffffff, row index]. */
+  segmentFind(handles: Uint32Array, ids: Uint8Array): Uint32Array;
+  /** All rows of one id in one segment: concatenated 32-byte rows. */
+  segmentRows(handle: number, id: Uint8Array): Uint8Array;
+}
+
+export interface TargetKernels {
+  /** openat2(RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS|RESOLVE_NO_MAGICLINKS) of a directory below `rootFd`; `path` relative, '' is the root itself. Returns an O_PATH-free directory fd. */
+  openDirBeneath(rootFd: number, path: Uint8Array): number;
+  mkdirAt(dirFd: number, name: Uint8Array, mode: number): void;
+  /** openat(O_CREAT|O_EXCL|O_WRONLY|O_NOFOLLOW|O_CLOEXEC) */
+  createAt(dirFd: number, name: Uint8Array, mode: number): number;
+  /** openat(O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC) of an existing regular file. */
+  openAt(dirFd: number, name: Uint8Array, write: boolean): number;
+  statAt(dirFd: number, name: Uint8Array): Uint8Array | undefined;
+  unlinkAt(dirFd: number, name: Uint8Array, directory: boolean): void;
+  symlinkAt(target: Uint8Array, dirFd: number, name: Uint8Array): void;
+  linkAt(fromDirFd: number, fromName: Uint8Array, toDirFd: number, toName: Uint8Array): void;
+  mknodAt(dirFd: number, name: Uint8Array, mode: number, major: number, minor: number): void;
+  writeAt(fd: number, data: Uint8Array, dataOffset: number, length: number, fileOffset: number): void;
+  truncateFd(fd: number, size: number): void;
+  punchHole(fd: number, offset: number, length: number): void;
+  /**
+   * Sets metadata of dirFd/name (never following a symlink), in the order owner, xattrs, mode, times. `what` bits: 1 owner 2 mode 4 times 8 xattrs.
+   * xattrs: list of [name, value]. Returns the errno of each step that failed, as [step bit, errno] pairs; an empty list means all done.
+   */
+  setMetadataAt(dirFd: number, name: Uint8Array, what: number, uid: number, gid: number, mode: number, mtimeSec: number, mtimeNsec: number, xattrs: readonly (readonly [Uint8Array, Uint8Array])[]): number[];
+  /**
+   * Small whole files in one call: creates, writes, chowns, chmods, sets times, closes each. `request` per file: u16 name length, name, u32 data offset,
+   * u32 data length, u32 uid, u32 gid, u32 mode, i64 mtime s, u32 mtime ns, u8 what. Returns an errno u32 per file.
+   */
+  writeFilesAt(dirFd: number, request: Uint8Array, data: Uint8Array): Uint32Array;
+}
+
+export interface XattrKernels {
+  /** All xattrs of `path` (not followed): [name, value], sorted by name bytes; [] where the file system has none. */
+  getXattrs(path: Uint8Array): [Uint8Array, Uint8Array][];
+  readLink(path: Uint8Array): Uint8Array;
+}
+
+export interface MountKernels {
+  /** Runs fusermount3 with `options` on `mountpoint` and receives the /dev/fuse descriptor over SCM_RIGHTS. */
+  fusermountOpen(fusermountPath: string, mountpoint: string, options: string): number;
+  /** mount(2) with the already-open /dev/fuse descriptor; umount2(2). */
+  mountFuse(fd: number, mountpoint: string, fsname: string, subtype: string, flags: number, options: string): void;
+  umount(mountpoint: string, flags: number): void;
+}
+
+export interface Native
+  extends ScanKernels, ReadKernels, DigestKernels, CutKernels, FrameKernels, ClaimKernels, SegmentKernels, TargetKernels, XattrKernels, MountKernels {}
+
+let loaded: Native | undefined;
+
+/** Folder that holds package.json, whether this file runs from lib/ or from dist/lib/. */
+export function packageRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, 'package.json'))) {
+    const parent = dirname(folder);
+    if (parent === folder) throw new Error('package.json not found above the program');
+    folder = parent;
+  }
+  return folder;
+}
+
+/** Compiled file of a worker thread's entry, given its path below the package, e.g. `lib/ingest/worker`. */
+export function workerFile(path: string): string {
+  return join(packageRoot(), 'dist', `${path}.js`);
+}
+
+/** The addon. @throws Error that says how to build it, when it is not there */
+export function native(): Native {
+  if (loaded === undefined) {
+    const file = join(packageRoot(), 'build', 'Release', 'varve.node');
+    try {
+      loaded = createRequire(import.meta.url)(file) as Native;
+    } catch (cause) {
+      throw new Error('the native addon is not built or does not load; run: npm run build', { cause });
+    }
+  }
+  return loaded;
+}

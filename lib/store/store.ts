@@ -1,0 +1,64 @@
+/**
+ * The store contract: names → immutable bytes. A store knows no keys and no formats; it never replaces, and `put` returns only
+ * when the bytes would survive a power cut. `test/contract/store.ts` is the suite that every store passes.
+ *
+ * Names are slash-separated, `[a-z0-9]` with `.`, `-` and `_` inside a segment, e.g. `packs/3f/3f9a…`, `ledger/<author>/0000000000000001`.
+ */
+
+/** What a listing says of one object. */
+export interface ObjectInfo {
+  readonly name: string;
+  readonly sizeBytes: number;
+}
+
+export interface Store {
+  /** For people and messages: where this store is. */
+  readonly location: string;
+
+  /**
+   * Stores `parts`, concatenated, under `name`, durably.
+   * Storing the same bytes again under the same name is not an error.
+   *
+   * @throws ObjectExistsError if `name` holds other bytes
+   * @throws StoreError if it could not be made durable; nothing is then visible under `name`
+   */
+  put(name: string, parts: readonly Uint8Array[]): Promise<void>;
+
+  /**
+   * All bytes of `name`, or the `length` bytes from `offset` (fewer when the object ends before).
+   *
+   * @throws NotFoundError if there is no such object
+   * @throws StoreError on any other failure
+   */
+  get(name: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array>;
+
+  /** Size of `name`, or undefined if there is no such object. */
+  stat(name: string): Promise<ObjectInfo | undefined>;
+
+  /** Every object whose name starts with `prefix` (a name or a folder ending in `/`), in no order. Temporary files are never listed. */
+  list(prefix: string): AsyncIterable<ObjectInfo>;
+
+  /** Removes `name`; absence is not an error. Only key slots and expired objects are ever removed. */
+  remove(name: string): Promise<void>;
+
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A store whose objects are plain files, which other processes and threads may open by path. */
+export interface LocalStore extends Store {
+  /** Absolute path of the file that holds `name`. */
+  pathOf(name: string): string;
+}
+
+/** Whether `store` can hand out paths. */
+export function isLocalStore(store: Store): store is LocalStore {
+  return typeof (store as Partial<LocalStore>).pathOf === 'function';
+}
+
+const NAME = /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?(?:\/[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)*$/;
+
+/** @throws RangeError unless `name` is a valid object name (so no `..`, no absolute path, nothing hidden) */
+export function checkName(name: string): void {
+  if (name.length > 200 || !NAME.test(name) || name.includes('..')) throw new RangeError(`not an object name: ${name}`);
+}
