@@ -58,7 +58,19 @@ export function isLocalStore(store: Store): store is LocalStore {
 
 const NAME = /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?(?:\/[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)*$/;
 
-/** @throws RangeError unless `name` is a valid object name (so no `..`, no absolute path, nothing hidden) */
+/** @throws RangeError unless `name` is a valid object name (so no `..`, no absolute path, nothing hidden, and nothing in `tmp/`, which stores keep for themselves) */
 export function checkName(name: string): void {
-  if (name.length > 200 || !NAME.test(name) || name.includes('..')) throw new RangeError(`not an object name: ${name}`);
+  if (name.length > 200 || !NAME.test(name) || name.includes('..') || name === 'tmp' || name.startsWith('tmp/'))
+    throw new RangeError(`not an object name: ${name}`);
+}
+
+/** @throws RangeError unless `prefix` is empty, a name, a folder ending in `/`, or the beginning of a name */
+export function checkPrefix(prefix: string): void {
+  if (prefix !== '') checkName(/[/._-]$/.test(prefix) ? `${prefix}0` : prefix);
+}
+
+/** @throws RangeError unless `range` holds two non-negative safe integers */
+export function checkRange(range: { readonly offset: number; readonly length: number }): void {
+  if (!(Number.isSafeInteger(range.offset) && range.offset >= 0 && Number.isSafeInteger(range.length) && range.length >= 0))
+    throw new RangeError(`not a byte range: ${range.offset}+${range.length}`);
 }

@@ -1,0 +1,52 @@
+/**
+ * A store in this process's memory, for tests and for trying things out. It copies bytes in and out, so neither the caller's buffers
+ * nor what it hands out can change an object. Nothing survives the process.
+ */
+import { concat, equalBytes } from '../bytes.js';
+import { NotFoundError, ObjectExistsError } from '../errors.js';
+import { checkName, checkPrefix, checkRange, type ObjectInfo, type Store } from './store.js';
+
+export class MemoryStore implements Store {
+  readonly location = 'memory:';
+  readonly #objects = new Map<string, Uint8Array>();
+
+  async put(name: string, parts: readonly Uint8Array[]): Promise<void> {
+    checkName(name);
+    const bytes = concat(...parts);
+    const existing = this.#objects.get(name);
+    if (existing === undefined) this.#objects.set(name, bytes);
+    else if (!equalBytes(existing, bytes)) throw new ObjectExistsError(name);
+  }
+
+  async get(name: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array> {
+    checkName(name);
+    if (range !== undefined) checkRange(range);
+    const bytes = this.#objects.get(name);
+    if (bytes === undefined) throw new NotFoundError('object', name);
+    return range === undefined ? bytes.slice() : bytes.slice(range.offset, range.offset + range.length);
+  }
+
+  async stat(name: string): Promise<ObjectInfo | undefined> {
+    checkName(name);
+    const bytes = this.#objects.get(name);
+    return bytes === undefined ? undefined : { name, sizeBytes: bytes.byteLength };
+  }
+
+  async *list(prefix: string): AsyncGenerator<ObjectInfo> {
+    checkPrefix(prefix);
+    for (const [name, bytes] of [...this.#objects]) {
+      if (name.startsWith(prefix)) yield { name, sizeBytes: bytes.byteLength };
+    }
+  }
+
+  async remove(name: string): Promise<void> {
+    checkName(name);
+    this.#objects.delete(name);
+  }
+
+  async close(): Promise<void> {}
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
