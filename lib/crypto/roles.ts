@@ -1,0 +1,53 @@
+/** What each role's secret derives to (docs/format.md §5). Keys in, keys out. */
+import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { concat } from '../bytes.js';
+import { hkdf } from './kdf.js';
+
+/** Everything the writers of one domain share. */
+export interface DomainKeys {
+  readonly domain: Uint8Array;
+  readonly chunkId: Uint8Array;
+  readonly chunking: Uint8Array;
+  readonly index: Uint8Array;
+  readonly psk: Uint8Array;
+  readonly names: Uint8Array;
+  readonly tags: Uint8Array;
+  /** 256 u32 of the rolling hash. */
+  readonly gear: Uint32Array;
+}
+
+/** X25519 private key of the reader, from the root secret. */
+export function readerPrivateKey(root: Uint8Array, salt: Uint8Array): Uint8Array {
+  return hkdf(root, salt, 'varve v1 reader');
+}
+
+// The fixed DER of RFC 8410 around a raw X25519 key.
+const X25519_PREFIX = Uint8Array.of(0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x04, 0x22, 0x04, 0x20);
+
+/** X25519 public key of a private one. */
+export function x25519Public(privateKey: Uint8Array): Uint8Array {
+  const key = createPrivateKey({ key: Buffer.from(concat(X25519_PREFIX, privateKey)), format: 'der', type: 'pkcs8' });
+  const der = createPublicKey(key).export({ format: 'der', type: 'spki' });
+  return new Uint8Array(der.subarray(der.byteLength - 32));
+}
+
+/** The domain secret that `varve init` gives to a writer; whoever holds the root secret can derive it. */
+export function domainSecret(root: Uint8Array, salt: Uint8Array, domain: Uint8Array): Uint8Array {
+  return hkdf(root, salt, 'varve v1 domain', domain);
+}
+
+export function domainKeys(secret: Uint8Array, salt: Uint8Array, domain: Uint8Array): DomainKeys {
+  const chunking = hkdf(secret, salt, 'varve v1 chunking');
+  const gearBytes = hkdf(chunking, salt, 'varve v1 gear', undefined, 1024);
+  const view = new DataView(gearBytes.buffer, gearBytes.byteOffset, 1024);
+  return {
+    domain,
+    chunkId: hkdf(secret, salt, 'varve v1 chunk id'),
+    chunking,
+    index: hkdf(secret, salt, 'varve v1 index'),
+    psk: hkdf(secret, salt, 'varve v1 psk'),
+    names: hkdf(secret, salt, 'varve v1 names'),
+    tags: hkdf(secret, salt, 'varve v1 tags'),
+    gear: Uint32Array.from({ length: 256 }, (_, i) => view.getUint32(i * 4, true)),
+  };
+}

@@ -1,0 +1,46 @@
+/** The genesis object (docs/format.md §4): what a repository is, fixed for ever. Pure; signatures are made and checked by lib/crypto/sign.ts. */
+import { CborReader, CborWriter } from './cbor.js';
+import { Kind, splitSigned, withLength } from './preamble.js';
+import { readTime, type Timestamp, writeTime } from './time.js';
+
+export const GENESIS_LABEL = 'varve v1 genesis';
+export const MAX_GENESIS_BYTES = 65_536;
+
+export interface Genesis {
+  readonly salt: Uint8Array;
+  readonly created: Timestamp;
+  readonly admins: readonly Uint8Array[];
+  readonly threshold: number;
+  readonly readerKey: Uint8Array;
+  readonly vault: Uint8Array | null;
+}
+
+/** Everything but the signature: what the first admin signs. */
+export function encodeGenesis(genesis: Genesis): Uint8Array {
+  const out = new CborWriter();
+  out.array(6).bytes(genesis.salt);
+  writeTime(out, genesis.created);
+  out.array(genesis.admins.length);
+  for (const admin of genesis.admins) out.bytes(admin);
+  out.int(genesis.threshold).bytes(genesis.readerKey).bytesOrNull(genesis.vault);
+  return withLength(Kind.genesis, out.finish());
+}
+
+/** Decodes a genesis object; the caller checks the signature. @throws CorruptError, NewerFormatError */
+export function decodeGenesis(bytes: Uint8Array, object = 'genesis'): { genesis: Genesis; signed: Uint8Array; signature: Uint8Array } {
+  const { signed, body, signature } = splitSigned(bytes, Kind.genesis, object, MAX_GENESIS_BYTES);
+  const from: CborReader = new CborReader(body, object);
+  from.array(6);
+  const salt = from.bytes(32);
+  const created = readTime(from);
+  const count = from.array();
+  if (count === 0) from.fail('no admin key');
+  const admins: Uint8Array[] = [];
+  for (let i = 0; i < count; i++) admins.push(from.bytes(32));
+  const threshold = from.uint(255);
+  const readerKey = from.bytes(32);
+  const vault = from.bytesOrNull(32);
+  from.end();
+  if (threshold !== 1) from.fail(`a threshold of ${threshold} is not of this version`);
+  return { genesis: { salt, created, admins, threshold, readerKey, vault }, signed, signature };
+}

@@ -1,0 +1,103 @@
+/** Keyrings, key slots and key files (docs/format.md §12). Pure: derivation and sealing are in lib/crypto/keyring.ts. */
+import { asUtf8, utf8 } from '../bytes.js';
+import { WrongKeyError } from '../errors.js';
+import { CborReader, CborWriter } from './cbor.js';
+import { Kind, splitLength, withLength } from './preamble.js';
+
+export const MAX_SLOT_BYTES = 65_536;
+export const KEY_FILE_LINE = 'varve key file v1';
+
+export interface WriterKeys {
+  /** Ed25519 private key, 32 bytes. */
+  readonly seed: Uint8Array;
+  readonly domain: Uint8Array;
+  readonly domainSecret: Uint8Array;
+}
+
+/** What a key opens: any subset of the roles. */
+export interface Keyring {
+  readonly repository: Uint8Array;
+  readonly root: Uint8Array | null;
+  readonly adminSeed: Uint8Array | null;
+  readonly writer: WriterKeys | null;
+}
+
+export interface SlotHeader {
+  readonly id: Uint8Array;
+  /** 0 none (key files only), 1 scrypt. */
+  readonly kdf: number;
+  readonly log2N: number;
+  readonly r: number;
+  readonly p: number;
+  readonly salt: Uint8Array;
+  readonly commitment: Uint8Array;
+  readonly createdSec: number;
+  readonly label: string;
+}
+
+export function encodeKeyring(keyring: Keyring): Uint8Array {
+  const out = new CborWriter();
+  out.array(4).bytes(keyring.repository).bytesOrNull(keyring.root).bytesOrNull(keyring.adminSeed);
+  if (keyring.writer === null) out.null();
+  else out.array(3).bytes(keyring.writer.seed).bytes(keyring.writer.domain).bytes(keyring.writer.domainSecret);
+  return out.finish();
+}
+
+/** @throws CorruptError */
+export function decodeKeyring(bytes: Uint8Array, object: string): Keyring {
+  const from: CborReader = new CborReader(bytes.slice(), object);
+  from.array(4);
+  const repository = from.bytes(32);
+  const root = from.bytesOrNull(32);
+  const adminSeed = from.bytesOrNull(32);
+  let writer: WriterKeys | null = null;
+  if (!from.null()) {
+    from.array(3);
+    writer = { seed: from.bytes(32), domain: from.bytes(16), domainSecret: from.bytes(32) };
+  }
+  from.end();
+  return { repository, root, adminSeed, writer };
+}
+
+/** preamble ‖ length ‖ header: what stands before the sealed or clear content. */
+export function encodeSlotHeader(header: SlotHeader, kind: typeof Kind.keySlot | typeof Kind.keyFile): Uint8Array {
+  const out = new CborWriter();
+  out.array(9).bytes(header.id).int(header.kdf).int(header.log2N).int(header.r).int(header.p);
+  out.bytes(header.salt).bytes(header.commitment).int(header.createdSec).text(header.label);
+  return withLength(kind, out.finish());
+}
+
+/** @throws CorruptError, NewerFormatError */
+export function decodeSlot(bytes: Uint8Array, kind: typeof Kind.keySlot | typeof Kind.keyFile, object: string): { header: SlotHeader; head: Uint8Array; content: Uint8Array } {
+  const { head, record, rest } = splitLength(bytes.subarray(0, MAX_SLOT_BYTES), kind, object);
+  const from: CborReader = new CborReader(record, object);
+  from.array(9);
+  const id = from.bytes(8);
+  const kdf = from.uint(1);
+  const log2N = from.uint(63);
+  const r = from.uint(1 << 20);
+  const p = from.uint(1 << 20);
+  const salt = from.bytes(32);
+  const commitment = from.bytes(32);
+  const createdSec = from.int();
+  const label = from.text();
+  from.end();
+  if (kdf === 0 && kind === Kind.keySlot) from.fail('a slot without a passphrase');
+  return { header: { id, kdf, log2N, r, p, salt, commitment, createdSec, label }, head, content: rest };
+}
+
+/** The text of a key file around its binary content. */
+export function encodeKeyFileText(binary: Uint8Array): Uint8Array {
+  const lines = Buffer.from(binary).toString('base64').match(/.{1,76}/g) ?? [];
+  return utf8(`${KEY_FILE_LINE}\n${lines.join('\n')}\n`);
+}
+
+/** @throws WrongKeyError if `text` is not a key file */
+export function decodeKeyFileText(text: Uint8Array, file: string): Uint8Array {
+  const [first, ...rest] = (asUtf8(text.subarray(0, 2 * MAX_SLOT_BYTES)) ?? '').split('\n');
+  const base64 = rest.join('').replace(/\s+/g, '');
+  if (first?.trim() !== KEY_FILE_LINE || !/^[A-Za-z0-9+/]+={0,2}$/.test(base64)) {
+    throw new WrongKeyError(`${file} is not a varve key file; one is made by: varve key export FILE`);
+  }
+  return new Uint8Array(Buffer.from(base64, 'base64'));
+}

@@ -1,0 +1,162 @@
+/** Snapshot manifests (docs/format.md §10): a clear envelope and a sealed body. Pure. */
+import { compareBytes, concat, utf8 } from '../bytes.js';
+import { CorruptError } from '../errors.js';
+import { CborReader, CborWriter } from './cbor.js';
+import type { SealedSessionKey } from './pack.js';
+import { Kind, splitLength, withLength } from './preamble.js';
+import { readTime, type Timestamp, writeTime } from './time.js';
+import { type DirectoryEntry, EntryKind, type Owner, readEntry, readOwner, writeEntry, writeOwner } from './tree.js';
+
+export const MAX_MANIFEST_BYTES = 67_108_864;
+export const MAX_PIN_DEPTH = 16;
+export const MAX_PROBLEMS = 10_000;
+export const State = { complete: 0, partial: 1 } as const;
+
+/** Packs a snapshot needs: all of them, or the difference to another manifest's. Ids are joined, 32 bytes each, rising. */
+export type Pins =
+  | { readonly depth: 0; readonly ids: Uint8Array }
+  | { readonly depth: number; readonly base: Uint8Array; readonly removed: Uint8Array; readonly added: Uint8Array };
+
+export interface Envelope extends SealedSessionKey {
+  readonly repository: Uint8Array;
+  readonly writer: Uint8Array;
+  readonly domain: Uint8Array;
+  readonly session: Uint8Array;
+  readonly stream: Uint8Array;
+  readonly started: Timestamp;
+  readonly finished: Timestamp;
+  readonly claimed: Timestamp;
+  readonly state: number;
+  readonly pins: Pins;
+  readonly pinCount: number;
+  readonly pinBytes: number;
+  readonly newBytes: number;
+  readonly indexIds: readonly Uint8Array[];
+}
+
+export interface Problem {
+  readonly path: Uint8Array;
+  /** What happened: an errno name, or `CHANGED`. */
+  readonly code: string;
+}
+
+export interface ManifestBody {
+  readonly host: string;
+  readonly label: string;
+  readonly paths: readonly Uint8Array[];
+  readonly tags: readonly string[];
+  readonly root: DirectoryEntry;
+  readonly problems: readonly Problem[];
+  readonly problemCount: number;
+  readonly program: string;
+  readonly notes: readonly (readonly [string, string])[];
+}
+
+function writePins(out: CborWriter, pins: Pins): void {
+  if ('ids' in pins) out.array(2).int(0).bytes(pins.ids);
+  else out.array(4).int(pins.depth).bytes(pins.base).bytes(pins.removed).bytes(pins.added);
+}
+
+function readIds(from: CborReader): Uint8Array {
+  const ids = from.bytes();
+  if (ids.byteLength % 32 !== 0) from.fail('pack ids of an impossible length');
+  for (let at = 32; at < ids.byteLength; at += 32) {
+    if (compareBytes(ids.subarray(at - 32, at), ids.subarray(at, at + 32)) >= 0) from.fail('pack ids out of order');
+  }
+  return ids;
+}
+
+function readPins(from: CborReader): Pins {
+  const items = from.array();
+  const depth = from.uint(MAX_PIN_DEPTH);
+  if (items !== (depth === 0 ? 2 : 4)) from.fail('pins of a wrong length');
+  if (depth === 0) return { depth: 0, ids: readIds(from) };
+  return { depth, base: from.bytes(32), removed: readIds(from), added: readIds(from) };
+}
+
+/** preamble ‖ length ‖ envelope: what stands before the sealed body. */
+export function encodeEnvelope(envelope: Envelope): Uint8Array {
+  const out = new CborWriter(1024);
+  out.array(17).bytes(envelope.repository).bytes(envelope.writer).bytes(envelope.domain).bytes(envelope.session);
+  out.bytes(envelope.enc).bytes(envelope.ct).bytes(envelope.commitment).bytes(envelope.stream);
+  writeTime(out, envelope.started);
+  writeTime(out, envelope.finished);
+  writeTime(out, envelope.claimed);
+  out.int(envelope.state);
+  writePins(out, envelope.pins);
+  out.int(envelope.pinCount).int(envelope.pinBytes).int(envelope.newBytes).array(envelope.indexIds.length);
+  for (const id of envelope.indexIds) out.bytes(id);
+  return withLength(Kind.manifest, out.finish());
+}
+
+/** Splits a manifest and decodes its envelope. @throws CorruptError, NewerFormatError */
+export function decodeEnvelope(bytes: Uint8Array, object: string): { envelope: Envelope; head: Uint8Array; sealed: Uint8Array } {
+  if (bytes.byteLength > MAX_MANIFEST_BYTES) throw new CorruptError(object, 'longer than a manifest may be');
+  const { head, record, rest } = splitLength(bytes, Kind.manifest, object);
+  const from: CborReader = new CborReader(record, object);
+  from.array(17);
+  const ids = { repository: from.bytes(32), writer: from.bytes(16), domain: from.bytes(16), session: from.bytes(16) };
+  const key = { enc: from.bytes(32), ct: from.bytes(48), commitment: from.bytes(32) };
+  const stream = from.bytes(16);
+  const times = { started: readTime(from), finished: readTime(from), claimed: readTime(from) };
+  const state = from.uint(1);
+  const pins = readPins(from);
+  const counts = { pinCount: from.uint(), pinBytes: from.uint(), newBytes: from.uint() };
+  const indexIds: Uint8Array[] = [];
+  for (let left = from.array(); left > 0; left--) indexIds.push(from.bytes(32));
+  from.end();
+  return { envelope: { ...ids, ...key, stream, ...times, state, pins, ...counts, indexIds }, head, sealed: rest };
+}
+
+export function manifestAad(headDigest: Uint8Array): Uint8Array {
+  return concat(utf8('varve v1 manifest'), headDigest);
+}
+
+export function encodeManifestBody(body: ManifestBody): Uint8Array {
+  const out = new CborWriter(1024);
+  out.array(10).text(body.host).text(body.label).array(body.paths.length);
+  for (const path of body.paths) out.bytes(path);
+  out.array(body.tags.length);
+  for (const tag of body.tags) out.text(tag);
+  writeOwner(out, body.root.owner);
+  writeEntry(out, body.root, 0);
+  out.array(body.problems.length);
+  for (const problem of body.problems) out.array(2).bytes(problem.path).text(problem.code);
+  out.int(body.problemCount).text(body.program).array(body.notes.length);
+  for (const [name, value] of body.notes) out.array(2).text(name).text(value);
+  return out.finish();
+}
+
+/** @throws CorruptError */
+export function decodeManifestBody(bytes: Uint8Array, object: string): ManifestBody {
+  const from: CborReader = new CborReader(bytes, object);
+  from.array(10);
+  const host = from.text();
+  const label = from.text();
+  const paths: Uint8Array[] = [];
+  for (let left = from.array(); left > 0; left--) paths.push(from.bytes());
+  const tags: string[] = [];
+  for (let left = from.array(); left > 0; left--) tags.push(from.text());
+  const owner: Owner = readOwner(from);
+  const root = readEntry(from, [owner], true);
+  if (root.kind !== EntryKind.directory) from.fail('the root is not a directory');
+  const problems: Problem[] = [];
+  for (let left = from.array(); left > 0; left--) {
+    from.array(2);
+    problems.push({ path: from.bytes(), code: from.text() });
+  }
+  const problemCount = from.uint();
+  const program = from.text();
+  const notes: [string, string][] = [];
+  for (let left = from.array(); left > 0; left--) {
+    from.array(2);
+    notes.push([from.text(), from.text()]);
+  }
+  from.end();
+  return { host, label, paths, tags, root, problems, problemCount, program, notes };
+}
+
+/** CBOR `[host, label]`: what a stream id is made of. */
+export function encodeStreamName(host: string, label: string): Uint8Array {
+  return new CborWriter().array(2).text(host).text(label).finish();
+}

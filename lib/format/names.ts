@@ -1,0 +1,46 @@
+/** Names of objects in a store (docs/format.md §3). Pure. */
+import { toHex } from '../bytes.js';
+import { type AuthorId, asId, idFromHex, type PackId } from '../id.js';
+
+export const GENESIS_NAME = 'genesis';
+
+export function packName(id: Uint8Array): string {
+  const hex = toHex(id);
+  return `packs/${hex.slice(0, 2)}/${hex}`;
+}
+
+export function indexName(id: Uint8Array): string {
+  return `index/${toHex(id)}`;
+}
+
+export function manifestName(id: Uint8Array): string {
+  return `snapshots/${toHex(id)}`;
+}
+
+export function entryName(author: AuthorId, sequence: number): string {
+  return `ledger/${toHex(author)}/${String(sequence).padStart(16, '0')}`;
+}
+
+export function slotName(id: Uint8Array): string {
+  return `keys/${toHex(id)}`;
+}
+
+/** Author and sequence of a ledger entry's name, or undefined when it is not one. */
+export function parseEntryName(name: string): { author: AuthorId; sequence: number } | undefined {
+  const match = /^ledger\/([0-9a-f]{32})\/([0-9]{16})$/.exec(name);
+  if (match === null) return undefined;
+  return { author: idFromHex('author', match[1]!), sequence: Number(match[2]) };
+}
+
+/** The pack id in a pack's name, or undefined when it is not one. */
+export function parsePackName(name: string): PackId | undefined {
+  const match = /^packs\/([0-9a-f]{2})\/([0-9a-f]{64})$/.exec(name);
+  if (match === null || !match[2]!.startsWith(match[1]!)) return undefined;
+  return asId('pack', new Uint8Array(Buffer.from(match[2]!, 'hex')));
+}
+
+/** The 32-byte id in `index/…` or `snapshots/…`, or undefined. */
+export function parseIdName(folder: 'index' | 'snapshots', name: string): Uint8Array | undefined {
+  const hex = name.startsWith(`${folder}/`) ? name.slice(folder.length + 1) : '';
+  return /^[0-9a-f]{64}$/.test(hex) ? new Uint8Array(Buffer.from(hex, 'hex')) : undefined;
+}
