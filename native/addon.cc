@@ -1,8 +1,17 @@
-// The addon's module entry: each file wraps one thing and adds its functions here.
-#include <napi.h>
+// The addon's module entry: each file wraps one thing and adds its functions here. Loaded once per thread that uses it
+// (worker threads included); what threads share lives in those files behind mutexes, and holds no N-API handles.
+#include "addon.h"
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
-  (void)env;
+  varve::initScan(env, exports);
+  varve::initRead(env, exports);
+  varve::initDigest(env, exports);
+  varve::initCut(env, exports);
+  varve::initFrame(env, exports);
+  varve::initClaims(env, exports);
+  varve::initXattr(env, exports);
+  varve::initSegment(env, exports);
+  varve::initMountFd(env, exports);
   return exports;
 }
 

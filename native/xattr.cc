@@ -1,0 +1,86 @@
+// Extended attributes and symlink targets of a path, as raw bytes and without following a symlink.
+#include <sys/xattr.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "addon.h"
+#include "arguments.h"
+#include "paths.h"
+
+namespace varve {
+namespace {
+
+/** A name that path-only calls (there is no listxattrat(2) before Linux 6.13) take for a located path. */
+std::string nameable(const Located& place) {
+  if (place.directory == AT_FDCWD) return place.rest;
+  return "/proc/self/fd/" + std::to_string(place.directory) + "/" + place.rest;
+}
+
+/** Calls `read(buffer, size)` until its answer fits. Returns an errno or 0. */
+template <typename Read>
+int readGrowing(std::string& into, Read read) {
+  into.resize(256);
+  for (;;) {
+    ssize_t got = read(into.data(), into.size());
+    if (got >= 0 && static_cast<size_t>(got) < into.size()) {
+      into.resize(static_cast<size_t>(got));
+      return 0;
+    }
+    if (got < 0 && errno != ERANGE) return errno;
+    into.resize(into.size() * 4);
+  }
+}
+
+Napi::Value getXattrs(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::string path = pathArg(info, 0, "path");
+  Located place = locate(path);
+  if (place.error != 0) throw systemError(env, place.error, "llistxattr", path);
+  std::string at = nameable(place);
+  std::string list;
+  int error = readGrowing(list, [&](char* buffer, size_t size) { return llistxattr(at.c_str(), buffer, size); });
+  if (error == ENOTSUP) list.clear();
+  else if (error != 0) throw systemError(env, error, "llistxattr", path);
+
+  std::vector<std::string> names;
+  for (size_t begin = 0; begin < list.size();) {
+    names.emplace_back(list.c_str() + begin);
+    begin += names.back().size() + 1;
+  }
+  std::sort(names.begin(), names.end());
+  Napi::Array all = Napi::Array::New(env);
+  uint32_t count = 0;
+  for (const std::string& name : names) {
+    std::string value;
+    error = readGrowing(value, [&](char* buffer, size_t size) { return lgetxattr(at.c_str(), name.c_str(), buffer, size); });
+    if (error == ENODATA) continue;  // removed since it was listed
+    if (error != 0) throw systemError(env, error, "lgetxattr", path);
+    Napi::Array pair = Napi::Array::New(env, 2);
+    pair.Set(0u, copyOut(env, name.data(), name.size()));
+    pair.Set(1u, copyOut(env, value.data(), value.size()));
+    all.Set(count++, pair);
+  }
+  return all;
+}
+
+Napi::Value readLink(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::string path = pathArg(info, 0, "path");
+  Located place = locate(path);
+  if (place.error != 0) throw systemError(env, place.error, "readlink", path);
+  std::string target;
+  // readlinkat(2) truncates silently: an answer as long as the buffer is asked for again.
+  int error = readGrowing(target, [&](char* buffer, size_t size) { return readlinkat(place.directory, place.rest.c_str(), buffer, size); });
+  if (error != 0) throw systemError(env, error, "readlink", path);
+  return copyOut(env, target.data(), target.size());
+}
+
+}  // namespace
+
+void initXattr(Napi::Env env, Napi::Object exports) {
+  add<getXattrs>(env, exports, "getXattrs");
+  add<readLink>(env, exports, "readLink");
+}
+
+}  // namespace varve
