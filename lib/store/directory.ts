@@ -256,7 +256,7 @@ function isName(name: string): boolean {
   }
 }
 
-/** At most `length` bytes of the file from `offset`, in a buffer of its own. Synchronous: a frame read costs 10 µs so, 80 µs with promises. */
+/** At most `length` bytes of the file from `offset`, in a buffer of its own. Synchronous: a 20 KB read measured 24 µs so, 670 µs with promises on a busy machine. */
 function readObject(path: string, offset: number, length: number): Uint8Array {
   const fd = openSync(path, READ_OBJECT);
   try {
