@@ -1,0 +1,137 @@
+/**
+ * The ledger: every author's signed chain (docs/format.md §11), loaded, verified and appended to. A chain's last signature vouches for all
+ * entries before it through their hashes, so loading checks one signature a chain; `verifyLedger` in lib/verify checks every one.
+ */
+import { concat, equalBytes, toHex } from '../bytes.js';
+import { sha256 } from '../crypto/kdf.js';
+import { authorOf, publicKeyOf, sign, verifySignature } from '../crypto/sign.js';
+import { BadSignatureError, CorruptError, ObjectExistsError, RoleError } from '../errors.js';
+import { decodeEntry, encodeEntry, ENTRY_LABEL, EntryType, type LedgerEntry, type Payload } from '../format/entry.js';
+import { entryName, parseEntryName } from '../format/names.js';
+import { compareTimes, type Timestamp } from '../format/time.js';
+import type { AuthorId } from '../id.js';
+import type { Repository } from '../repository/repository.js';
+
+export interface Chain {
+  readonly author: AuthorId;
+  readonly publicKey: Uint8Array;
+  readonly role: 'admin' | 'writer';
+  readonly entries: readonly LedgerEntry[];
+  /** SHA-256 of the last entry's object. */
+  readonly head: Uint8Array;
+}
+
+export interface Ledger {
+  readonly chains: readonly Chain[];
+  /** All entries, merged by time, never out of a chain's own order. */
+  readonly entries: readonly LedgerEntry[];
+}
+
+interface RawEntry {
+  readonly entry: LedgerEntry;
+  readonly signed: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly hash: Uint8Array;
+  readonly name: string;
+}
+
+async function readChain(repository: Repository, author: AuthorId, count: number): Promise<RawEntry[]> {
+  const raw: RawEntry[] = [];
+  let previous: Uint8Array = new Uint8Array(32);
+  for (let sequence = 0; sequence < count; sequence++) {
+    const name = entryName(author, sequence);
+    const bytes = await repository.store.get(name);
+    const { entry, signed, signature } = decodeEntry(bytes, name);
+    if (!equalBytes(entry.repository, repository.id)) throw new CorruptError(name, 'belongs to another repository');
+    if (!equalBytes(entry.author, author) || entry.sequence !== sequence) throw new CorruptError(name, 'is not the entry its name says');
+    if (!equalBytes(entry.previous, previous)) throw new CorruptError(name, 'does not continue its chain');
+    previous = sha256(bytes);
+    raw.push({ entry, signed, signature, hash: previous, name });
+  }
+  return raw;
+}
+
+/** Which authors have how many entries. @throws CorruptError if a chain has a gap */
+async function listChains(repository: Repository): Promise<Map<string, { author: AuthorId; count: number }>> {
+  const chains = new Map<string, { author: AuthorId; count: number; max: number }>();
+  for await (const { name } of repository.store.list('ledger/')) {
+    const parsed = parseEntryName(name);
+    if (parsed === undefined) throw new CorruptError(name, 'is not the name of a ledger entry');
+    const hex = toHex(parsed.author);
+    const chain = chains.get(hex) ?? { author: parsed.author, count: 0, max: -1 };
+    chain.count++;
+    chain.max = Math.max(chain.max, parsed.sequence);
+    chains.set(hex, chain);
+  }
+  for (const { author, count, max } of chains.values()) {
+    if (max !== count - 1) throw new CorruptError(`ledger/${toHex(author)}`, `entries are missing: ${count} of ${max + 1} are there`);
+  }
+  return chains;
+}
+
+/**
+ * Loads and verifies the ledger. `everySignature` checks each entry's own signature too.
+ *
+ * @throws CorruptError for a broken chain, BadSignatureError for a signature that is not its author's
+ */
+export async function loadLedger(repository: Repository, everySignature = false): Promise<Ledger> {
+  const listed = await listChains(repository);
+  const chains: Chain[] = [];
+  const take = async (publicKey: Uint8Array, role: Chain['role']): Promise<void> => {
+    const author = authorOf(publicKey);
+    const found = listed.get(toHex(author));
+    if (found === undefined || chains.some((chain) => equalBytes(chain.author, author))) return;
+    listed.delete(toHex(author));
+    const raw = await readChain(repository, author, found.count);
+    for (const { signed, signature, name } of everySignature ? raw : raw.slice(-1)) {
+      if (!verifySignature(publicKey, ENTRY_LABEL, signed, signature)) throw new BadSignatureError(name, 'not signed by its author');
+    }
+    chains.push({ author, publicKey, role, entries: raw.map(({ entry }) => entry), head: raw.at(-1)?.hash ?? new Uint8Array(32) });
+  };
+  for (const admin of repository.genesis.admins) await take(admin, 'admin');
+  const certs = chains.flatMap((chain) => chain.entries.map(({ payload }) => payload));
+  for (const payload of certs) if (payload.type === EntryType.writerCert && 'publicKey' in payload) await take(payload.publicKey, 'writer');
+  for (const hex of listed.keys()) throw new BadSignatureError(`ledger/${hex}`, 'its author is certified by no admin');
+  return { chains, entries: mergeChains(chains) };
+}
+
+function mergeChains(chains: readonly Chain[]): LedgerEntry[] {
+  const at = chains.map(() => 0);
+  const merged: LedgerEntry[] = [];
+  for (;;) {
+    let best = -1;
+    for (let i = 0; i < chains.length; i++) {
+      const entry = chains[i]!.entries[at[i]!];
+      if (entry !== undefined && (best < 0 || compareTimes(entry.time, chains[best]!.entries[at[best]!]!.time) < 0)) best = i;
+    }
+    if (best < 0) return merged;
+    merged.push(chains[best]!.entries[at[best]!]!);
+    at[best] = at[best]! + 1;
+  }
+}
+
+/**
+ * Appends one entry to the chain of `seed`'s key. A race with another run of the same author is retried behind the other's entry; `payload` may depend on
+ * the sequence number.
+ *
+ * @throws RoleError, StoreError, CorruptError
+ */
+export async function appendEntry(repository: Repository, seed: Uint8Array | null | undefined, time: Timestamp, makePayload: (sequence: number) => Payload): Promise<LedgerEntry> {
+  if (seed === null || seed === undefined) throw new RoleError('writer', 'writing to the ledger');
+  const author = authorOf(publicKeyOf(seed));
+  for (let attempt = 0; ; attempt++) {
+    const { count } = (await listChains(repository)).get(toHex(author)) ?? { count: 0 };
+    const previous = count === 0 ? new Uint8Array(32) : sha256(await repository.store.get(entryName(author, count - 1)));
+    const entry: LedgerEntry = { repository: repository.id, author, sequence: count, previous, time, payload: makePayload(count) };
+    const signed = encodeEntry(entry);
+    const bytes = concat(signed, sign(seed, ENTRY_LABEL, signed));
+    decodeEntry(bytes, entryName(author, count));
+    try {
+      await repository.store.put(entryName(author, count), [bytes]); // commit point
+      return entry;
+    } catch (error) {
+      // Another run of this author took the number first: stand behind it.
+      if (!(error instanceof ObjectExistsError) || attempt >= 1000) throw error;
+    }
+  }
+}

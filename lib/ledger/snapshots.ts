@@ -1,0 +1,147 @@
+/**
+ * Snapshots as people see them: ledger entries joined with their manifests, in order, with tags applied; and how a name finds one.
+ */
+import { equalBytes, toHex } from '../bytes.js';
+import { open } from '../crypto/envelope.js';
+import { sha256 } from '../crypto/kdf.js';
+import { manifestKey } from '../crypto/session.js';
+import { CorruptError, NotFoundError } from '../errors.js';
+import { decodeTagChange, EntryType, type LedgerEntry, type SnapshotPayload, tagsAad } from '../format/entry.js';
+import { decodeEnvelope, decodeManifestBody, type Envelope, type ManifestBody, manifestAad, State } from '../format/manifest.js';
+import { manifestName } from '../format/names.js';
+import { msOfTime, type Timestamp } from '../format/time.js';
+import { asId, type SnapshotId } from '../id.js';
+import type { Repository } from '../repository/repository.js';
+import type { Ledger } from './ledger.js';
+
+/** A committed snapshot, from the ledger alone: needs no content key. */
+export interface SnapshotRecord {
+  readonly id: SnapshotId;
+  readonly entry: LedgerEntry;
+  readonly payload: SnapshotPayload;
+}
+
+/** A snapshot with its manifest opened. */
+export interface Snapshot extends SnapshotRecord {
+  readonly envelope: Envelope;
+  readonly body: ManifestBody;
+  /** The manifest's tags with later tag entries applied, sorted. */
+  readonly tags: readonly string[];
+  /** When it was received (its entry's time). */
+  readonly time: Timestamp;
+}
+
+/** Every committed snapshot in order. */
+export function snapshotRecords(ledger: Ledger): SnapshotRecord[] {
+  const records: SnapshotRecord[] = [];
+  for (const entry of ledger.entries) {
+    const { payload } = entry;
+    if (payload.type === EntryType.snapshot && 'manifest' in payload) records.push({ id: asId('snapshot', payload.manifest), entry, payload });
+  }
+  return records;
+}
+
+/** Reads a manifest and checks its name. @throws CorruptError, NotFoundError */
+export async function readEnvelope(repository: Pick<Repository, 'store' | 'id'>, id: Uint8Array): Promise<{ envelope: Envelope; headDigest: Uint8Array; sealed: Uint8Array }> {
+  const name = manifestName(id);
+  const bytes = await repository.store.get(name);
+  if (!equalBytes(sha256(bytes), id)) throw new CorruptError(name, 'its bytes do not fit its name');
+  const { envelope, head, sealed } = decodeEnvelope(bytes, name);
+  if (!equalBytes(envelope.repository, repository.id)) throw new CorruptError(name, 'belongs to another repository');
+  return { envelope, headDigest: sha256(head), sealed };
+}
+
+/** Opens a snapshot's manifest with the reader's key. @throws CorruptError, NotFoundError, RoleError */
+export async function openSnapshot(repository: Repository, record: SnapshotRecord, tagChanges: TagChanges): Promise<Snapshot> {
+  const name = manifestName(record.id);
+  const { envelope, headDigest, sealed } = await readEnvelope(repository, record.id);
+  if (!equalBytes(envelope.writer, record.entry.author) || !equalBytes(envelope.stream, record.payload.stream)) {
+    throw new CorruptError(name, 'is not what its ledger entry says');
+  }
+  const key = await repository.sessionKey(envelope, envelope);
+  const plaintext = open(manifestKey(key, envelope.session), manifestAad(headDigest), sealed);
+  if (plaintext === undefined) throw new CorruptError(name, 'its body does not verify');
+  const body = decodeManifestBody(plaintext, name);
+  return { ...record, envelope, body, tags: tagChanges.apply(record.id, body.tags), time: record.entry.time };
+}
+
+export interface TagChanges {
+  apply(id: Uint8Array, tags: readonly string[]): string[];
+}
+
+/** Collects the tag entries that the keys in hand open. */
+export function tagChanges(repository: Repository, ledger: Ledger): TagChanges {
+  const changes = new Map<string, { added: readonly string[]; removed: readonly string[] }[]>();
+  for (const entry of ledger.entries) {
+    const { payload } = entry;
+    if (payload.type !== EntryType.tags || !('sealed' in payload)) continue;
+    const plaintext = open(repository.domainKeys(payload.domain).tags, tagsAad(entry.repository, entry.author, entry.sequence), payload.sealed);
+    if (plaintext === undefined) throw new CorruptError(`ledger/${toHex(entry.author)}`, `tag entry ${entry.sequence} does not verify`);
+    const change = decodeTagChange(plaintext, 'tag entry');
+    for (const id of change.snapshots) {
+      const hex = toHex(id);
+      changes.set(hex, [...(changes.get(hex) ?? []), change]);
+    }
+  }
+  return {
+    apply(id, tags) {
+      const set = new Set(tags);
+      for (const change of changes.get(toHex(id)) ?? []) {
+        for (const tag of change.removed) set.delete(tag);
+        for (const tag of change.added) set.add(tag);
+      }
+      return [...set].sort();
+    },
+  };
+}
+
+export interface SnapshotFilter {
+  readonly hosts?: readonly string[];
+  /** Each item: all of these tags. Any item suffices. */
+  readonly tags?: readonly (readonly string[])[];
+  /** All of these sources. */
+  readonly paths?: readonly string[];
+  readonly sinceMs?: number;
+  readonly untilMs?: number;
+  readonly state?: 'complete' | 'partial';
+}
+
+export function matchesFilter(snapshot: Snapshot, filter: SnapshotFilter): boolean {
+  const { hosts, tags, paths, sinceMs, untilMs, state } = filter;
+  const ms = msOfTime(snapshot.time);
+  if (hosts !== undefined && hosts.length > 0 && !hosts.includes(snapshot.body.host)) return false;
+  if (tags !== undefined && tags.length > 0 && !tags.some((all) => all.every((tag) => snapshot.tags.includes(tag)))) return false;
+  if (paths !== undefined && !paths.every((path) => snapshot.body.paths.some((have) => Buffer.from(have).equals(Buffer.from(path))))) return false;
+  if (sinceMs !== undefined && ms < sinceMs) return false;
+  if (untilMs !== undefined && ms > untilMs) return false;
+  if (state !== undefined && (snapshot.envelope.state === State.complete) !== (state === 'complete')) return false;
+  return true;
+}
+
+/**
+ * Finds the snapshot a person names among `snapshots` (in order): a hex prefix of at least four digits, `latest`, `latest~N`, or `@TIME` (the newest
+ * complete one at or before it).
+ *
+ * @throws NotFoundError, with what would have matched when a prefix is ambiguous
+ */
+export function findSnapshot<S extends Pick<Snapshot, 'id' | 'payload' | 'time'>>(snapshots: readonly S[], name: string): S {
+  const latest = /^latest(?:~(\d+))?$/.exec(name);
+  if (latest !== null) {
+    const complete = snapshots.filter(({ payload }) => payload.state === State.complete);
+    const found = complete[complete.length - 1 - Number(latest[1] ?? 0)];
+    if (found === undefined) throw new NotFoundError('snapshot', name, `no snapshot ${name}: there are ${complete.length} complete snapshots that match`);
+    return found;
+  }
+  if (name.startsWith('@')) {
+    const ms = Date.parse(name.slice(1));
+    if (Number.isNaN(ms)) throw new NotFoundError('snapshot', name, `${name}: not a time; write it as @2026-03-01T00:00Z`);
+    const found = snapshots.filter(({ payload, time }) => payload.state === State.complete && msOfTime(time) <= ms).at(-1);
+    if (found === undefined) throw new NotFoundError('snapshot', name, `no complete snapshot at or before ${name.slice(1)}`);
+    return found;
+  }
+  if (!/^[0-9a-f]{4,64}$/.test(name)) throw new NotFoundError('snapshot', name, `${name}: not a snapshot; give at least 4 digits of an id, latest, latest~N or @TIME`);
+  const matching = snapshots.filter(({ id }) => toHex(id).startsWith(name));
+  if (matching.length > 1) throw new NotFoundError('snapshot', name, `${name} is ambiguous: ${matching.map(({ id }) => toHex(id).slice(0, 16)).join(', ')}`);
+  if (matching.length === 0) throw new NotFoundError('snapshot', name);
+  return matching[0]!;
+}

@@ -1,0 +1,127 @@
+/**
+ * An open repository: a store, its genesis, and the keys in hand. The one place where store, crypto, format and index meet.
+ * Opening checks the genesis and its signature, so a swapped or damaged repository is refused at once. Never writes, except `createRepository`.
+ */
+import { randomBytes } from 'node:crypto';
+import { equalBytes, toHex } from '../bytes.js';
+import { sha256 } from '../crypto/kdf.js';
+import { type DomainKeys, domainKeys, domainSecret, readerPrivateKey, x25519Public } from '../crypto/roles.js';
+import { openSessionKey } from '../crypto/session.js';
+import { authorOf, publicKeyOf, sign, verifySignature } from '../crypto/sign.js';
+import { BadSignatureError, CorruptError, NoRepositoryError, NotFoundError, RepositoryExistsError, RoleError, WrongKeyError } from '../errors.js';
+import { decodeGenesis, encodeGenesis, GENESIS_LABEL, type Genesis } from '../format/genesis.js';
+import type { Keyring } from '../format/key-slot.js';
+import { GENESIS_NAME } from '../format/names.js';
+import type { SealedSessionKey } from '../format/pack.js';
+import { timeOfMs } from '../format/time.js';
+import { type AuthorId, asId, type RepositoryId } from '../id.js';
+import { concat } from '../bytes.js';
+import type { Store } from '../store/store.js';
+
+export interface RepositoryPlace {
+  readonly store: Store;
+  readonly id: RepositoryId;
+  readonly genesis: Genesis;
+}
+
+export interface Repository extends RepositoryPlace {
+  readonly keyring: Keyring;
+  /** Folder for this repository's caches: deletable at any time. */
+  readonly cacheDir: string;
+  /** Keys of a domain. @throws RoleError if neither the root secret nor that domain's secret is in hand */
+  domainKeys(domain: Uint8Array): DomainKeys;
+  /** Opens a session's key with the reader's key, once per session. @throws RoleError, CorruptError */
+  sessionKey(ids: { readonly writer: Uint8Array; readonly domain: Uint8Array; readonly session: Uint8Array }, sealed: SealedSessionKey): Promise<Uint8Array>;
+}
+
+/** Reads and verifies the genesis object. @throws NoRepositoryError, CorruptError, BadSignatureError, NewerFormatError */
+export async function locateRepository(store: Store): Promise<RepositoryPlace> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await store.get(GENESIS_NAME);
+  } catch (cause) {
+    if (cause instanceof NotFoundError) {
+      throw new NoRepositoryError(store.location, `there is no repository at ${store.location}; create one with: varve init -r ${store.location}`, cause);
+    }
+    throw cause;
+  }
+  const { genesis, signed, signature } = decodeGenesis(bytes);
+  if (!verifySignature(genesis.admins[0]!, GENESIS_LABEL, signed, signature)) throw new BadSignatureError('genesis', 'not signed by its admin key');
+  return { store, id: asId('repository', sha256(bytes)), genesis };
+}
+
+/** Joins a located repository with the keys in hand. @throws WrongKeyError if the keys belong to another repository */
+export function openRepository(place: RepositoryPlace, keyring: Keyring, cacheDir: string): Repository {
+  if (!equalBytes(keyring.repository, place.id)) {
+    throw new WrongKeyError(`this key belongs to repository ${toHex(keyring.repository).slice(0, 16)}, but ${place.store.location} is ${toHex(place.id).slice(0, 16)}`);
+  }
+  const salt = place.genesis.salt;
+  const readerPrivate = keyring.root === null ? undefined : readerPrivateKey(keyring.root, salt);
+  if (readerPrivate !== undefined && !equalBytes(x25519Public(readerPrivate), place.genesis.readerKey)) {
+    throw new WrongKeyError('this key does not fit the reader key in the genesis object');
+  }
+  const domains = new Map<string, DomainKeys>();
+  const sessions = new Map<string, Promise<Uint8Array>>();
+  const repository: Repository = {
+    ...place,
+    keyring,
+    cacheDir,
+    domainKeys(domain) {
+      const hex = toHex(domain);
+      let keys = domains.get(hex);
+      if (keys === undefined) {
+        const { root, writer } = keyring;
+        if (writer !== null && equalBytes(writer.domain, domain)) keys = domainKeys(writer.domainSecret, salt, domain);
+        else if (root !== null) keys = domainKeys(domainSecret(root, salt, domain), salt, domain);
+        else throw new RoleError('reader', `domain ${hex.slice(0, 8)}`);
+        domains.set(hex, keys);
+      }
+      return keys;
+    },
+    sessionKey(ids, sealed) {
+      const hex = toHex(concat(ids.session, sealed.commitment));
+      let key = sessions.get(hex);
+      if (key === undefined) {
+        if (readerPrivate === undefined) throw new RoleError('reader', 'reading what is stored');
+        key = openSessionKey(readerPrivate, repository.domainKeys(ids.domain), { repository: place.id, ...ids }, sealed).then((opened) => {
+          if (opened === undefined) throw new CorruptError(`session ${toHex(ids.session)}`, 'its sealed key does not open with this repository’s reader key');
+          return opened;
+        });
+        sessions.set(hex, key);
+      }
+      return key;
+    },
+  };
+  return repository;
+}
+
+/** The author id of the keyring's writer. @throws RoleError */
+export function writerAuthor(repository: Repository): AuthorId {
+  if (repository.keyring.writer === null) throw new RoleError('writer', 'storing a snapshot');
+  return authorOf(publicKeyOf(repository.keyring.writer.seed));
+}
+
+/**
+ * Makes a new repository in an empty store: genesis, and a keyring that holds every role. The caller writes the first ledger entries and key slots.
+ *
+ * @throws RepositoryExistsError
+ */
+export async function createRepository(store: Store, nowMs: number): Promise<{ place: RepositoryPlace; keyring: Keyring }> {
+  if ((await store.stat(GENESIS_NAME)) !== undefined) throw new RepositoryExistsError(store.location);
+  const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
+  const [salt, root, adminSeed, writerSeed, domain] = [random(32), random(32), random(32), random(32), random(16)];
+  const genesis: Genesis = {
+    salt,
+    created: timeOfMs(nowMs),
+    admins: [publicKeyOf(adminSeed)],
+    threshold: 1,
+    readerKey: x25519Public(readerPrivateKey(root, salt)),
+    vault: null,
+  };
+  const signed = encodeGenesis(genesis);
+  const bytes = concat(signed, sign(adminSeed, GENESIS_LABEL, signed));
+  const id = asId('repository', sha256(bytes));
+  await store.put(GENESIS_NAME, [bytes]);
+  const writer = { seed: writerSeed, domain, domainSecret: domainSecret(root, salt, domain) };
+  return { place: { store, id, genesis }, keyring: { repository: id, root, adminSeed, writer } };
+}

@@ -1,0 +1,45 @@
+/**
+ * Which slots a new snapshot takes, and until when it is kept (docs/format.md §11). Pure. The first complete snapshot of an hour, day, week, month or
+ * year gets that slot's duration; later ones can displace nothing, so what was kept stays kept.
+ */
+import type { PolicyPayload } from '../format/entry.js';
+
+export const Slot = { hour: 1, day: 2, week: 4, month: 8, year: 16 } as const;
+
+const DAY = 86_400;
+
+/** The policy of a new repository: hour 2 days, day 14 days, week 8 weeks, month 12 months, at least 24 hours. */
+export const DEFAULT_POLICY: PolicyPayload = { minimumSec: DAY, hourSec: 2 * DAY, daySec: 14 * DAY, weekSec: 56 * DAY, monthSec: 366 * DAY, yearSec: 0 };
+
+/** Number of the slot of each kind that contains `sec` (UTC; weeks begin on Monday). */
+function slotNumbers(sec: number): Record<keyof typeof Slot, number> {
+  const date = new Date(sec * 1000);
+  const day = Math.floor(sec / DAY);
+  return {
+    hour: Math.floor(sec / 3600),
+    day,
+    week: Math.floor((day + 3) / 7), // 1970-01-01 was a Thursday
+    month: date.getUTCFullYear() * 12 + date.getUTCMonth(),
+    year: date.getUTCFullYear(),
+  };
+}
+
+/**
+ * Slots taken by a snapshot received at `sec`, given when the complete snapshots of its stream before it were received, and the second until which it is kept.
+ * A partial snapshot takes no slot and gets the minimum.
+ */
+export function retain(policy: PolicyPayload, sec: number, complete: boolean, earlierSec: readonly number[]): { slots: number; retainUntilSec: number } {
+  const mine = slotNumbers(sec);
+  const durations = { hour: policy.hourSec, day: policy.daySec, week: policy.weekSec, month: policy.monthSec, year: policy.yearSec };
+  let slots = 0;
+  let duration = policy.minimumSec;
+  if (complete) {
+    const earlier = earlierSec.map(slotNumbers);
+    for (const kind of Object.keys(Slot) as (keyof typeof Slot)[]) {
+      if (durations[kind] === 0 || earlier.some((numbers) => numbers[kind] === mine[kind])) continue;
+      slots |= Slot[kind];
+      duration = Math.max(duration, durations[kind]);
+    }
+  }
+  return { slots, retainUntilSec: Math.max(0, Math.ceil(sec)) + duration };
+}
