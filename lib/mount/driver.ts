@@ -44,7 +44,11 @@ export interface FileSystem {
   lookup(parent: number, name: Uint8Array): Attributes | undefined;
   getattr(nodeId: number): Attributes | undefined;
   /** Entries after position `offset` (0 = first; then the `next` of the previous call), at most `limit`; without `.` and `..`. */
-  readdir(nodeId: number, offset: number, limit: number): { readonly entries: readonly DirectoryEntry[]; readonly next: number; readonly end: boolean };
+  readdir(
+    nodeId: number,
+    offset: number,
+    limit: number,
+  ): { readonly entries: readonly DirectoryEntry[]; readonly next: number; readonly end: boolean };
   readlink(nodeId: number): Uint8Array | undefined;
   /**
    * Fills `into` from `offset`; returns the count, short only at the end of the file.
