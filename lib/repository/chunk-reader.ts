@@ -1,0 +1,163 @@
+/**
+ * Reads chunks: range-reads their frame, authenticates, decompresses, recomputes the id. Never returns an unverified byte. Blocking, for any thread;
+ * decoded frames are kept up to a limit in bytes, so that neighbours cost nothing.
+ */
+import { compareBytes, toHex } from '../bytes.js';
+import type { ChunkIndex, Location } from '../chunk-index/chunk-index.js';
+import { sha256 } from '../crypto/kdf.js';
+import { packKey } from '../crypto/session.js';
+import { CorruptError, NotFoundError } from '../errors.js';
+import { packName } from '../format/names.js';
+import { CHUNK_ROW_BYTES, decodeDirectory, decodePackHeader, type Directory, frameAad, MAX_PACK_BYTES, rowsOfFrame } from '../format/pack.js';
+import { native } from '../native.js';
+import type { Ranges } from './ranges.js';
+
+/** A place to read chunks of one snapshot from. */
+export interface ChunkSource {
+  /**
+   * Plaintext of chunk `id`, a view that must not be written to.
+   *
+   * @throws CorruptError if no pinned pack holds it, or all that do are damaged
+   */
+  read(id: Uint8Array, type: number): Uint8Array;
+}
+
+/** Keys that reading needs, all as hex → 32 bytes; plain data, so that worker threads can be given it. */
+export interface ReadKeys {
+  readonly sessions: ReadonlyMap<string, Uint8Array>;
+  /** Chunk-id key of each domain. */
+  readonly chunkIds: ReadonlyMap<string, Uint8Array>;
+}
+
+export interface ChunkReaderOptions {
+  readonly cacheBytes: number;
+  /** Called when a session's key is not in `keys`. May block; undefined: there is none. */
+  readonly missingSession?: (session: Uint8Array, header: Uint8Array) => Uint8Array | undefined;
+}
+
+interface OpenPack {
+  readonly name: string;
+  readonly directory: Directory;
+  readonly key: Uint8Array;
+  readonly chunkIdKey: Uint8Array;
+  readonly headerDigest: Uint8Array;
+}
+
+interface OpenFrame {
+  readonly raw: Uint8Array;
+  readonly rows: Uint8Array;
+  /** Start of each chunk in `raw`. */
+  readonly starts: Uint32Array;
+  /** 1 where the chunk's id was recomputed. */
+  readonly verified: Uint8Array;
+}
+
+const MAX_OPEN_PACKS = 256;
+
+export class ChunkReader {
+  readonly #index: ChunkIndex;
+  readonly #ranges: Ranges;
+  readonly #keys: ReadKeys;
+  readonly #options: ChunkReaderOptions;
+  readonly #packs = new Map<number, OpenPack>();
+  readonly #frames = new Map<number, OpenFrame>();
+  #frameBytes = 0;
+
+  constructor(index: ChunkIndex, ranges: Ranges, keys: ReadKeys, options: ChunkReaderOptions) {
+    this.#index = index;
+    this.#ranges = ranges;
+    this.#keys = keys;
+    this.#options = options;
+  }
+
+  /** A source that resolves ids only inside the packs for which `isPinned` holds. */
+  within(isPinned: (packId: Uint8Array) => boolean): ChunkSource {
+    return { read: (id, type) => this.#readPinned(id, type, isPinned) };
+  }
+
+  #readPinned(id: Uint8Array, type: number, isPinned: (packId: Uint8Array) => boolean): Uint8Array {
+    let failure: unknown;
+    for (const location of this.#index.locate(id)) {
+      if (!isPinned(location.packId)) continue;
+      try {
+        const bytes = this.readAt(location, id, type);
+        if (bytes !== undefined) return bytes;
+      } catch (error) {
+        if (error instanceof NotFoundError) failure = new CorruptError(packName(location.packId), 'is missing', {}, error);
+        else failure = error;
+      }
+    }
+    throw failure ?? new CorruptError(`chunk ${toHex(id)}`, 'no pack that the snapshot pins holds it');
+  }
+
+  /** The chunk at `location` if it is `id` of `type`, else undefined (the index was wrong). @throws CorruptError, NotFoundError, StoreError */
+  readAt(location: Location, id: Uint8Array, type: number): Uint8Array | undefined {
+    const pack = this.#pack(location.packIndex);
+    const frame = this.#frame(location.packIndex, pack, location.frame);
+    const at = location.chunk * CHUNK_ROW_BYTES;
+    if (frame === undefined || at >= frame.rows.byteLength) return undefined;
+    const row = frame.rows.subarray(at, at + CHUNK_ROW_BYTES);
+    if (row[32] !== type || compareBytes(row.subarray(0, 32), id) !== 0) return undefined;
+    const bytes = frame.raw.subarray(frame.starts[location.chunk]!, frame.starts[location.chunk + 1]!);
+    if (frame.verified[location.chunk] === 0) {
+      if (native().verifyRows(pack.chunkIdKey, bytes, row) !== -1) {
+        throw new CorruptError(pack.name, `chunk ${toHex(id)} in frame ${location.frame} is not what its id says`);
+      }
+      frame.verified[location.chunk] = 1;
+    }
+    return bytes;
+  }
+
+  #pack(packIndex: number): OpenPack {
+    const known = this.#packs.get(packIndex);
+    if (known !== undefined) return known;
+    const header = this.#index.header(packIndex);
+    const name = packName(this.#index.packId(packIndex));
+    const fields = decodePackHeader(header, name);
+    const session = this.#keys.sessions.get(toHex(fields.session)) ?? this.#options.missingSession?.(fields.session, header);
+    const chunkIdKey = this.#keys.chunkIds.get(toHex(fields.domain));
+    if (session === undefined || chunkIdKey === undefined) throw new CorruptError(name, 'no key in hand opens it');
+    const pack: OpenPack = {
+      name,
+      directory: decodeDirectory(this.#index.directory(packIndex), MAX_PACK_BYTES, name),
+      key: packKey(session, fields.salt),
+      chunkIdKey,
+      headerDigest: sha256(header),
+    };
+    if (this.#packs.size >= MAX_OPEN_PACKS) this.#packs.delete(this.#packs.keys().next().value as number);
+    this.#packs.set(packIndex, pack);
+    return pack;
+  }
+
+  #frame(packIndex: number, pack: OpenPack, number: number): OpenFrame | undefined {
+    const cacheKey = packIndex * 65536 + number;
+    const known = this.#frames.get(cacheKey);
+    if (known !== undefined) {
+      this.#frames.delete(cacheKey);
+      this.#frames.set(cacheKey, known);
+      return known;
+    }
+    const frame = pack.directory.frames[number];
+    if (frame === undefined) return undefined;
+    const rows = rowsOfFrame(pack.directory, frame);
+    const raw = new Uint8Array(frame.rawBytes);
+    const sealed = this.#ranges.read(pack.name, frame.offset, frame.sealedBytes);
+    try {
+      native().openFrame(sealed, pack.key, number, frameAad(pack.headerDigest, number, frame.codec, frame.rawBytes, rows), frame.codec, raw, frame.rawBytes);
+    } catch (cause) {
+      throw new CorruptError(pack.name, `frame ${number} at byte ${frame.offset} does not verify`, { frame: number, offset: frame.offset }, cause);
+    }
+    const starts = new Uint32Array(frame.chunkCount + 1);
+    const view = new DataView(rows.buffer, rows.byteOffset, rows.byteLength);
+    for (let i = 0; i < frame.chunkCount; i++) starts[i + 1] = starts[i]! + view.getUint32(i * CHUNK_ROW_BYTES + 33, true);
+    const opened = { raw, rows, starts, verified: new Uint8Array(frame.chunkCount) };
+    this.#frames.set(cacheKey, opened);
+    this.#frameBytes += raw.byteLength;
+    for (const [key, old] of this.#frames) {
+      if (this.#frameBytes <= this.#options.cacheBytes || key === cacheKey) break;
+      this.#frames.delete(key);
+      this.#frameBytes -= old.raw.byteLength;
+    }
+    return opened;
+  }
+}

@@ -1,0 +1,61 @@
+/** Everything to read one or more snapshots in this thread: index, keys, chunk reader. Owns the index and the open files. */
+import { toHex } from '../bytes.js';
+import type { ChunkIndex } from '../chunk-index/chunk-index.js';
+import { CorruptError, StoreError } from '../errors.js';
+import type { Store } from '../store/store.js';
+import { isLocalStore } from '../store/store.js';
+import { ChunkReader } from './chunk-reader.js';
+import { coverPacks, openIndex } from './open-index.js';
+import { openRanges, type Ranges } from './ranges.js';
+import { collectReadKeys } from './read-keys.js';
+import type { Repository } from './repository.js';
+import type { TreeSource } from './tree-reader.js';
+
+export interface SnapshotReader {
+  readonly index: ChunkIndex;
+  readonly ranges: Ranges;
+  readonly reader: ChunkReader;
+  /** Packs, sessions and index objects found damaged while opening; reading what needs them throws. */
+  readonly damage: readonly CorruptError[];
+  /** A source for a snapshot of `domain` with joined pins `pins`. */
+  source(domain: Uint8Array, pins: Uint8Array): TreeSource;
+  close(): Promise<void>;
+}
+
+/** Ranges over a store whose objects are files. @throws StoreError for any other */
+export function rangesOf(store: Store): Ranges {
+  if (!isLocalStore(store)) throw new StoreError(store.location, 'read', new Error('this store cannot be read from a blocking thread'));
+  return openRanges((name) => store.pathOf(name));
+}
+
+/**
+ * Opens a reader for snapshots that pin `pins` (joined ids, one array per snapshot).
+ *
+ * @throws RoleError without the root secret
+ */
+export async function openSnapshotReader(repository: Repository, pins: readonly Uint8Array[], cacheBytes = 64 << 20): Promise<SnapshotReader> {
+  const damage: CorruptError[] = [];
+  const index = await openIndex(repository, { filter: false, onDamaged: (error) => damage.push(error) });
+  const ranges = rangesOf(repository.store);
+  const wanted = new Map<string, Uint8Array>();
+  for (const joined of pins) for (let at = 0; at < joined.byteLength; at += 32) wanted.set(toHex(joined.subarray(at, at + 32)), joined.subarray(at, at + 32));
+  damage.push(...(await coverPacks(repository, ranges, index, wanted.values())));
+  const { keys, failed } = await collectReadKeys(repository, index, (packId) => wanted.has(toHex(packId)));
+  damage.push(...failed);
+  const reader = new ChunkReader(index, ranges, keys, { cacheBytes });
+  return {
+    index,
+    ranges,
+    reader,
+    damage,
+    source(domain, joined) {
+      const pinned = new Set<string>();
+      for (let at = 0; at < joined.byteLength; at += 32) pinned.add(toHex(joined.subarray(at, at + 32)));
+      return { chunks: reader.within((packId) => pinned.has(toHex(packId))), chunkIdKey: repository.domainKeys(domain).chunkId };
+    },
+    async close() {
+      ranges.close();
+      await index.close();
+    },
+  };
+}
