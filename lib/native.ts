@@ -99,14 +99,31 @@ export interface ClaimKernels {
   claimsFree(handle: number): void;
 }
 
+/** Local index segments; lib/chunk-index/segment.ts says what a segment file holds. Handles are never used twice: a closed one finds nothing. */
 export interface SegmentKernels {
-  /** Opens a local index segment file (lib/chunk-index/segment.ts); throws 'EBADMSG' when its header does not verify. */
-  segmentOpen(path: string, withFilter: boolean): number;
+  /** Opens the segment that `fd` reads (the descriptor is duplicated). Code 'EBADMSG' when header, page keys or filter do not verify. */
+  segmentOpen(fd: number, withFilter: boolean): number;
   segmentClose(handle: number): void;
-  /** First match of each id over `handles` in order: pairs [handle index or 0xffffffff, row index]. */
-  segmentFind(handles: Uint32Array, ids: Uint8Array): Uint32Array;
-  /** All rows of one id in one segment: concatenated 32-byte rows. */
-  segmentRows(handle: number, id: Uint8Array): Uint8Array;
+  /** Whether a page of it failed to verify; it answers nothing since. */
+  segmentDamaged(handle: number): boolean;
+  /**
+   * For each 32-byte id: `bases[i]` + the number of a pack that holds it in segment `handles[i]`, first segment first, or 0xffffffff.
+   * Only packs whose bit (byte n >> 3, bit n & 7) is set in `usable` count, when it is given. For any thread.
+   */
+  segmentFind(handles: Uint32Array, bases: Uint32Array, ids: Uint8Array, usable: Uint8Array | undefined): Uint32Array;
+  /** All rows of one id in one segment: triples of pack, frame, chunk in frame. */
+  segmentRows(handle: number, id: Uint8Array): Uint32Array;
+  /** Begins a segment in the empty file `fd`, which stays the caller's. One thread at a time may use a builder. */
+  segmentBuilderCreate(fd: number): number;
+  /** Adds a pack (id 32 bytes, header 256, directory). Code 'EBADMSG' and a reason when the directory breaks a rule; it is left out then. */
+  segmentBuilderAdd(builder: number, packId: Uint8Array, header: Uint8Array, directory: Uint8Array): void;
+  /** Sorts and writes, on the thread pool; frees the builder. `covered`: names, each ended by LF. All is written but the header's SHA-256. */
+  segmentBuilderFinish(builder: number, salt: number, covered: Uint8Array): Promise<void>;
+  segmentBuilderFree(builder: number): void;
+  /** Merges open segments into the empty file `fd`, on the thread pool, in bounded memory. Code 'EBADMSG' when an input is damaged. */
+  segmentMerge(handles: Uint32Array, fd: number, salt: number, covered: Uint8Array): Promise<void>;
+  /** CRC-32C (Castagnoli). */
+  crc32c(bytes: Uint8Array): number;
 }
 
 export interface TargetKernels {

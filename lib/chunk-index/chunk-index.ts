@@ -1,0 +1,387 @@
+/**
+ * The local chunk index: chunk id → packs, over a folder of segments that processes share without locks. It is a cache that may be deleted
+ * at any time and never the truth: what it says about a pack is checked by whoever reads the pack, and what it lacks is added again.
+ */
+
+import { statSync, unlinkSync } from 'node:fs';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { toHex, viewOf } from '../bytes.js';
+import { CorruptError, StoreError } from '../errors.js';
+import { native } from '../native.js';
+import { chooseMerge, superfluous } from './policy.js';
+import { Segment } from './segment.js';
+import { type IndexSource, mergeSegments, TEMPORARY, writeSegment } from './segment-file.js';
+
+/** What `find` gives for an id that no usable pack holds. */
+export const ABSENT = 0xffffffff;
+
+const ROWS_PER_SEGMENT = 1 << 20;
+const STALE_MS = 24 * 3600 * 1000;
+
+/** One place of a chunk. The first 16 bytes of its id matched; whoever reads `directory(packIndex)` compares all 32. */
+export interface Location {
+  readonly packIndex: number;
+  readonly packId: Uint8Array;
+  readonly frame: number;
+  /** Number of the chunk within its frame. */
+  readonly chunk: number;
+}
+
+export interface ChunkIndexOptions {
+  /** Load filters, 10.5 bits a chunk: for a writer that asks for many ids it will not find. */
+  readonly filter: boolean;
+  /** Merge segments when opening and adding (default). Off: pack indexes stay valid until `refresh`, `compact` or `close`. */
+  readonly compact?: boolean;
+}
+
+/** An open segment and the pack index of its first pack. `shared` is false for one without a name in the folder. */
+interface Slot {
+  readonly segment: Segment;
+  readonly base: number;
+  readonly shared: boolean;
+}
+
+/**
+ * Opens the index in `folder`, which need not exist or be writable. Segments that do not verify are deleted.
+ *
+ * @returns an index over all valid segments; add what `covered()` lacks
+ */
+export async function openChunkIndex(folder: string, options: ChunkIndexOptions): Promise<ChunkIndex> {
+  const index = new ChunkIndex(folder, options);
+  await removeStale(folder);
+  await index.refresh();
+  if (options.compact !== false) await index.compact();
+  return index;
+}
+
+/** Open index. Pack indexes are numbers over all segments, never used twice while it is open. */
+export class ChunkIndex {
+  readonly #folder: string;
+  readonly #options: ChunkIndexOptions;
+  #slots: Slot[] = [];
+  #retired: Slot[] = [];
+  #nextBase = 0;
+  #last: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  /** Use openChunkIndex. */
+  constructor(folder: string, options: ChunkIndexOptions) {
+    this.#folder = folder;
+    this.#options = options;
+  }
+
+  /** Names of all sources whose packs the index holds. */
+  covered(): ReadonlySet<string> {
+    this.#dropDamaged();
+    return new Set(this.#slots.flatMap((slot) => [...slot.segment.covered]));
+  }
+
+  /** Rows over all segments; a chunk in two packs counts twice. */
+  get rowCount(): number {
+    return this.#slots.reduce((sum, slot) => sum + slot.segment.rowCount, 0);
+  }
+
+  get segmentCount(): number {
+    return this.#slots.length;
+  }
+
+  /** Picks up segments that other processes added. A deleted one stays in use. Pack indexes of superseded segments last until the next call. */
+  async refresh(): Promise<void> {
+    await this.#alone(async () => {
+      this.#closeRetired();
+      // A segment may be merged away between listing and opening; its successor is in the next listing.
+      for (let attempt = 0; attempt < 3; attempt++) if (await this.#openListed()) break;
+      this.#dropSuperfluous();
+    });
+  }
+
+  /**
+   * Adds sources that are not covered yet, about a million chunks a segment. When the folder cannot be written, the segment is private to
+   * this process and vanishes with it.
+   *
+   * @throws CorruptError that names the source whose directory breaks a rule; sources of earlier segments stay added
+   */
+  async add(sources: Iterable<IndexSource>): Promise<void> {
+    await this.#alone(async () => {
+      const known = new Set(this.covered());
+      let group: IndexSource[] = [];
+      let rows = 0;
+      for (const source of sources) {
+        if (known.has(source.name)) continue;
+        known.add(source.name);
+        group.push(source);
+        for (const pack of source.packs) rows += pack.directory.byteLength >= 8 ? viewOf(pack.directory).getUint32(4, true) : 0;
+        if (rows < ROWS_PER_SEGMENT) continue;
+        await this.#write(group);
+        group = [];
+        rows = 0;
+      }
+      if (group.length > 0) await this.#write(group);
+    });
+    if (this.#options.compact !== false) await this.compact();
+  }
+
+  /** Merges segments where more than eight of one size class exist. Never fails: without room or permission nothing is merged. */
+  async compact(): Promise<void> {
+    await this.#alone(async () => {
+      this.#closeRetired();
+      for (const shared of [true, false]) while (await this.#mergeOnce(shared));
+    });
+  }
+
+  /** All packs, of superseded segments none; a pack in two segments comes twice, with two indexes. */
+  *packs(): Generator<{ packIndex: number; packId: Uint8Array }> {
+    for (const { segment, base } of [...this.#slots]) {
+      let pack = 0;
+      for (const packId of segment.packIds()) yield { packIndex: base + pack++, packId };
+    }
+  }
+
+  /** The bitmap that `find` takes: one bit for each pack index, set where `isUsable` says so. */
+  usable(isUsable: (packId: Uint8Array) => boolean): Uint8Array {
+    const bitmap = new Uint8Array(Math.ceil(this.#nextBase / 8));
+    for (const { packIndex, packId } of this.packs()) {
+      if (isUsable(packId)) bitmap[packIndex >>> 3]! |= 1 << (packIndex & 7);
+    }
+    return bitmap;
+  }
+
+  /** Id of a pack, 32 bytes. @throws RangeError for an index never given, or given too long ago */
+  packId(packIndex: number): Uint8Array {
+    return this.#read(packIndex, (segment, pack) => segment.packId(pack));
+  }
+
+  /** Header of a pack, 256 bytes. @throws as packId; CorruptError when the segment is damaged, which drops it */
+  header(packIndex: number): Uint8Array {
+    return this.#read(packIndex, (segment, pack) => segment.header(pack));
+  }
+
+  /** Directory of a pack, as its index object held it. @throws as header */
+  directory(packIndex: number): Uint8Array {
+    return this.#read(packIndex, (segment, pack) => segment.directory(pack));
+  }
+
+  /**
+   * A pack for each id.
+   *
+   * @param ids - n ids of 32 bytes
+   * @param usable - bit n (byte n >> 3, bit n & 7) says whether pack index n counts; without it, all do
+   * @returns n pack indexes, or ABSENT
+   */
+  find(ids: Uint8Array, usable?: Uint8Array): Uint32Array {
+    const found = native().segmentFind(this.handles(), this.bases(), ids, usable);
+    this.#dropDamaged();
+    return found;
+  }
+
+  /** With `bases`, what a worker thread passes to native().segmentFind. Valid until refresh, compact or close; stale handles find nothing. */
+  handles(): Uint32Array {
+    return Uint32Array.from(this.#slots, (slot) => slot.segment.handle);
+  }
+
+  /** Pack index of each segment's first pack, in the order of `handles`. */
+  bases(): Uint32Array {
+    return Uint32Array.from(this.#slots, (slot) => slot.base);
+  }
+
+  /** Every place of a chunk, each once. Empty when it is unknown; a segment found damaged meanwhile leaves `covered()`. */
+  locate(id: Uint8Array): Location[] {
+    const places = new Map<string, Location>();
+    for (const { segment, base } of this.#slots) {
+      const rows = native().segmentRows(segment.handle, id);
+      for (let at = 0; at < rows.length; at += 3) {
+        const pack = rows[at]!;
+        const frame = rows[at + 1]!;
+        const chunk = rows[at + 2]!;
+        try {
+          const packId = segment.packId(pack);
+          const key = `${toHex(packId)} ${frame} ${chunk}`;
+          if (!places.has(key)) places.set(key, { packIndex: base + pack, packId, frame, chunk });
+        } catch (error) {
+          if (!(error instanceof CorruptError)) throw error;
+        }
+      }
+    }
+    this.#dropDamaged();
+    return [...places.values()];
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    await this.#alone(async () => {
+      for (const { segment } of [...this.#slots, ...this.#retired]) segment.close();
+      this.#slots = [];
+      this.#retired = [];
+      this.#closed = true;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Runs changes of the set of segments one after another. */
+  #alone<T>(change: () => Promise<T>): Promise<T> {
+    const mine = this.#last.then(() => {
+      if (this.#closed) throw new RangeError('this chunk index is closed');
+      return change();
+    });
+    this.#last = mine.catch(() => undefined);
+    return mine;
+  }
+
+  /** Opens files that are not open yet. False when one vanished meanwhile. */
+  async #openListed(): Promise<boolean> {
+    const open = new Set(this.#slots.filter((slot) => slot.shared).map((slot) => slot.segment.file));
+    let steady = true;
+    const names = await readdir(this.#folder).catch(() => []);
+    for (const name of names) {
+      const file = join(this.#folder, name);
+      if (!/^[0-9a-f]{64}\.seg$/.test(name) || open.has(file)) continue;
+      try {
+        this.#take(Segment.open(file, this.#options.filter), true);
+      } catch (error) {
+        if (error instanceof CorruptError) removeQuietly(file);
+        else if ((error as NodeJS.ErrnoException).code === 'ENOENT') steady = false;
+      }
+    }
+    return steady;
+  }
+
+  /** Largest first: that is where most ids are found. */
+  #take(segment: Segment, shared: boolean): void {
+    this.#slots.push({ segment, base: this.#nextBase, shared });
+    this.#nextBase += segment.packCount;
+    this.#slots.sort((a, b) => b.segment.rowCount - a.segment.rowCount);
+  }
+
+  async #write(group: readonly IndexSource[]): Promise<void> {
+    await this.#create(true, (folder) => writeSegment(folder, group));
+  }
+
+  /** Creates and opens a segment in the shared folder if `shared` and possible, else a nameless one in a temporary folder. */
+  async #create(shared: boolean, write: (folder: string) => Promise<string>): Promise<void> {
+    let failure: unknown;
+    if (shared) {
+      try {
+        this.#take(Segment.open(await write(this.#folder), this.#options.filter), true);
+        return;
+      } catch (error) {
+        if (isBadInput(error)) throw error;
+        failure = error;
+      }
+    }
+    for (const place of [tmpdir(), '/dev/shm']) {
+      let scratch: string | undefined;
+      try {
+        scratch = await mkdtemp(join(place, 'varve-index-'));
+        this.#take(Segment.open(await write(scratch), this.#options.filter), false);
+        return;
+      } catch (error) {
+        if (isBadInput(error)) throw error;
+        failure = error;
+      } finally {
+        if (scratch !== undefined) await rm(scratch, { recursive: true, force: true }).catch(() => undefined);
+      }
+    }
+    throw new StoreError(this.#folder, 'write the chunk index in', failure);
+  }
+
+  /** One merge of the first crowded size class. True when there may be more to do. */
+  async #mergeOnce(shared: boolean): Promise<boolean> {
+    const slots = this.#slots.filter((slot) => slot.shared === shared);
+    const chosen = chooseMerge(slots.map((slot) => slot.segment));
+    if (chosen === undefined) return false;
+    try {
+      if (shared) this.#take(Segment.open(await mergeSegments(this.#folder, chosen), this.#options.filter), true);
+      else await this.#create(false, (folder) => mergeSegments(folder, chosen));
+    } catch {
+      return this.#dropDamaged();
+    }
+    this.#retire((slot) => chosen.includes(slot.segment));
+    return true;
+  }
+
+  #dropSuperfluous(): void {
+    const shared = this.#slots.filter((slot) => slot.shared).map((slot) => slot.segment);
+    const own = this.#slots.filter((slot) => !slot.shared).map((slot) => slot.segment);
+    const doubled = new Set(superfluous(shared));
+    const names = new Set(shared.flatMap((segment) => [...segment.covered]));
+    for (const segment of own) if (segment.covered.every((name) => names.has(name))) doubled.add(segment);
+    if (doubled.size > 0) this.#retire((slot) => doubled.has(slot.segment));
+  }
+
+  /** Drops segments in which something failed to verify. True when there was one. */
+  #dropDamaged(): boolean {
+    if (!this.#slots.some((slot) => slot.segment.damaged)) return false;
+    this.#retire((slot) => slot.segment.damaged);
+    return true;
+  }
+
+  /** Takes segments out of use and deletes their files; other processes that have them open keep them. */
+  #retire(which: (slot: Slot) => boolean): void {
+    const gone = this.#slots.filter(which);
+    this.#slots = this.#slots.filter((slot) => !gone.includes(slot));
+    this.#retired.push(...gone);
+    for (const { segment, shared } of gone) {
+      segment.stopSearching();
+      if (shared && isStill(segment)) removeQuietly(segment.file);
+    }
+  }
+
+  #closeRetired(): void {
+    for (const { segment } of this.#retired) segment.close();
+    this.#retired = [];
+  }
+
+  #read<T>(packIndex: number, read: (segment: Segment, pack: number) => T): T {
+    const holds = ({ segment, base }: Slot): boolean => packIndex >= base && packIndex < base + segment.packCount;
+    const slot = this.#slots.find(holds) ?? this.#retired.find(holds);
+    if (slot === undefined) throw new RangeError(`no pack has index ${packIndex}`);
+    try {
+      return read(slot.segment, packIndex - slot.base);
+    } catch (error) {
+      this.#dropDamaged();
+      throw error;
+    }
+  }
+}
+
+/** Whether writing failed for what it was given, which another folder would not mend. */
+function isBadInput(error: unknown): boolean {
+  return (
+    error instanceof RangeError ||
+    error instanceof TypeError ||
+    (error instanceof CorruptError && error.details.pack !== undefined)
+  );
+}
+
+/** Whether the file of that name is the one this segment has open, not one that another process wrote since. */
+function isStill(segment: Segment): boolean {
+  try {
+    const { dev, ino } = statSync(segment.file, { bigint: true });
+    return segment.identity === `${dev}:${ino}`;
+  } catch {
+    return false;
+  }
+}
+
+function removeQuietly(file: string): void {
+  try {
+    unlinkSync(file);
+  } catch {
+    // A read-only folder: the file stays and is skipped again next time.
+  }
+}
+
+/** Deletes what writers that died a day ago left. */
+async function removeStale(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (!TEMPORARY.test(name)) continue;
+    const file = join(folder, name);
+    const found = await stat(file).catch(() => undefined);
+    if (found !== undefined && Date.now() - found.mtimeMs > STALE_MS) removeQuietly(file);
+  }
+}
