@@ -107,9 +107,9 @@ Napi::Value cut(const Napi::CallbackInfo& info) {
   return out;
 }
 
-constexpr size_t SAMPLE = 2048;
+constexpr size_t SAMPLE = 1024;
 constexpr size_t SAMPLE_LEAST = 128;
-constexpr size_t RUN = 256;
+constexpr size_t RUN = 128;
 /** Bits per byte below what random bytes show in a sample of the same length. */
 constexpr double MARGIN = 0.3;
 
