@@ -4,16 +4,16 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { accessSync, closeSync, constants, existsSync, openSync, writeFileSync } from 'node:fs';
-import { realpath, stat } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MountError } from '../errors.js';
 import { native } from '../native.js';
 import type { MountOptions } from './driver.js';
-import { isMounted, mountAt } from './mount-table.js';
+import { isMounted } from './mount-table.js';
 
 export const FUSE_DEVICE = '/dev/fuse';
-const SUBTYPE = 'varve';
+/** What /proc/mounts shows after `fuse.`. */
+export const SUBTYPE = 'varve';
 
 // mount(2) and umount2(2) flags, <sys/mount.h>.
 const MS_RDONLY = 1;
@@ -27,8 +27,6 @@ const O_PATH = 0o10000000;
 /** How long a mount may look busy although its last user is gone. */
 const BUSY_TRIES = 5;
 const BUSY_PAUSE_MS = 100;
-/** More dead mounts than this on top of each other are not ours to clear. */
-const MAX_STALE = 8;
 
 export function isRoot(): boolean {
   return process.geteuid?.() === 0;
@@ -36,7 +34,7 @@ export function isRoot(): boolean {
 
 /** Full path of fusermount3 (or fusermount of fuse 2), or undefined when there is none on PATH. */
 export function findFusermount(): string | undefined {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/bin', '/bin'].filter((folder) => folder !== '');
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/bin', '/bin'].filter((folder) => folder !== '');
   for (const name of ['fusermount3', 'fusermount']) {
     for (const folder of folders) if (existsSync(join(folder, name))) return join(folder, name);
   }
@@ -56,47 +54,6 @@ export function whyNoFuse(): string | undefined {
   if (!isRoot() && findFusermount() === undefined)
     return 'fusermount3 is not installed, and only root can mount without it (package fuse3)';
   return undefined;
-}
-
-/**
- * Makes sure that `path` is a directory to mount on: a mount whose server died is lazily unmounted first.
- *
- * @returns the path without symlinks
- * @throws MountError when it is not a directory, or shows a living mount of ours already
- */
-export async function prepareMountpoint(path: string, onLog: (message: string) => void): Promise<string> {
-  for (let stale = 0; ; stale++) {
-    let found: string;
-    let info: Awaited<ReturnType<typeof stat>>;
-    try {
-      found = await realpath(path);
-      info = await stat(found);
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code === 'ENOTCONN' && stale < MAX_STALE) {
-        onLog(`${path}: the server of the mount there is dead; unmounting it`);
-        await detach(await realpathOfDead(path), { lazy: true });
-        continue;
-      }
-      throw new MountError(path, `cannot be mounted on: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
-    }
-    if (!info.isDirectory()) throw new MountError(path, 'is not a directory; choose or make an empty directory');
-    if (mountAt(found)?.fsType === `fuse.${SUBTYPE}`)
-      throw new MountError(path, 'is mounted already; unmount it first, or choose another directory');
-    return found;
-  }
-}
-
-/** realpath(3) stats its result, which a dead mount refuses: resolve the folder and keep the last name. */
-async function realpathOfDead(path: string): Promise<string> {
-  try {
-    return await realpath(path);
-  } catch {
-    const absolute = join(process.cwd(), path.startsWith('/') ? '/' : '', path);
-    const plain = path.startsWith('/') ? join(path) : absolute;
-    const trimmed = plain.length > 1 && plain.endsWith('/') ? plain.slice(0, -1) : plain;
-    const cut = trimmed.lastIndexOf('/');
-    return join(await realpath(trimmed.slice(0, cut) || '/'), trimmed.slice(cut + 1));
-  }
 }
 
 /**
@@ -224,4 +181,14 @@ export function poke(mountpoint: string): void {
     timeout: 250,
     killSignal: 'SIGKILL',
   });
+}
+
+/** The kernel gives every mount 128 KiB, which caps sequential reads; only root may raise it, and only after INIT was answered. */
+export function raiseReadAhead(device: string, options: MountOptions): void {
+  if (options.readAheadKib <= 0 || !isRoot() || process.platform !== 'linux') return;
+  try {
+    writeFileSync(`/sys/class/bdi/${device}/read_ahead_kb`, String(options.readAheadKib));
+  } catch (error) {
+    options.onLog(`read-ahead stays at the kernel's default: ${(error as Error).message}`);
+  }
 }

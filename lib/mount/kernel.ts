@@ -2,15 +2,16 @@
  * The kernel driver: mounts through /dev/fuse and serves it from worker threads that speak the kernel's protocol themselves. The main
  * thread only mounts, unmounts and listens, so a busy event loop never stalls the mount. Linux only.
  */
-import { closeSync, writeFileSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { MountError } from '../errors.js';
 import { workerFile } from '../native.js';
-import { abortConnection, attach, detach, poke, prepareMountpoint, whyNoFuse } from './attach.js';
+import { abortConnection, attach, detach, poke, raiseReadAhead, whyNoFuse } from './attach.js';
 import type { FileSystemSource, MountDriver, Mounted, MountOptions } from './driver.js';
 import { MAX_REPLY_DATA_BYTES } from './fuse-session.js';
 import type { WorkerMessage, WorkerStart } from './kernel-worker.js';
 import { isMounted, mountAt } from './mount-table.js';
+import { prepareMountpoint } from './mountpoint.js';
 
 /** How long the kernel may take to greet a new mount. */
 const INIT_TIMEOUT_MS = 10_000;
@@ -47,7 +48,7 @@ async function mount(source: FileSystemSource, options: MountOptions): Promise<M
     fd = attach(mountpoint, options, MAX_REPLY_DATA_BYTES);
   } catch (cause) {
     for (const worker of crew.workers) worker.postMessage(undefined);
-    await Promise.all(crew.workers.map((worker) => worker.terminate()));
+    await crew.ended;
     throw cause instanceof MountError
       ? cause
       : new MountError(mountpoint, `the file system does not open: ${(cause as Error).message}`, cause);
@@ -110,7 +111,7 @@ function startCrew(source: FileSystemSource, options: MountOptions): Crew {
     onBroken: () => undefined,
   };
   for (let i = 0; i < Math.max(1, options.threads); i++) {
-    const worker = new Worker(workerFile('lib/mount/kernel-worker'), { workerData, name: `varve-mount-${i}` });
+    const worker = new Worker(workerFile('lib/mount/kernel-worker'), { workerData, execArgv: [], name: `varve-mount-${i}` });
     workers.push(worker);
     let why: 'unmounted' | 'aborted' | undefined;
     let failure: Error | undefined;
@@ -154,15 +155,5 @@ async function inTime(work: Promise<void>, mountpoint: string): Promise<void> {
     await Promise.race([work, late]);
   } finally {
     clearTimeout(timer);
-  }
-}
-
-/** The kernel starts every mount with 128 KiB, which caps sequential reads; only root may raise it, and only after INIT. */
-function raiseReadAhead(device: string, options: MountOptions): void {
-  if (options.readAheadKib <= 0 || process.geteuid?.() !== 0) return;
-  try {
-    writeFileSync(`/sys/class/bdi/${device}/read_ahead_kb`, String(options.readAheadKib));
-  } catch (error) {
-    options.onLog(`read-ahead stays at the kernel's default: ${(error as Error).message}`);
   }
 }

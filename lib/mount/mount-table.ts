@@ -23,7 +23,7 @@ export function parseMountTable(text: string): MountEntry[] {
     const device = fields[2];
     const mountpoint = fields[4];
     if (device === undefined || mountpoint === undefined || fsType === undefined) continue;
-    entries.push({ device, mountpoint: unescape(mountpoint), fsType, source: unescape(source ?? '') });
+    entries.push({ device, mountpoint: unescapeField(mountpoint), fsType, source: unescapeField(source ?? '') });
   }
   return entries;
 }
@@ -43,7 +43,7 @@ function mounts(): MountEntry[] {
 }
 
 /** Blanks and backslashes are written as three octal digits, byte by byte. */
-function unescape(field: string): string {
+function unescapeField(field: string): string {
   if (!field.includes('\\')) return field;
   const latin = Buffer.from(field, 'utf8').toString('latin1');
   return Buffer.from(
