@@ -295,12 +295,20 @@ export class ChunkIndex {
     const chosen = chooseMerge(slots.map((slot) => slot.segment));
     if (chosen === undefined) return false;
     try {
-      if (shared) this.#take(Segment.open(await mergeSegments(this.#folder, chosen), this.#options.filter), true);
-      else await this.#create(false, (folder) => mergeSegments(folder, chosen));
+      if (shared) {
+        const file = await mergeSegments(this.#folder, chosen);
+        Segment.open(file, false).close(); // verifies it while the old ones are still there
+        // Old filters are let go before the new one is loaded: together they would be the largest use of memory.
+        this.#retire((slot) => chosen.includes(slot.segment));
+        this.#take(Segment.open(file, this.#options.filter), true);
+      } else {
+        await this.#create(false, (folder) => mergeSegments(folder, chosen));
+        this.#retire((slot) => chosen.includes(slot.segment));
+      }
     } catch {
+      await this.#openListed();
       return this.#dropDamaged();
     }
-    this.#retire((slot) => chosen.includes(slot.segment));
     return true;
   }
 

@@ -28,7 +28,6 @@ import { equalBytes, viewOf } from '../bytes.js';
 import { CorruptError } from '../errors.js';
 import { native } from '../native.js';
 
-export const SEGMENT_VERSION = 1;
 export const HEADER_BYTES = 4096;
 export const PACK_ENTRY_BYTES = 328;
 export const DIGEST_AT = 128;

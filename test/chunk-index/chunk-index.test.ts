@@ -1,17 +1,18 @@
 // The chunk index against a plain Map, and in the situations a shared cache meets: other processes, read-only and vanished folders.
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import t from 'tap';
 import { concat, toHex } from '../../lib/bytes.js';
 import { ABSENT, type ChunkIndex, openChunkIndex } from '../../lib/chunk-index/chunk-index.js';
 import { chooseMerge, superfluous } from '../../lib/chunk-index/policy.js';
 import { writeSegment } from '../../lib/chunk-index/segment-file.js';
-import { native } from '../../lib/native.js';
-import { PlainIndex, type PlainPack, packDirectory, plainCrc32c, source } from '../reference/chunk-index.js';
+import { native, packageRoot } from '../../lib/native.js';
+import { PlainIndex, type PlainPack, packDirectory, plainCrc32c, plainSegment, source } from '../reference/chunk-index.js';
 
 const id = (n: number): Uint8Array => new Uint8Array(createHash('sha256').update(`chunk ${n}`).digest());
 const packId = (n: number): Uint8Array => new Uint8Array(createHash('sha256').update(`pack ${n}`).digest());
@@ -254,6 +255,71 @@ t.test('two processes that add and merge at once lose nothing and never answer w
   t.equal(last.covered().size, 80);
   t.ok(readdirSync(folder).every((name) => name.endsWith('.seg')));
   await last.close();
+});
+
+t.test(
+  'a segment file is what its layout says, merged or not, and its filter lets at most 1 % of unknown ids through',
+  async (t) => {
+    const folder = t.testdir({});
+    const index = await openChunkIndex(folder, { filter: true });
+    for (let n = 0; n < 9; n++) await index.add([source(`s${n}`, [pack(n, n * 2000, 2000)])]);
+    const files = readdirSync(folder);
+    t.equal(files.length, 1);
+    const { rows, mayHold } = plainSegment(new Uint8Array(readFileSync(join(folder, files[0]!))));
+    const numbers = Array.from({ length: 18_000 }, (_, n) => n);
+    const wanted = numbers.map((n) => ({ id: toHex(id(n).subarray(0, 16)), frame: Math.floor((n % 2000) / 10), chunk: n % 10 }));
+    wanted.sort((a, b) => (a.id < b.id ? -1 : 1));
+    t.strictSame(
+      rows.map(({ id, frame, chunk }) => ({ id, frame, chunk })),
+      wanted,
+    );
+    t.ok(numbers.every((n) => mayHold(id(n))));
+    const passed = numbers.filter((n) => mayHold(id(n + 1_000_000))).length;
+    t.ok(passed < 18_000 * 0.0125, `${passed} of 18000`); // 0.77 % expected: 138 ± 12
+    await index.close();
+  },
+);
+
+t.test('threads search while segments are merged and closed; a stale handle finds nothing', async (t) => {
+  const index = await openChunkIndex(t.testdir({}), { filter: true, compact: false });
+  for (let n = 0; n < 12; n++) await index.add([source(`s${n}`, [pack(n, n * 500, 500)])]);
+  const ids = concat(...Array.from({ length: 6000 }, (_, n) => id(n)));
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const code = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    const { addon, handles, bases, ids, stop } = workerData;
+    const { segmentFind } = require(addon);
+    let wrong = 0, last = 0;
+    const round = () => segmentFind(handles, bases, ids, undefined).reduce((hits, pack, n) => {
+      if (pack === 0xffffffff) return hits;
+      if (pack !== Math.floor(n / 500)) wrong++;
+      return hits + 1;
+    }, 0);
+    parentPort.postMessage({ first: round() });
+    while (Atomics.load(stop, 0) === 0) round();
+    last = round();
+    parentPort.postMessage({ last, wrong });`;
+  const workerData = {
+    addon: join(packageRoot(), 'build/Release/varve.node'),
+    handles: index.handles(),
+    bases: index.bases(),
+    ids,
+    stop,
+  };
+  t.strictSame(
+    [...workerData.bases].sort((a, b) => a - b),
+    Array.from({ length: 12 }, (_, n) => n),
+  );
+  const workers = [0, 1, 2].map(() => new Worker(code, { eval: true, workerData }));
+  const next = (worker: Worker): Promise<unknown> =>
+    new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
+  t.strictSame(await Promise.all(workers.map(next)), Array(3).fill({ first: 6000 }));
+  await index.compact();
+  t.equal(index.segmentCount, 1);
+  t.equal(foundIn(index, id(5999)), toHex(packId(11)));
+  Atomics.store(stop, 0, 1);
+  t.strictSame(await Promise.all(workers.map(next)), Array(3).fill({ last: 0, wrong: 0 }));
+  await index.close();
 });
 
 t.test('policy: merges the smallest crowded class, and drops what others cover', async (t) => {

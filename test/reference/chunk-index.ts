@@ -70,3 +70,35 @@ export function plainCrc32c(bytes: Uint8Array): number {
   }
   return ~crc >>> 0;
 }
+
+/** A segment file read as its layout says, without any check: rows in order, and whether the filter lets an id through. */
+export function plainSegment(file: Uint8Array): {
+  rows: { id: string; pack: number; frame: number; chunk: number }[];
+  mayHold: (id: Uint8Array) => boolean;
+} {
+  const view = viewOf(file);
+  const at = (offset: number): number => Number(view.getBigUint64(offset, true));
+  const rows = [];
+  for (let page = 0; page < view.getUint32(28, true); page++) {
+    const start = at(40) + page * 4096;
+    for (let row = 0; row < view.getUint32(start + 4080, true); row++) {
+      const from = start + row * 24;
+      rows.push({
+        id: toHex(file.subarray(from, from + 16)),
+        pack: view.getUint32(from + 16, true),
+        frame: view.getUint16(from + 20, true),
+        chunk: view.getUint16(from + 22, true),
+      });
+    }
+  }
+  const mayHold = (id: Uint8Array): boolean => {
+    const block = Number((viewOf(id).getBigUint64(0) * view.getBigUint64(56, true)) >> 64n);
+    let rest = viewOf(id).getBigUint64(8);
+    for (let k = 0; k < 7; k++, rest >>= 9n) {
+      const bit = Number(rest & 511n);
+      if (((file[at(48) + block * 64 + (bit >> 3)]! >> (bit & 7)) & 1) === 0) return false;
+    }
+    return true;
+  };
+  return { rows, mayHold };
+}
