@@ -3,22 +3,21 @@
  * at any time and never the truth: what it says about a pack is checked by whoever reads the pack, and what it lacks is added again.
  */
 
-import { statSync, unlinkSync } from 'node:fs';
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { toHex, viewOf } from '../bytes.js';
 import { CorruptError, StoreError } from '../errors.js';
 import { native } from '../native.js';
+import { isStill, listSegments, removeQuietly, removeStale } from './folder.js';
 import { chooseMerge, superfluous } from './policy.js';
 import { Segment } from './segment.js';
-import { type IndexSource, mergeSegments, TEMPORARY, writeSegment } from './segment-file.js';
+import { type IndexSource, mergeSegments, writeSegment } from './segment-file.js';
 
 /** What `find` gives for an id that no usable pack holds. */
 export const ABSENT = 0xffffffff;
 
 const ROWS_PER_SEGMENT = 1 << 20;
-const STALE_MS = 24 * 3600 * 1000;
 
 /** One place of a chunk. The first 16 bytes of its id matched; whoever reads `directory(packIndex)` compares all 32. */
 export interface Location {
@@ -236,10 +235,8 @@ export class ChunkIndex {
   async #openListed(): Promise<boolean> {
     const open = new Set(this.#slots.filter((slot) => slot.shared).map((slot) => slot.segment.file));
     let steady = true;
-    const names = await readdir(this.#folder).catch(() => []);
-    for (const name of names) {
-      const file = join(this.#folder, name);
-      if (!/^[0-9a-f]{64}\.seg$/.test(name) || open.has(file)) continue;
+    for (const file of await listSegments(this.#folder)) {
+      if (open.has(file)) continue;
       try {
         this.#take(Segment.open(file, this.#options.filter), true);
       } catch (error) {
@@ -364,32 +361,4 @@ function isBadInput(error: unknown): boolean {
     error instanceof TypeError ||
     (error instanceof CorruptError && error.details.pack !== undefined)
   );
-}
-
-/** Whether the file of that name is the one this segment has open, not one that another process wrote since. */
-function isStill(segment: Segment): boolean {
-  try {
-    const { dev, ino } = statSync(segment.file, { bigint: true });
-    return segment.identity === `${dev}:${ino}`;
-  } catch {
-    return false;
-  }
-}
-
-function removeQuietly(file: string): void {
-  try {
-    unlinkSync(file);
-  } catch {
-    // A read-only folder: the file stays and is skipped again next time.
-  }
-}
-
-/** Deletes what writers that died a day ago left. */
-async function removeStale(folder: string): Promise<void> {
-  for (const name of await readdir(folder).catch(() => [])) {
-    if (!TEMPORARY.test(name)) continue;
-    const file = join(folder, name);
-    const found = await stat(file).catch(() => undefined);
-    if (found !== undefined && Date.now() - found.mtimeMs > STALE_MS) removeQuietly(file);
-  }
 }
