@@ -17,6 +17,7 @@
         "native/segment-writer.cc",
         "native/segment-merge.cc",
         "native/mount_fd.cc",
+        "native/target.cc",
         "native/xattr.cc"
       ],
       "include_dirs": [

@@ -12,6 +12,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   varve::initXattr(env, exports);
   varve::initSegment(env, exports);
   varve::initMountFd(env, exports);
+  varve::initTarget(env, exports);
   return exports;
 }
 
