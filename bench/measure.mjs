@@ -9,6 +9,14 @@ const TICK_S = 1 / Number(spawnSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }
 const folder = mkdtempSync(join(tmpdir(), 'varve-bench-time-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
+/** The command that runs now; in a process group of its own, so that a time limit ends all of it. */
+let running;
+
+/** Ends the command that runs now, if any. */
+export function stopRunning() {
+  if (running !== undefined) process.kill(-running, 'SIGKILL');
+}
+
 /** A command that did not do what it was told; `message` holds the end of its stderr. */
 export class CommandFailed extends Error {
   constructor(argv, why, stderr) {
@@ -87,6 +95,7 @@ export async function timed(argv, { env = {}, cwd, timeoutS = 1800, daemon } = {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  running = child.pid;
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (data) => (stdout = (stdout + data).slice(-100_000)));
@@ -94,12 +103,15 @@ export async function timed(argv, { env = {}, cwd, timeoutS = 1800, daemon } = {
   let late = false;
   const timer = setTimeout(() => {
     late = true;
-    process.kill(-child.pid, 'SIGKILL');
+    stopRunning();
   }, timeoutS * 1000);
   let wallS = 0;
   const status = await new Promise((done) => {
     child.on('error', (error) => done(error.message));
-    child.on('exit', () => (wallS = Number(process.hrtime.bigint() - started) / 1e9));
+    child.on('exit', () => {
+      wallS = Number(process.hrtime.bigint() - started) / 1e9;
+      running = undefined;
+    });
     child.on('close', (code, signal) => done(code ?? signal));
   });
   clearTimeout(timer);

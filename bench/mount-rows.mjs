@@ -136,10 +136,7 @@ export const mountRows = [
         const run = await read(bench, mount, ['dd', `if=${mount.path}`, 'of=/dev/null', 'bs=1M']);
         return { ...run, megabytesPerS: statSync(mount.path).size / 1e6 / run.wallS };
       }),
-    figures: [
-      { title: 'rate', unit: 'MB/s', of: (run) => run.megabytesPerS, reaches: [atLeast(1000, 'MB/s')], more: true },
-      daemon,
-    ],
+    figures: [{ title: 'rate', unit: 'MB/s', of: (run) => run.megabytesPerS, reaches: [atLeast(1000, 'MB/s')] }, daemon],
   },
   {
     name: 'mount-rand4k',
@@ -152,7 +149,7 @@ export const mountRows = [
         return { ...run, iops, p99Ms: latency.percentile['99.000000'] / 1e6 };
       }),
     figures: [
-      { title: 'rate', unit: 'IOPS', of: (run) => run.iops, reaches: [atLeast(3500, 'IOPS')], more: true },
+      { title: 'rate', unit: 'IOPS', of: (run) => run.iops, reaches: [atLeast(3500, 'IOPS')] },
       { title: 'p99', unit: 'ms', of: (run) => run.p99Ms, reaches: [] },
       daemon,
     ],

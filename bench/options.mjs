@@ -15,7 +15,7 @@ export const USAGE = `node bench/run.mjs [options]
   --ten-times-mb N    size of the small tree of the ten-times row (default 150)
   --fio-seconds N     length of a random-read run (default 10)
   --timeout S         limit of one command (default 1800)
-  --out FILE          results (default: bench/results.md; the runs themselves go beside it as .json)
+  --out FILE          results (default: bench/results.md; the runs themselves go beside it as .jsonl)
   --keep              keep the rows in the results that are not run now
   --no-download       do not try to fetch trixie's restic
   --list              name the rows and stop`;

@@ -1,5 +1,6 @@
 // The rows about backups, restores and checks: what each runs, and the figures it is judged by (docs: the table of speed, size and
 // memory to reach). A row's `run` does one repetition for one tool and returns what was measured; `round` runs before each repetition.
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { contents } from './bench.mjs';
@@ -148,10 +149,13 @@ async function inMemory(bench, use) {
   mkdirSync(folder, { recursive: true });
   if (process.getuid() === 0) {
     await must(['mount', '-t', 'tmpfs', '-o', 'size=4g', 'none', folder]);
+    const unmount = () => spawnSync('umount', [folder]);
+    bench.cleanups.add(unmount);
     try {
       return await use(folder);
     } finally {
-      await must(['umount', folder]);
+      unmount();
+      bench.cleanups.delete(unmount);
     }
   }
   const { bavail, bsize } = statfsSync('/dev/shm');

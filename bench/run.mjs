@@ -5,7 +5,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Bench } from './bench.mjs';
 import { linuxVersion } from './corpora.mjs';
-import { canDropCaches } from './measure.mjs';
+import { canDropCaches, stopRunning } from './measure.mjs';
 import { mountRows } from './mount-rows.mjs';
 import { parseOptions, USAGE } from './options.mjs';
 import { machine, report } from './report.mjs';
@@ -64,6 +64,24 @@ function fileSystemOf(path) {
   return { 61267: 'ext4', 16914836: 'tmpfs', 1481003842: 'xfs', 2435016766: 'btrfs' }[magic] ?? `type 0x${magic.toString(16)}`;
 }
 
+/** All recorded runs as JSON lines: what was measured on what, then one line for each row. */
+function writeState({ rows, ...about }) {
+  writeFileSync(
+    stateFile,
+    [about, ...Object.entries(rows).map(([name, record]) => ({ name, ...record }))]
+      .map((line) => `${JSON.stringify(line)}\n`)
+      .join(''),
+  );
+}
+
+function readState() {
+  const [about, ...rows] = readFileSync(stateFile, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  return { ...about, rows: Object.fromEntries(rows.map(({ name, ...record }) => [name, record])) };
+}
+
 let options;
 try {
   options = parseOptions(process.argv.slice(2), root);
@@ -83,12 +101,13 @@ try {
   fail(error.message);
 }
 
-const stateFile = options.out.replace(/(\.md)?$/, '.json');
-const earlier = options.keep && existsSync(stateFile) ? JSON.parse(readFileSync(stateFile, 'utf8')) : { rows: {}, tools: [] };
+const stateFile = options.out.replace(/(\.md)?$/, '.jsonl');
+const earlier = options.keep && existsSync(stateFile) ? readState() : { rows: {}, tools: [] };
 const bench = new Bench(options);
 // An interrupted run must leave neither mounts nor repositories behind.
 for (const signal of ['SIGINT', 'SIGTERM'])
   process.on(signal, () => {
+    stopRunning();
     bench.close();
     process.exit(130);
   });
@@ -113,7 +132,7 @@ try {
     const runs = await runRow(bench, row, tools, options);
     results.rows[row.name] = { date: results.date, command: results.command, runs };
     // after every row, so that an interrupted run keeps what it has
-    writeFileSync(stateFile, `${JSON.stringify(results, undefined, 1)}\n`);
+    writeState(results);
     writeFileSync(options.out, report(results, ROWS));
   }
 } finally {
