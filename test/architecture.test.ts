@@ -26,6 +26,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // policy and slots are pure: which snapshots to keep, decided when one is written
   ingest: ['retention/policy', 'retention/slots', ...LEDGER],
   restore: LEDGER,
+  browse: LEDGER,
   view: LEDGER,
   verify: LEDGER,
   replicate: LEDGER,

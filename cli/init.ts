@@ -1,0 +1,64 @@
+/** `varve init`: makes a repository, with a passphrase, a key file, or both. */
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { exportKeyFile, type Initialized, idHex, initRepository, openStore } from '../lib/index.js';
+import { repositoryPlace } from './globals.js';
+import { userAtHost } from './identity.js';
+import { writeKeyFile } from './key-file.js';
+import type { Run } from './run.js';
+import { firstPassphrase, givenPassphrase } from './secrets.js';
+
+export function configure(command: Command, run: Run): void {
+  command
+    .option('--label <text>', 'label of the key; default user@host')
+    .description(
+      'Creates a repository in a new or empty directory. The passphrase is asked for twice, or taken from -p, --password-command or the environment. ' +
+        'With --key-file a key file is written too; without any passphrase the key file is then the only key.',
+    )
+    .addHelpText(
+      'after',
+      `
+Nobody can open the repository without a passphrase or a key file: keep one apart from this machine.
+
+Examples:
+  varve init -r /srv/backup                              ask for a passphrase
+  varve init -r /srv/backup -p /etc/varve.pass           take it from a file
+  varve init -r /srv/backup --key-file /etc/varve.key    no passphrase, a key file`,
+    )
+    .action(async (options: { label?: string }) => init(run, options.label ?? userAtHost()));
+}
+
+async function init(run: Run, label: string): Promise<void> {
+  const place = repositoryPlace(run.globals);
+  const keyFile = run.globals.keyFile ?? (process.env.VARVE_KEY_FILE || undefined);
+  const passphrase = keyFile === undefined ? await firstPassphrase(run.globals) : givenPassphrase(run.globals);
+  const store = await openStore(place, { create: true });
+  try {
+    const create = (): Promise<Initialized> =>
+      initRepository(store, { label, ...(passphrase === undefined ? {} : { passphrase }) });
+    const made =
+      keyFile === undefined
+        ? await create()
+        : await writeKeyFile(keyFile, async () => {
+            const result = await create();
+            return { text: await exportKeyFile(result.keyring, passphrase, { label }), result };
+          });
+    const id = idHex(made.place.id);
+    run.out.record('initialized', {
+      repository: store.location,
+      id,
+      ...(made.slot === undefined ? {} : { key: made.slot.id }),
+      ...(keyFile === undefined ? {} : { key_file: resolve(keyFile) }),
+    });
+    run.out.info(`Created repository ${id.slice(0, 16)} at ${store.location}.`);
+    if (keyFile !== undefined)
+      run.out.info(
+        `Its key is in ${resolve(keyFile)}${passphrase === undefined ? ', which no passphrase protects: guard it' : ', protected by the passphrase'}.`,
+      );
+    run.out.info(
+      `Without ${passphrase === undefined ? 'that file' : 'the passphrase'} nothing in it can be read. Next: varve -r ${place} backup PATH`,
+    );
+  } finally {
+    await store.close();
+  }
+}

@@ -1,0 +1,75 @@
+/** What every command has at hand while it runs: options, output, the signal to stop, and the repository once it is asked for. */
+import {
+  keyFileNeedsPassphrase,
+  locateRepository,
+  openRepository,
+  openStore,
+  type Repository,
+  type RepositoryPlace,
+  type Store,
+  unlockWithKeyFile,
+  unlockWithPassphrase,
+} from '../lib/index.js';
+import { type Globals, repositoryPlace } from './globals.js';
+import { readKeyFile } from './key-file.js';
+import type { Output } from './output.js';
+import { cacheFolder } from './places.js';
+import { requirePassphrase } from './secrets.js';
+
+export interface Run {
+  readonly globals: Globals;
+  readonly out: Output;
+  readonly signal: AbortSignal;
+  /** Status to end with when nothing throws. */
+  status: number;
+}
+
+export interface Opened {
+  readonly repository: Repository;
+  /** The slot that the passphrase opened; undefined with a key file. */
+  readonly slotId: string | undefined;
+}
+
+/** Runs `work` over the store that the options name. */
+export async function withStore<T>(
+  run: Run,
+  options: { readonly create?: boolean },
+  work: (store: Store) => Promise<T>,
+): Promise<T> {
+  const store = await openStore(repositoryPlace(run.globals), options);
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}
+
+/** Unlocks a located repository with the key file or passphrase given, or asked for. @throws WrongKeyError, UsageError */
+export async function unlock(run: Run, place: RepositoryPlace): Promise<Opened> {
+  const { globals, out } = run;
+  const explicit =
+    globals.keyFile ??
+    (globals.passwordFile === undefined && globals.passwordCommand === undefined
+      ? process.env.VARVE_KEY_FILE || undefined
+      : undefined);
+  const cacheDir = cacheFolder(globals, place.id, (message) => out.warn(message));
+  if (explicit !== undefined) {
+    const text = readKeyFile(explicit);
+    const passphrase = (await keyFileNeedsPassphrase(text, explicit)) ? await requirePassphrase(globals, explicit) : undefined;
+    return {
+      repository: await openRepository(place, await unlockWithKeyFile(place, text, explicit, passphrase), cacheDir),
+      slotId: undefined,
+    };
+  }
+  const passphrase = await requirePassphrase(globals, place.store.location);
+  const { keyring, slotId } = await unlockWithPassphrase(place, passphrase);
+  return { repository: await openRepository(place, keyring, cacheDir), slotId };
+}
+
+/** Opens the repository that the options name, runs `work`, and closes it. */
+export async function withRepository<T>(run: Run, work: (repository: Repository, opened: Opened) => Promise<T>): Promise<T> {
+  return await withStore(run, {}, async (store) => {
+    const opened = await unlock(run, await locateRepository(store));
+    return await work(opened.repository, opened);
+  });
+}

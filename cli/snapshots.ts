@@ -1,0 +1,105 @@
+/** `varve snapshots`: what points in time there are. */
+import type { Command } from 'commander';
+import { idHex, type Snapshot, selectSnapshot, selectSnapshots, shortHex } from '../lib/index.js';
+import { bytesText, countText, jsonName, localTime, rfc3339, safeText } from './human.js';
+import { type Run, withRepository } from './run.js';
+import { addFilterOptions, type FilterOptions, filterOf } from './snapshot-arguments.js';
+import { tableLines } from './table.js';
+
+export function configure(command: Command, run: Run): void {
+  addFilterOptions(command)
+    .argument('[snapshot...]', 'only these: id, latest, latest~N, @TIME')
+    .option('--latest <n>', 'only the last n of each host and set of paths')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  varve snapshots
+  varve snapshots --host web1 --since 7d
+  varve snapshots --json latest | jq .id`,
+    )
+    .action(async (names: string[], options: FilterOptions & { latest?: string }) =>
+      withRepository(run, async (repository) => {
+        const filter = filterOf(options);
+        let found = names.length === 0 ? await selectSnapshots(repository, filter) : [];
+        for (const name of names) found.push(await selectSnapshot(repository, name, filter));
+        if (options.latest !== undefined) found = lastOfEach(found, Number(options.latest));
+        print(run, found);
+      }),
+    );
+}
+
+function lastOfEach(snapshots: readonly Snapshot[], count: number): Snapshot[] {
+  const seen = new Map<string, number>();
+  const kept = [...snapshots].reverse().filter(({ body }) => {
+    const key = JSON.stringify([body.host, body.paths.map((path) => Buffer.from(path).toString('latin1'))]);
+    seen.set(key, (seen.get(key) ?? 0) + 1);
+    return seen.get(key)! <= count;
+  });
+  return kept.reverse();
+}
+
+/** A snapshot as JSON programs see it. */
+export function describeSnapshot(snapshot: Snapshot): Record<string, unknown> {
+  const { body, envelope, payload } = snapshot;
+  return {
+    id: idHex(snapshot.id),
+    short_id: shortHex(snapshot.id),
+    time: rfc3339(snapshot.time),
+    claimed_time: rfc3339(envelope.claimed),
+    started: rfc3339(envelope.started),
+    finished: rfc3339(envelope.finished),
+    state: stateOf(snapshot),
+    host: body.host,
+    label: body.label,
+    paths: body.paths.map((path) => jsonName('path', path).path),
+    ...(body.paths.some((path) => 'path_b64' in jsonName('path', path))
+      ? { paths_b64: body.paths.map((path) => Buffer.from(path).toString('base64')) }
+      : {}),
+    tags: snapshot.tags,
+    files: body.root.totals.files,
+    directories: body.root.totals.directories,
+    bytes: body.root.totals.bytes,
+    new_bytes: envelope.newBytes,
+    packs: envelope.pinCount,
+    pack_bytes: envelope.pinBytes,
+    problems: body.problemCount,
+    retain_until: rfc3339({ sec: payload.retainUntilSec, nsec: 0 }),
+    slots: slotNames(payload.slots),
+    writer: idHex(envelope.writer),
+    program: body.program,
+  };
+}
+
+export function stateOf(snapshot: Snapshot): 'complete' | 'partial' {
+  return snapshot.payload.state === 0 ? 'complete' : 'partial';
+}
+
+/** Names of the retention slots whose bits are set. */
+export function slotNames(bits: number): string[] {
+  return ['hour', 'day', 'week', 'month', 'year'].filter((_, i) => (bits & (1 << i)) !== 0);
+}
+
+function print(run: Run, snapshots: readonly Snapshot[]): void {
+  if (run.out.json) {
+    for (const snapshot of snapshots) run.out.record('snapshot', describeSnapshot(snapshot));
+    return;
+  }
+  if (snapshots.length === 0) {
+    run.out.info('No snapshots.');
+    return;
+  }
+  const rows = snapshots.map((snapshot) => [
+    shortHex(snapshot.id),
+    localTime(snapshot.time),
+    snapshot.body.host,
+    snapshot.tags.join(','),
+    bytesText(snapshot.body.root.totals.bytes),
+    bytesText(snapshot.envelope.newBytes),
+    stateOf(snapshot),
+    snapshot.body.paths.map((path) => safeText(path)).join(' ') + (snapshot.body.label === '' ? '' : ` (${snapshot.body.label})`),
+  ]);
+  for (const line of tableLines(['ID', 'Time', 'Host', 'Tags', 'Size', 'Stored', 'State', 'Paths'], rows, [4, 5]))
+    run.out.text(line);
+  run.out.info(countText(snapshots.length, 'snapshot'));
+}

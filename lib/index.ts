@@ -1,0 +1,155 @@
+/**
+ * The public API: verbs on a repository, and the types they speak. What it exports may be relied on; what stands below in lib/ may change.
+ * A verb's implementation is loaded when it is first called, so importing this file costs next to nothing, and every verb is asynchronous.
+ *
+ *     const store = await openStore('/srv/backup');
+ *     const place = await locateRepository(store);
+ *     const { keyring } = await unlockWithPassphrase(place, passphrase);
+ *     const repository = await openRepository(place, keyring, cacheDir);
+ *     for (const snapshot of await selectSnapshots(repository)) console.log(idHex(snapshot.id), snapshot.body.host);
+ */
+
+import type * as ListTreeFile from './browse/list-tree.js';
+import type * as OpenTreeFile from './browse/open-tree.js';
+import type { Initialized, InitOptions } from './ledger/init.js';
+import type * as LedgerFile from './ledger/ledger.js';
+import type * as SelectFile from './ledger/select.js';
+import type * as TagsFile from './ledger/tags.js';
+import type * as KeysFile from './repository/keys.js';
+import type * as RepositoryFile from './repository/repository.js';
+import type * as OpenStoreFile from './store/open.js';
+import type { Store } from './store/store.js';
+
+export type { ListOptions, Located } from './browse/list-tree.js';
+export type { OpenTree, OpenTrees } from './browse/open-tree.js';
+export { asUtf8, compareBytes, equalBytes, fromHex, lossyUtf8, toHex, utf8 } from './bytes.js';
+export * from './errors.js';
+export type { PolicyPayload } from './format/entry.js';
+export type { Keyring } from './format/key-slot.js';
+export type { Timestamp } from './format/time.js';
+export type { DirectoryEntry, Entry, EntryKind, FileEntry, Owner, SymlinkEntry, Totals } from './format/tree.js';
+export {
+  type AuthorId,
+  type DomainId,
+  idFromHex,
+  idHex,
+  type RepositoryId,
+  type SnapshotId,
+  type StreamId,
+  shortHex,
+} from './id.js';
+export type { Initialized, InitOptions } from './ledger/init.js';
+export type { Chain, Ledger } from './ledger/ledger.js';
+export type { Snapshot, SnapshotFilter } from './ledger/snapshots.js';
+export type { TagOptions } from './ledger/tags.js';
+export type { KeySlot, Role, SealOptions } from './repository/keys.js';
+export type { Repository, RepositoryPlace } from './repository/repository.js';
+export type { Store } from './store/store.js';
+
+// ---- repositories ----------------------------------------------------------------------------------------------------------
+
+/** Opens the store at a path or `file://` URL; `create` makes the directory. @throws NoRepositoryError, StoreError */
+export const openStore: typeof OpenStoreFile.openStore = async (...args) => (await import('./store/open.js')).openStore(...args);
+
+/**
+ * Creates a repository in an empty store, with a key slot when `passphrase` is given, and the default retention policy unless another is.
+ *
+ * @throws RepositoryExistsError, StoreError
+ */
+export async function initRepository(
+  store: Store,
+  options: Omit<InitOptions, 'policy'> & Partial<Pick<InitOptions, 'policy'>>,
+): Promise<Initialized> {
+  const [{ initRepository: init }, { DEFAULT_POLICY }] = await Promise.all([
+    import('./ledger/init.js'),
+    import('./retention/slots.js'),
+  ]);
+  return init(store, { policy: DEFAULT_POLICY, ...options });
+}
+
+/** Reads and verifies the genesis object: what can be known without a key. @throws NoRepositoryError, CorruptError, BadSignatureError */
+export const locateRepository: typeof RepositoryFile.locateRepository = async (...args) =>
+  (await import('./repository/repository.js')).locateRepository(...args);
+
+/** Joins a located repository with the keys in hand; `cacheDir` is a folder that may be deleted at any time. @throws WrongKeyError */
+export async function openRepository(
+  ...args: Parameters<typeof RepositoryFile.openRepository>
+): Promise<RepositoryFile.Repository> {
+  return (await import('./repository/repository.js')).openRepository(...args);
+}
+
+// ---- keys ------------------------------------------------------------------------------------------------------------------
+
+/** Tries a passphrase on every key slot (half a second each). @throws WrongKeyError */
+export const unlockWithPassphrase: typeof KeysFile.unlockWithPassphrase = async (...args) =>
+  (await import('./repository/keys.js')).unlockWithPassphrase(...args);
+
+/** Opens a key file's text. @throws WrongKeyError */
+export const unlockWithKeyFile: typeof KeysFile.unlockWithKeyFile = async (...args) =>
+  (await import('./repository/keys.js')).unlockWithKeyFile(...args);
+
+/** Whether a key file is protected by a passphrase. @throws WrongKeyError */
+export async function keyFileNeedsPassphrase(text: Uint8Array, file: string): Promise<boolean> {
+  return (await import('./repository/keys.js')).keyFileNeedsPassphrase(text, file);
+}
+
+/** The key slots, oldest first; needs no key. */
+export const listKeys: typeof KeysFile.listKeys = async (...args) => (await import('./repository/keys.js')).listKeys(...args);
+
+/** Adds a slot that another passphrase opens. */
+export const addKey: typeof KeysFile.addKey = async (...args) => (await import('./repository/keys.js')).addKey(...args);
+
+/** The slot whose id starts with some digits. @throws NotFoundError */
+export const findKey: typeof KeysFile.findKey = async (...args) => (await import('./repository/keys.js')).findKey(...args);
+
+/** Removes a slot. @throws RefusedError for the last one */
+export const removeKey: typeof KeysFile.removeKey = async (...args) => (await import('./repository/keys.js')).removeKey(...args);
+
+/** Replaces a slot by one with another passphrase. */
+export const changePassphrase: typeof KeysFile.changePassphrase = async (...args) =>
+  (await import('./repository/keys.js')).changePassphrase(...args);
+
+/** The text of a key file that holds the keyring. */
+export const exportKeyFile: typeof KeysFile.exportKeyFile = async (...args) =>
+  (await import('./repository/keys.js')).exportKeyFile(...args);
+
+/** The roles that a keyring holds. */
+export async function rolesOf(...args: Parameters<typeof KeysFile.rolesOf>): Promise<KeysFile.Role[]> {
+  return (await import('./repository/keys.js')).rolesOf(...args);
+}
+
+// ---- snapshots -------------------------------------------------------------------------------------------------------------
+
+/** Loads and verifies the ledger. @throws CorruptError, BadSignatureError */
+export const loadLedger: typeof LedgerFile.loadLedger = async (...args) =>
+  (await import('./ledger/ledger.js')).loadLedger(...args);
+
+/** The snapshots that pass a filter, oldest first. @throws RoleError, CorruptError, BadSignatureError */
+export const selectSnapshots: typeof SelectFile.selectSnapshots = async (...args) =>
+  (await import('./ledger/select.js')).selectSnapshots(...args);
+
+/** The snapshot that an id prefix, `latest`, `latest~N` or `@TIME` names. @throws NotFoundError */
+export const selectSnapshot: typeof SelectFile.selectSnapshot = async (...args) =>
+  (await import('./ledger/select.js')).selectSnapshot(...args);
+
+/** Adds, removes or sets tags. @throws RoleError */
+export const tagSnapshots: typeof TagsFile.tagSnapshots = async (...args) =>
+  (await import('./ledger/tags.js')).tagSnapshots(...args);
+
+// ---- looking inside --------------------------------------------------------------------------------------------------------
+
+/** Opens the trees of snapshots for reading; close it. @throws RoleError, CorruptError */
+export const openTrees: typeof OpenTreeFile.openTrees = async (...args) =>
+  (await import('./browse/open-tree.js')).openTrees(...args);
+
+/** The entry at an absolute path of a snapshot. @throws NotFoundError */
+export async function entryAt(
+  ...args: Parameters<typeof OpenTreeFile.entryAt>
+): Promise<ReturnType<typeof OpenTreeFile.entryAt>> {
+  return (await import('./browse/open-tree.js')).entryAt(...args);
+}
+
+/** Entries at or below a path, parents first. @throws NotFoundError, CorruptError */
+export async function* listTree(...args: Parameters<typeof ListTreeFile.listTree>): AsyncGenerator<ListTreeFile.Located> {
+  yield* (await import('./browse/list-tree.js')).listTree(...args);
+}

@@ -1,0 +1,46 @@
+/** Which snapshots a person means: all that pass a filter, or the one that a name finds among them. Opens no more manifests than it must. */
+import { NotFoundError } from '../errors.js';
+import type { Repository } from '../repository/repository.js';
+import { type Ledger, loadLedger } from './ledger.js';
+import {
+  findSnapshot,
+  matchesFilter,
+  openSnapshot,
+  type Snapshot,
+  type SnapshotFilter,
+  snapshotRecords,
+  tagChanges,
+} from './snapshots.js';
+
+/** Whether `filter` lets everything pass. */
+function isOpen(filter: SnapshotFilter): boolean {
+  return Object.values(filter).every((value) => value === undefined || (Array.isArray(value) && value.length === 0));
+}
+
+/** The snapshots that pass `filter`, in order. @throws RoleError, CorruptError, BadSignatureError */
+export async function selectSnapshots(repository: Repository, filter: SnapshotFilter = {}, ledger?: Ledger): Promise<Snapshot[]> {
+  const loaded = ledger ?? (await loadLedger(repository));
+  const changes = tagChanges(repository, loaded);
+  const found: Snapshot[] = [];
+  for (const record of snapshotRecords(loaded)) {
+    const snapshot = await openSnapshot(repository, record, changes);
+    if (matchesFilter(snapshot, filter)) found.push(snapshot);
+  }
+  return found;
+}
+
+/**
+ * The snapshot called `name` (an id prefix, `latest`, `latest~N`, `@TIME`) among those that pass `filter`.
+ *
+ * @throws NotFoundError, RoleError, CorruptError, BadSignatureError
+ */
+export async function selectSnapshot(repository: Repository, name: string, filter: SnapshotFilter = {}): Promise<Snapshot> {
+  const ledger = await loadLedger(repository);
+  const records = snapshotRecords(ledger).map((record) => ({ ...record, time: record.entry.time }));
+  if (records.length === 0)
+    throw new NotFoundError('snapshot', name, 'the repository holds no snapshots yet; take one with: varve backup PATH');
+  // An id names one snapshot whatever the filters say.
+  if (isOpen(filter) || /^[0-9a-f]+$/.test(name))
+    return await openSnapshot(repository, findSnapshot(records, name), tagChanges(repository, ledger));
+  return findSnapshot(await selectSnapshots(repository, filter, ledger), name);
+}

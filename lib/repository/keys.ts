@@ -1,0 +1,197 @@
+/**
+ * Keys of a repository: unlocking with a passphrase or a key file, and managing the slots and files that hold keyrings (docs/format.md §12).
+ * A slot only wraps keys. Removing one takes away a way in; it does not undo what was read with it before.
+ */
+import { equalBytes, toHex } from '../bytes.js';
+import { clearKeyring, describeSlot, openKeyring, sealKeyring } from '../crypto/keyring.js';
+import { CorruptError, NotFoundError, RefusedError, WrongKeyError } from '../errors.js';
+import { decodeKeyFileText, decodeSlot, encodeKeyFileText, type Keyring } from '../format/key-slot.js';
+import { slotName } from '../format/names.js';
+import { Kind } from '../format/preamble.js';
+import type { RepositoryPlace } from './repository.js';
+
+/** A key slot as its clear header describes it. */
+export interface KeySlot {
+  /** Slot id, 16 hex digits. */
+  readonly id: string;
+  readonly label: string;
+  readonly createdSec: number;
+}
+
+/** What a key holds, in the words of `--role`. */
+export type Role = 'admin' | 'reader' | 'writer';
+
+/** Options of sealing; `log2N` (scrypt's cost) is lowered by tests only. */
+export interface SealOptions {
+  readonly label: string;
+  readonly nowMs?: number;
+  readonly log2N?: number;
+}
+
+const nowSec = (options: SealOptions): number => Math.floor((options.nowMs ?? Date.now()) / 1000);
+
+/** The roles that `keyring` holds. */
+export function rolesOf(keyring: Keyring): Role[] {
+  const roles: Role[] = [];
+  if (keyring.adminSeed !== null) roles.push('admin');
+  if (keyring.root !== null) roles.push('reader');
+  if (keyring.writer !== null) roles.push('writer');
+  return roles;
+}
+
+async function slotNames(place: RepositoryPlace): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of place.store.list('keys/')) names.push(name);
+  return names.sort();
+}
+
+/** All readable slots, oldest first. Damaged ones are left out: `check` reports them. @throws NewerFormatError, StoreError */
+export async function listKeys(place: RepositoryPlace): Promise<KeySlot[]> {
+  const slots: KeySlot[] = [];
+  for (const name of await slotNames(place)) {
+    try {
+      const header = describeSlot(await place.store.get(name), Kind.keySlot, name);
+      slots.push({ id: toHex(header.id), label: header.label, createdSec: header.createdSec });
+    } catch (error) {
+      if (!(error instanceof CorruptError) && !(error instanceof NotFoundError)) throw error;
+    }
+  }
+  return slots.sort((a, b) => a.createdSec - b.createdSec || (a.id < b.id ? -1 : 1));
+}
+
+/**
+ * Tries `passphrase` on every slot. Each try costs a scrypt derivation: 128 MiB and about half a second.
+ *
+ * @returns the keyring, and the id of the slot that opened
+ * @throws WrongKeyError if none opens
+ * @throws CorruptError if the right slot is damaged
+ */
+export async function unlockWithPassphrase(
+  place: RepositoryPlace,
+  passphrase: string,
+): Promise<{ keyring: Keyring; slotId: string }> {
+  let damaged: CorruptError | undefined;
+  const names = await slotNames(place);
+  for (const name of names) {
+    try {
+      const bytes = await place.store.get(name);
+      const keyring = await openKeyring(bytes, Kind.keySlot, place.id, passphrase, name);
+      if (keyring === undefined) continue;
+      if (!equalBytes(keyring.repository, place.id)) throw new CorruptError(name, 'holds keys of another repository');
+      return { keyring, slotId: name.slice('keys/'.length) };
+    } catch (error) {
+      // A slot removed meanwhile, or damaged, must not hide one that opens.
+      if (error instanceof CorruptError) damaged = error;
+      else if (!(error instanceof NotFoundError)) throw error;
+    }
+  }
+  if (names.length === 0) throw new WrongKeyError('this repository has no passphrase; open it with its key file (--key-file)');
+  if (damaged !== undefined)
+    throw new WrongKeyError(`no key slot opens with this passphrase, but one is damaged: ${damaged.message}`, damaged);
+  throw new WrongKeyError('wrong passphrase: no key slot of this repository opens with it');
+}
+
+/** Whether the key file in `text` is protected by a passphrase. @throws WrongKeyError, CorruptError, NewerFormatError */
+export function keyFileNeedsPassphrase(text: Uint8Array, file: string): boolean {
+  return decodeSlot(decodeKeyFileText(text, file), Kind.keyFile, file).header.kdf !== 0;
+}
+
+/**
+ * Opens a key file.
+ *
+ * @param file - its path, for messages
+ * @throws WrongKeyError if it is not one, belongs to another repository, or needs another passphrase
+ */
+export async function unlockWithKeyFile(
+  place: RepositoryPlace,
+  text: Uint8Array,
+  file: string,
+  passphrase?: string,
+): Promise<Keyring> {
+  const binary = decodeKeyFileText(text, file);
+  let keyring: Keyring | undefined;
+  try {
+    keyring = await openKeyring(binary, Kind.keyFile, place.id, passphrase, file);
+  } catch (error) {
+    if (error instanceof CorruptError) throw new WrongKeyError(error.message, error);
+    throw error;
+  }
+  if (keyring === undefined) {
+    throw new WrongKeyError(
+      passphrase === undefined ? `${file} is protected by a passphrase; give that too` : `wrong passphrase for ${file}`,
+    );
+  }
+  if (!equalBytes(keyring.repository, place.id)) {
+    throw new WrongKeyError(
+      `${file} belongs to repository ${toHex(keyring.repository).slice(0, 16)}, not to this one (${toHex(place.id).slice(0, 16)})`,
+    );
+  }
+  return keyring;
+}
+
+/** Stores a new slot that `passphrase` opens, after checking that it does. @throws RangeError for an empty passphrase */
+export async function addKey(
+  place: RepositoryPlace,
+  keyring: Keyring,
+  passphrase: string,
+  options: SealOptions,
+): Promise<KeySlot> {
+  if (passphrase === '') throw new RangeError('the passphrase must not be empty');
+  const createdSec = nowSec(options);
+  const { id, bytes } = await sealKeyring(keyring, passphrase, Kind.keySlot, options.label, createdSec, options.log2N);
+  const name = slotName(id);
+  if ((await openKeyring(bytes, Kind.keySlot, place.id, passphrase, name)) === undefined)
+    throw new Error('a new key slot does not open; nothing was stored');
+  await place.store.put(name, [bytes]);
+  return { id: toHex(id), label: options.label, createdSec };
+}
+
+/** The slot whose id starts with `prefix`. @throws NotFoundError if there is none, or several */
+export async function findKey(place: RepositoryPlace, prefix: string): Promise<KeySlot> {
+  const slots = await listKeys(place);
+  const found = slots.filter(({ id }) => prefix !== '' && id.startsWith(prefix.toLowerCase()));
+  if (found.length > 1)
+    throw new NotFoundError('key', prefix, `key ${prefix} is ambiguous: ${found.map(({ id }) => id).join(', ')}`);
+  if (found.length === 0) throw new NotFoundError('key', prefix, `no key ${prefix}; varve key list shows them`);
+  return found[0]!;
+}
+
+/** Removes a slot. @throws RefusedError for the last readable one, NotFoundError */
+export async function removeKey(place: RepositoryPlace, id: string): Promise<void> {
+  const slot = await findKey(place, id);
+  const others = (await listKeys(place)).filter((other) => other.id !== slot.id);
+  if (others.length === 0) {
+    throw new RefusedError(
+      `key ${slot.id} is the only one: without it nobody could open the repository; add another first (varve key add)`,
+      { key: slot.id },
+    );
+  }
+  await place.store.remove(`keys/${slot.id}`);
+}
+
+/** Replaces slot `slotId` by one that `passphrase` opens; the old one goes only when the new one is stored. */
+export async function changePassphrase(
+  place: RepositoryPlace,
+  keyring: Keyring,
+  slotId: string,
+  passphrase: string,
+  options: SealOptions,
+): Promise<KeySlot> {
+  const slot = await addKey(place, keyring, passphrase, options);
+  await place.store.remove(`keys/${slotId}`);
+  return slot;
+}
+
+/** The text of a key file for `keyring`: whoever has it (and its passphrase, if given one) has the keys. */
+export async function exportKeyFile(keyring: Keyring, passphrase: string | undefined, options: SealOptions): Promise<Uint8Array> {
+  if (passphrase === '') throw new RangeError('the passphrase must not be empty');
+  const createdSec = nowSec(options);
+  const binary =
+    passphrase === undefined
+      ? clearKeyring(keyring, options.label, createdSec)
+      : (await sealKeyring(keyring, passphrase, Kind.keyFile, options.label, createdSec, options.log2N)).bytes;
+  const text = encodeKeyFileText(binary);
+  const reread = await openKeyring(decodeKeyFileText(text, 'key file'), Kind.keyFile, keyring.repository, passphrase, 'key file');
+  if (reread === undefined) throw new Error('a new key file does not open; nothing was written');
+  return text;
+}
