@@ -58,6 +58,7 @@ export const Errno = {
   ENOSYS: 38,
   ENODATA: 61,
   EPROTO: 71,
+  ENOTCONN: 107,
   ESTALE: 116,
 } as const;
 

@@ -102,6 +102,14 @@ export function serveRequest(fs: FileSystem, options: SessionOptions, request: F
   return total;
 }
 
+/** Answers whatever was asked with ENOTCONN: the last words of a thread told to stop, so that nobody waits for it. */
+export function refuseRequest(request: Frame, out: Frame): number {
+  const opcode = request.view.getUint32(4, true);
+  if (opcode === Op.FORGET || opcode === Op.BATCH_FORGET || opcode === Op.INTERRUPT) return 0;
+  encodeReplyHeader(out, OUT_HEADER_BYTES, Errno.ENOTCONN, request);
+  return OUT_HEADER_BYTES;
+}
+
 const NO_REPLY = Number.MIN_SAFE_INTEGER;
 const BODY = IN_HEADER_BYTES;
 const DATA = OUT_HEADER_BYTES;

@@ -7,14 +7,14 @@ import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { FileSystem, FileSystemSource } from './driver.js';
 import { frame, OUT_HEADER_BYTES } from './fuse-protocol.js';
-import { MAX_REPLY_DATA_BYTES, serveRequest } from './fuse-session.js';
+import { MAX_REPLY_DATA_BYTES, refuseRequest, serveRequest } from './fuse-session.js';
 import { limitLog } from './log-limit.js';
 
 /** What the driver gives a thread at its start. */
 export interface WorkerStart {
   readonly source: FileSystemSource;
   readonly defaultPermissions: boolean;
-  /** One Int32; nonzero: answer nothing more and end. */
+  /** One Int32; nonzero: refuse the next request and end. */
   readonly stop: SharedArrayBuffer;
 }
 
@@ -48,9 +48,10 @@ function serve(fs: FileSystem, fd: number, start: WorkerStart, tell: (message: W
       if (code === 'EINTR' || code === 'EAGAIN' || code === 'ENOENT') continue;
       throw error;
     }
-    if (Atomics.load(stop, 0) !== 0) return 'aborted';
-    const reply = serveRequest(fs, options, request, length, out);
+    const stopping = Atomics.load(stop, 0) !== 0;
+    const reply = stopping ? refuseRequest(request, out) : serveRequest(fs, options, request, length, out);
     if (reply > 0) send(fd, out.bytes, reply, onLog);
+    if (stopping) return 'aborted';
     if (initialized) {
       initialized = false;
       tell({ kind: 'serving' });

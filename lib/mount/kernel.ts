@@ -135,7 +135,7 @@ function startCrew(source: FileSystemSource, options: MountOptions): Crew {
             failure ??= new Error(`a serving thread ended with status ${code}`);
             crew.onBroken();
           }
-          resolve(failure);
+          resolve(why === undefined ? failure : undefined);
         });
       }),
     );

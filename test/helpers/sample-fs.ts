@@ -64,6 +64,18 @@ const TREE_BASE = 10_000_000;
 const TREE_FILES = 100;
 const CHANGING_BASE = 20_000_000;
 
+/** The value of system.posix_acl_access, version 2: [tag, permissions, id] each. */
+function aclBytes(...entries: readonly (readonly number[])[]): Uint8Array {
+  const value = Buffer.alloc(4 + entries.length * 8);
+  value.writeUInt32LE(2, 0);
+  entries.forEach(([tag = 0, permissions = 0, id = -1], i) => {
+    value.writeUInt16LE(tag, 4 + i * 8);
+    value.writeUInt16LE(permissions, 6 + i * 8);
+    value.writeInt32LE(id, 8 + i * 8);
+  });
+  return value;
+}
+
 export function openFileSystem(data: unknown): FileSystem {
   const options = (data ?? {}) as SampleData;
   if (options.failToOpen) throw new Error('told to fail');
@@ -163,6 +175,16 @@ class SampleFileSystem implements FileSystem {
       extra: { sizeBytes: 3, blocks: 8, uid: 1234 },
       content: (_, into) => into.fill(0x41),
     });
+    // Group 65534 has the group bits by mode, but the ACL gives the group nothing; user 65534 is named in the second.
+    for (const [name, named] of [
+      ['acl-denies', []],
+      ['acl-grants', [2, 4, 65_534]],
+    ] as const) {
+      const acl = aclBytes([1, 6, -1], ...(named.length > 0 ? [named] : []), [4, 0, -1], [16, 6, -1], [32, 0, -1]);
+      const extra = { sizeBytes: 2, blocks: 8, gid: name === 'acl-denies' ? 65_534 : 0 };
+      const xattrs = new Map([['system.posix_acl_access', acl]]);
+      this.#add(root, name, { mode: S_IFREG | 0o660, extra, xattrs, content: (_, into) => into.fill(0x43) });
+    }
     const many = this.#directory(root, 'many');
     for (let i = 0; i < MANY_ENTRIES; i++) {
       this.#add(many, `entry-${String(i).padStart(5, '0')}`, {
