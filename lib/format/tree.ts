@@ -218,16 +218,12 @@ export function isValidName(name: Uint8Array): boolean {
   return true;
 }
 
-/** A leaf page from entries already in order, each as the CBOR that `writeEntry` made. */
-export function encodeLeaf(owners: readonly Owner[], encodedEntries: readonly Uint8Array[]): Uint8Array {
-  let size = 64;
-  for (const entry of encodedEntries) size += entry.byteLength;
-  const out = new CborWriter(size + owners.length * 32);
+/** A leaf page of `count` entries in order, given as the CBOR that `writeEntry` made of them, joined. */
+export function encodeLeaf(owners: readonly Owner[], count: number, encodedEntries: Uint8Array): Uint8Array {
+  const out = new CborWriter(encodedEntries.byteLength + owners.length * 32 + 64);
   out.array(3).int(0).array(owners.length);
   for (const owner of owners) writeOwner(out, owner);
-  out.array(encodedEntries.length);
-  for (const entry of encodedEntries) out.raw(entry);
-  return out.finish();
+  return out.array(count).raw(encodedEntries).finish();
 }
 
 export function encodeInner(level: number, rows: readonly InnerRow[]): Uint8Array {

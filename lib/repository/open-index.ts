@@ -17,13 +17,15 @@ const BATCH = 64;
 
 export interface OpenIndexOptions {
   readonly filter: boolean;
+  /** As in ChunkIndexOptions. */
+  readonly compact?: boolean;
   /** Called for an index object that is damaged: its packs are then read from themselves. */
   readonly onDamaged?: (error: CorruptError) => void;
 }
 
 /** Opens the repository's chunk index with every readable index object in it. @throws StoreError */
 export async function openIndex(repository: Repository, options: OpenIndexOptions): Promise<ChunkIndex> {
-  const index = await openChunkIndex(join(repository.cacheDir, 'index'), { filter: options.filter });
+  const index = await openChunkIndex(join(repository.cacheDir, 'index'), { filter: options.filter, compact: options.compact ?? true });
   await refreshIndex(repository, index, options.onDamaged);
   return index;
 }

@@ -1,0 +1,196 @@
+/**
+ * The verb `backup`: walks sources or reads a stream, stores what is new, commits a snapshot. Nothing is visible before the ledger entry; whatever an
+ * interrupted run stored is found again by the next one.
+ */
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { lossyUtf8, toHex, utf8 } from '../bytes.js';
+import { InterruptedError, SourceError } from '../errors.js';
+import type { Problem } from '../format/manifest.js';
+import { MAX_PROBLEMS } from '../format/manifest.js';
+import { type DirectoryEntry, type Entry, EntryKind, isValidName, type Owner } from '../format/tree.js';
+import type { SnapshotId } from '../id.js';
+import { loadLedger } from '../ledger/ledger.js';
+import { coverPacks, listPacks, openIndex } from '../repository/open-index.js';
+import type { Repository } from '../repository/repository.js';
+import { rangesOf } from '../repository/snapshot-reader.js';
+import { ChangeCache } from './change-cache.js';
+import { commit, streamId } from './commit.js';
+import { ingestStream } from './large-file.js';
+import { Run } from './run.js';
+import { absolutePath, existingSources, sourceTree } from './sources.js';
+import { writeDirectory } from './tree-writer.js';
+import { type Exclusion, Walk, type WalkCounts, type WalkResult } from './walk.js';
+
+/** A stream to store as one file. `finished` is awaited before the commit: a command that fails must reject it, and then there is no snapshot. */
+export interface StreamSource {
+  readonly name: string;
+  readonly stream: AsyncIterable<Uint8Array>;
+  readonly finished?: Promise<void>;
+}
+
+export interface BackupOptions {
+  /** Files and directories; relative ones are taken from the working directory. */
+  readonly paths?: readonly (string | Uint8Array)[];
+  readonly stdin?: StreamSource;
+  readonly exclusion?: Exclusion;
+  readonly oneFileSystem?: boolean;
+  readonly host?: string;
+  /** Names the stream together with the host; by default the sources. */
+  readonly label?: string;
+  readonly tags?: readonly string[];
+  /** The time that the user claims for the data, milliseconds since 1970. Retention never looks at it. */
+  readonly claimedTimeMs?: number;
+  /** Read every file again, whatever the change cache says. */
+  readonly force?: boolean;
+  readonly dryRun?: boolean;
+  /** zstd level, 1 … 19; 3 by default. */
+  readonly level?: number;
+  readonly threads?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (counts: WalkCounts) => void;
+  readonly onProblem?: (problem: Problem) => void;
+  /** A condition that costs time but nothing else, for people. */
+  readonly onNote?: (note: string) => void;
+  /** The clock; for tests. */
+  readonly nowMs?: () => number;
+}
+
+export interface BackupReport {
+  /** Undefined after a dry run. */
+  readonly snapshotId: SnapshotId | undefined;
+  readonly state: 'complete' | 'partial';
+  readonly counts: WalkCounts;
+  readonly totalFiles: number;
+  readonly totalBytes: number;
+  /** Bytes added to the store. */
+  readonly newBytes: number;
+  readonly retainUntilSec: number;
+  readonly slots: number;
+  readonly problems: readonly Problem[];
+}
+
+/** How many threads read and compress when nothing is said. */
+export const DEFAULT_THREADS = 2;
+
+/**
+ * Stores a snapshot.
+ *
+ * @throws SourceError if no source exists
+ * @throws InterruptedError when the signal fired
+ * @throws RoleError without a writer's key, StoreError when the store fails; nothing is then visible
+ */
+export async function backup(repository: Repository, options: BackupOptions): Promise<BackupReport> {
+  const nowMs = options.nowMs ?? Date.now;
+  const startedMs = nowMs();
+  const note = options.onNote ?? (() => undefined);
+  const missing: Problem[] = [];
+  const named = (options.paths ?? []).map(absolutePath);
+  const sources = options.stdin !== undefined ? [] : existingSources(named, (path, code) => missing.push({ path, code }));
+  for (const problem of missing) options.onProblem?.(problem);
+  if (options.stdin !== undefined && !isValidName(utf8(options.stdin.name))) throw new SourceError(options.stdin.name, 'the name of a stream must be a file name without a slash');
+  const paths = options.stdin !== undefined ? [utf8(`/${options.stdin.name}`)] : named;
+  const host = options.host ?? hostname();
+  const label = options.label ?? paths.map(lossyUtf8).sort().join(' ');
+
+  const ledger = await loadLedger(repository);
+  const stored = await listPacks(repository);
+  const index = await openIndex(repository, { filter: true, compact: false, onDamaged: (error) => note(error.message) });
+  const domain = repository.keyring.writer?.domain;
+  let cache = ChangeCache.none();
+  let run: Run | undefined;
+  try {
+    await index.compact();
+    const ranges = rangesOf(repository.store);
+    // Packs of a run that was killed stand in no index object, but their directories say what they hold.
+    for (const error of await coverPacks(repository, ranges, index, [...stored.keys()].map((hex) => new Uint8Array(Buffer.from(hex, 'hex'))))) note(error.message);
+    ranges.close();
+    const namesKey = domain === undefined ? new Uint8Array(32) : repository.domainKeys(domain).names;
+    const stream = streamId(namesKey, host, label);
+    if (options.stdin === undefined) {
+      cache = await ChangeCache.open(join(repository.cacheDir, 'changes', toHex(stream)), (hex) => stored.has(hex), note, options.dryRun === true);
+    }
+    run = await Run.start(repository, index, stored, cache, { level: options.level ?? 3, threads: options.threads ?? DEFAULT_THREADS, dryRun: options.dryRun === true });
+    const result = options.stdin === undefined ? await walkSources(run, namesKey, sources, options) : await readStream(run, namesKey, options.stdin, options);
+    if (options.signal?.aborted === true) throw new InterruptedError('backup');
+    await run.storePacks(true);
+    const problems = [...missing, ...result.problems];
+    const complete = problems.length === 0;
+    const report = {
+      state: complete ? ('complete' as const) : ('partial' as const),
+      counts: result.counts,
+      totalFiles: result.root.totals.files,
+      totalBytes: result.root.totals.bytes,
+      problems,
+    };
+    if (options.dryRun === true) return { ...report, snapshotId: undefined, newBytes: run.storedBytes, retainUntilSec: 0, slots: 0 };
+    const body = {
+      host,
+      label,
+      paths,
+      tags: [...new Set(options.tags ?? [])].sort(),
+      root: result.root,
+      problems: problems.slice(0, MAX_PROBLEMS),
+      problemCount: problems.length,
+      program: 'varve 0.1.0',
+      notes: [],
+    };
+    const committed = await commit(repository, run, ledger, { stream, body, startedMs, claimedMs: options.claimedTimeMs ?? startedMs, complete }, nowMs);
+    return { ...report, snapshotId: committed.id, newBytes: run.storedBytes, retainUntilSec: committed.retainUntilSec, slots: committed.slots };
+  } catch (error) {
+    if (run !== undefined && options.signal?.aborted === true && options.dryRun !== true) {
+      // What was read so far is kept where the next run finds it.
+      await run.storePacks(true).catch(() => undefined);
+      throw new InterruptedError('backup');
+    }
+    throw error;
+  } finally {
+    await run?.close();
+    await cache.close();
+    await index.close();
+  }
+}
+
+async function walkSources(run: Run, namesKey: Uint8Array, sources: readonly Uint8Array[], options: BackupOptions): Promise<WalkResult> {
+  const { exclusion, oneFileSystem, force, signal, onProgress, onProblem } = options;
+  const walk = new Walk(run, namesKey, {
+    ...(exclusion && { exclusion }),
+    ...(oneFileSystem !== undefined && { oneFileSystem }),
+    ...(force !== undefined && { force }),
+    ...(signal && { signal }),
+    ...(onProgress && { onProgress }),
+    ...(onProblem && { onProblem }),
+  });
+  return walk.walk(sourceTree(sources));
+}
+
+/** A snapshot of one file that came through a stream. */
+async function readStream(run: Run, namesKey: Uint8Array, source: StreamSource, options: BackupOptions): Promise<WalkResult> {
+  const counts: WalkCounts = {
+    filesNew: 1,
+    filesChanged: 0,
+    filesUnmodified: 0,
+    directoriesNew: 1,
+    directoriesChanged: 0,
+    directoriesUnmodified: 0,
+    processedBytes: 0,
+    readBytes: 0,
+    current: utf8(`/${source.name}`),
+  };
+  const file = await ingestStream(run, source.stream, options.signal, (bytes) => {
+    counts.readBytes += bytes;
+    counts.processedBytes += bytes;
+    options.onProgress?.(counts);
+  });
+  await source.finished;
+  const owner: Owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, user: null, group: null };
+  const seconds = Math.floor((options.nowMs ?? Date.now)() / 1000);
+  const common = { owner, mtimeSec: seconds, mtimeNsec: 0, btimeSec: null, btimeNsec: 0, xattrs: [], link: null };
+  const { sizeBytes, digest, content } = file;
+  const entry: Entry = { ...common, name: utf8(source.name), mode: 0o600, kind: EntryKind.regular, sizeBytes, digest, content };
+  const { tree, pages } = writeDirectory(run.meta, namesKey, [entry]);
+  run.use(file.packs);
+  run.use(new Map(pages.map((page) => [run.packNumber(page.pack), page.lengthBytes])));
+  const root: DirectoryEntry = { ...common, name: new Uint8Array(0), mode: 0o755, kind: EntryKind.directory, tree, totals: { files: 1, directories: 0, bytes: sizeBytes } };
+  return { root, counts, problems: [] };
+}

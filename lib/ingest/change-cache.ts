@@ -1,0 +1,270 @@
+/**
+ * What the last run of a stream saw and stored, one record per directory, in a LevelDB of the stream's own. A cache: deletable at any time, and a run
+ * without it (lost, or held by another run of the same stream) reads the sources again and stores nothing twice.
+ *
+ * A record counts only if every pack it names has its row, which is written after the pack is durable; so a killed run leaves nothing that misleads.
+ */
+import { mkdirSync, rmSync } from 'node:fs';
+import { Level } from 'level';
+import { toHex } from '../bytes.js';
+import { CborReader, CborWriter } from '../format/cbor.js';
+
+/** Bytes of chunks that a directory needs from each pack, as joined (u32 pack number, u32 bytes in units of 16). */
+export interface DirectoryHead {
+  /** Hash of the entries scanned; all zeros when something in the directory must be looked at again. */
+  readonly fingerprint: Uint8Array;
+  readonly tree: Uint8Array;
+  readonly files: number;
+  readonly directories: number;
+  readonly bytes: number;
+  /** Tree ids of the subdirectories, in order, joined. */
+  readonly children: Uint8Array;
+  readonly packs: ReadonlyMap<number, number>;
+}
+
+/** What one entry became: its identity, and its encoded tail (attributes and content) with the packs that it needs. */
+export interface CachedEntry {
+  readonly identity: Uint8Array;
+  /** Empty: not to be trusted, look again. */
+  readonly tail: Uint8Array;
+  readonly packs: ReadonlyMap<number, number>;
+}
+
+const VERSION = 1;
+const RESERVE = 1 << 20;
+const FLUSH_OPERATIONS = 2048;
+const FLUSH_BYTES = 4 << 20;
+
+type Database = Level<Uint8Array, Uint8Array>;
+
+export class ChangeCache {
+  readonly #db: Database | undefined;
+  readonly #readOnly: boolean;
+  readonly #packIds = new Map<number, string>();
+  readonly #numbers = new Map<string, number>();
+  #nextNumber = 1;
+  #reservedTo = 1;
+  #operations: { type: 'put'; key: Uint8Array; value: Uint8Array }[] = [];
+  #operationBytes = 0;
+  #writing: Promise<void> = Promise.resolve();
+  /** How often this stream has run with this cache. */
+  runs = 0;
+
+  private constructor(db: Database | undefined, readOnly: boolean) {
+    this.#db = db;
+    this.#readOnly = readOnly;
+  }
+
+  /** Opens the cache in `folder`; one that is damaged is deleted, one that is busy or cannot be had is done without. `onNote` says which. */
+  static async open(folder: string, isStored: (packHex: string) => boolean, onNote: (note: string) => void, readOnly = false): Promise<ChangeCache> {
+    const open = async (): Promise<ChangeCache> => {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      const db: Database = new Level(folder, { keyEncoding: 'view', valueEncoding: 'view', writeBufferSize: 4 << 20, cacheSize: 4 << 20 });
+      await db.open();
+      const cache = new ChangeCache(db, readOnly);
+      try {
+        await cache.#load(isStored);
+      } catch (error) {
+        await db.close();
+        throw error;
+      }
+      return cache;
+    };
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await open();
+      } catch (error) {
+        const cause = (error as { cause?: { code?: string } }).cause;
+        if (cause?.code === 'LEVEL_LOCKED') {
+          onNote('another run of this stream holds the change cache; every file is read again');
+          return new ChangeCache(undefined, true);
+        }
+        if (attempt > 0 || !removed(folder)) {
+          onNote(`the change cache cannot be used (${(error as Error).message}); every file is read again`);
+          return new ChangeCache(undefined, true);
+        }
+      }
+    }
+  }
+
+  /** A cache that knows nothing and keeps nothing. */
+  static none(): ChangeCache {
+    return new ChangeCache(undefined, true);
+  }
+
+  async #load(isStored: (packHex: string) => boolean): Promise<void> {
+    const db = this.#db!;
+    const meta = await db.get(key('m'));
+    if (meta !== undefined) {
+      const from = new CborReader(meta, 'change cache');
+      from.array(3);
+      if (from.uint() !== VERSION) throw new Error('of another version');
+      this.#nextNumber = this.#reservedTo = from.uint();
+      this.runs = from.uint() + 1;
+    }
+    for await (const [rowKey, value] of db.iterator({ gt: key('p'), lt: key('q') })) {
+      const hex = toHex(value);
+      if (value.byteLength !== 32 || rowKey.byteLength !== 5 || !isStored(hex)) continue;
+      const number = new DataView(rowKey.buffer, rowKey.byteOffset, 5).getUint32(1);
+      this.#packIds.set(number, hex);
+      this.#numbers.set(hex, number);
+    }
+    if (!this.#readOnly) await this.#reserve();
+    else this.#reservedTo = this.#nextNumber + RESERVE;
+  }
+
+  /** Pack numbers are never used twice, even after a crash: a range is durable before any number of it is used. */
+  async #reserve(): Promise<void> {
+    this.#reservedTo = this.#nextNumber + RESERVE;
+    const meta = new CborWriter().array(3).int(VERSION).int(this.#reservedTo).int(this.runs).finish();
+    await this.#db!.put(key('m'), meta, { sync: true } as object);
+  }
+
+  /** Pack id of a number, or undefined when the pack is not known to be stored. */
+  packOf(number: number): string | undefined {
+    return this.#packIds.get(number);
+  }
+
+  /** A number for a pack that is not stored yet. */
+  newNumber(): number {
+    if (this.#nextNumber >= this.#reservedTo - 1 && this.#db !== undefined) throw new RangeError('more packs in one run than the change cache can number');
+    return this.#nextNumber++;
+  }
+
+  /** The number of a stored pack. */
+  numberOf(packId: Uint8Array): number {
+    const hex = toHex(packId);
+    const known = this.#numbers.get(hex);
+    if (known !== undefined) return known;
+    const number = this.newNumber();
+    this.stored(number, packId);
+    return number;
+  }
+
+  /** Records that the pack with `number` is durable. */
+  stored(number: number, packId: Uint8Array): void {
+    const hex = toHex(packId);
+    this.#packIds.set(number, hex);
+    this.#numbers.set(hex, number);
+    const rowKey = new Uint8Array(5);
+    rowKey[0] = 0x70;
+    new DataView(rowKey.buffer).setUint32(1, number);
+    this.#put(rowKey, packId.slice());
+  }
+
+  /** The directory's head, or undefined; one that needs packs that are not stored is undefined too. */
+  head(path: Uint8Array): DirectoryHead | undefined {
+    const value = this.#get(key('h', path));
+    if (value === undefined) return undefined;
+    try {
+      const from = new CborReader(value, 'change cache');
+      from.array(7);
+      const head = { fingerprint: from.bytes(32), tree: from.bytes(32), files: from.uint(), directories: from.uint(), bytes: from.uint(), children: from.bytes(), packs: readPacks(from.bytes()) };
+      for (const number of head.packs.keys()) if (!this.#packIds.has(number)) return undefined;
+      return head;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The directory's entries by name (latin1), without those whose packs are not stored. */
+  entries(path: Uint8Array): Map<string, CachedEntry> {
+    const entries = new Map<string, CachedEntry>();
+    const value = this.#get(key('b', path));
+    if (value === undefined) return entries;
+    try {
+      const from = new CborReader(value, 'change cache');
+      for (let left = from.array(); left > 0; left--) {
+        from.array(4);
+        const name = Buffer.from(from.bytes()).toString('latin1');
+        const entry = { identity: from.bytes(), tail: from.bytes(), packs: readPacks(from.bytes()) };
+        let usable = entry.tail.byteLength > 0;
+        for (const number of entry.packs.keys()) usable &&= this.#packIds.has(number);
+        if (usable) entries.set(name, entry);
+      }
+    } catch {
+      return new Map();
+    }
+    return entries;
+  }
+
+  put(path: Uint8Array, head: DirectoryHead, entries: Iterable<readonly [Uint8Array, CachedEntry]> & { readonly length: number }): void {
+    if (this.#readOnly) return;
+    this.putHead(path, head);
+    const body = new CborWriter(1024).array(entries.length);
+    for (const [name, entry] of entries) body.array(4).bytes(name).bytes(entry.identity).bytes(entry.tail).bytes(encodePacks(entry.packs));
+    this.#put(key('b', path), body.finish());
+  }
+
+  putHead(path: Uint8Array, head: DirectoryHead): void {
+    if (this.#readOnly) return;
+    const out = new CborWriter(256).array(7).bytes(head.fingerprint).bytes(head.tree).int(head.files).int(head.directories).int(head.bytes);
+    this.#put(key('h', path), out.bytes(head.children).bytes(encodePacks(head.packs)).finish());
+  }
+
+  #get(rowKey: Uint8Array): Uint8Array | undefined {
+    return this.#db?.getSync(rowKey);
+  }
+
+  #put(rowKey: Uint8Array, value: Uint8Array): void {
+    if (this.#readOnly) return;
+    this.#operations.push({ type: 'put', key: rowKey, value });
+    this.#operationBytes += value.byteLength;
+    if (this.#operations.length >= FLUSH_OPERATIONS || this.#operationBytes >= FLUSH_BYTES) this.#flush();
+  }
+
+  #flush(): void {
+    const operations = this.#operations;
+    this.#operations = [];
+    this.#operationBytes = 0;
+    // A cache that cannot be written is one that remembers less; the backup goes on.
+    this.#writing = this.#writing.then(() => this.#db!.batch(operations)).catch(() => undefined);
+  }
+
+  /** Resolves when what was put so far is with the database: backpressure for the walk. */
+  async settled(): Promise<void> {
+    await this.#writing;
+  }
+
+  async close(): Promise<void> {
+    if (this.#db === undefined) return;
+    if (this.#operations.length > 0) this.#flush();
+    await this.#writing;
+    await this.#db.close().catch(() => undefined);
+  }
+}
+
+function removed(folder: string): boolean {
+  try {
+    rmSync(folder, { recursive: true, force: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function key(kind: string, path: Uint8Array = new Uint8Array(0)): Uint8Array {
+  const out = new Uint8Array(1 + path.byteLength);
+  out[0] = kind.charCodeAt(0);
+  out.set(path, 1);
+  return out;
+}
+
+function encodePacks(packs: ReadonlyMap<number, number>): Uint8Array {
+  const out = new Uint8Array(packs.size * 8);
+  const view = new DataView(out.buffer);
+  let at = 0;
+  for (const [number, bytes] of packs) {
+    view.setUint32(at, number, true);
+    view.setUint32(at + 4, Math.min(0xffffffff, Math.ceil(bytes / 16)), true);
+    at += 8;
+  }
+  return out;
+}
+
+function readPacks(bytes: Uint8Array): Map<number, number> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const packs = new Map<number, number>();
+  for (let at = 0; at + 8 <= bytes.byteLength; at += 8) packs.set(view.getUint32(at, true), view.getUint32(at + 4, true) * 16);
+  return packs;
+}

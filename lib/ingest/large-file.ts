@@ -1,0 +1,206 @@
+/**
+ * Reads a large or sparse file, or a stream, block by block through the worker threads: while one block is compressed the next is already cut. Holes are found, not read.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Content } from '../format/content.js';
+import { native } from '../native.js';
+import { ListWriter } from './list-writer.js';
+import type { Run } from './run.js';
+import { readScan, ScanType, type ScanRecord } from './scan-record.js';
+import type { BlockResult } from './tasks.js';
+
+const BLOCK_BYTES = 8 << 20;
+const MAX_HASHED_HOLES = 1 << 30;
+const ZERO_SLICE_BYTES = 32 << 20;
+
+/** What became of a file's bytes. */
+export interface Ingested {
+  readonly sizeBytes: number;
+  readonly digest: Uint8Array | null;
+  readonly content: Content;
+  /** By the change cache's pack numbers. */
+  readonly packs: Map<number, number>;
+  readonly newBytes: number;
+  /** The file's state after the last byte was read; undefined for streams. */
+  readonly after: ScanRecord | undefined;
+  /** It changed between the first byte and the last. */
+  readonly changed: boolean;
+}
+
+/** Bits of the average chunk for a file of `sizeBytes` (docs/format.md §6, Chunking). */
+export function averageBits(sizeBytes: number): number {
+  return sizeBytes < 16 << 20 ? 14 : sizeBytes < 2 ** 32 ? 17 : 18;
+}
+
+/** Collects blocks in order and makes the file's content of them. */
+class BlockSequence {
+  readonly #run: Run;
+  readonly list: ListWriter;
+  readonly packs = new Map<number, number>();
+  readonly hash: number;
+  readonly turn = new Int32Array(new SharedArrayBuffer(4));
+  newBytes = 0;
+  sizeBytes = 0;
+  #turns = 0;
+  #zeros = 0;
+  #order: Promise<void> = Promise.resolve();
+
+  constructor(run: Run, hashed: boolean) {
+    this.#run = run;
+    this.hash = hashed ? native().hashCreate() : 0;
+    this.list = new ListWriter(run.meta, (page) => this.#count(page.pack, page.lengthBytes));
+  }
+
+  #count(ref: number, bytes: number): void {
+    const number = this.#run.packNumber(ref);
+    this.packs.set(number, (this.packs.get(number) ?? 0) + bytes);
+  }
+
+  /** A hole comes next. */
+  hole(lengthBytes: number): void {
+    this.#order = this.#order.then(() => this.list.hole(lengthBytes));
+    this.#zeros += lengthBytes;
+    this.sizeBytes += lengthBytes;
+  }
+
+  /** Sends a block to a worker; resolves as soon as it is cut, with how much of it became chunks. */
+  async block(source: { fd: number; data: Uint8Array | undefined }, offset: number, length: number, last: boolean, avgBits: number): Promise<{ consumed: number; read: number }> {
+    await this.#run.breathe();
+    await this.#run.pool.room();
+    if (this.#zeros > 0) await this.#hashZeros();
+    const turnNumber = this.#turns++;
+    return new Promise((resolve, reject) => {
+      const task = { kind: 'block', ...source, offset, length, last, avgBits, hash: this.hash, turn: this.turn, turnNumber } as const;
+      const result = this.#run.pool.block(task, (consumed, read) => {
+        this.sizeBytes += consumed;
+        resolve({ consumed, read });
+      });
+      result.catch(reject);
+      this.#order = Promise.all([this.#order, result]).then(([, done]) => this.#take(done));
+      this.#order.catch(() => undefined);
+    });
+  }
+
+  #take(result: BlockResult): void {
+    const view = new DataView(result.rows.buffer, result.rows.byteOffset, result.rows.byteLength);
+    for (let i = 0; i < result.packs.length; i++) this.#count(result.packs[i]!, view.getUint32(i * 40, true));
+    this.list.push(result.rows);
+    this.newBytes += result.newBytes;
+  }
+
+  /** Digests the holes passed since the last block, after all blocks before them. */
+  async #hashZeros(): Promise<void> {
+    let zeros = this.#zeros;
+    this.#zeros = 0;
+    if (this.hash === 0) return;
+    await this.#order;
+    for (; zeros > 0; zeros -= ZERO_SLICE_BYTES) {
+      native().hashZeros(this.hash, Math.min(zeros, ZERO_SLICE_BYTES));
+      if (zeros > ZERO_SLICE_BYTES) await nextTurn();
+    }
+  }
+
+  async finish(): Promise<{ content: Content; digest: Uint8Array | null }> {
+    await this.#hashZeros();
+    await this.#order;
+    const digest = this.hash === 0 ? null : native().hashFinal(this.hash);
+    const content = this.sizeBytes === 0 ? ({ kind: 'empty' } as const) : this.list.finish();
+    // One chunk that is the whole file needs no row: its id follows from the digest.
+    const single = this.list.leafRows === 1 && content.kind === 'rows' && digest !== null && content.rows.subarray(8).some((byte) => byte !== 0);
+    return { content: single ? { kind: 'whole' } : content, digest };
+  }
+
+  /** Frees the running digest after a failure, when no worker uses it any more. */
+  async abandon(): Promise<void> {
+    await this.#order.catch(() => undefined);
+    if (this.hash !== 0) native().hashFinal(this.hash);
+  }
+}
+
+/** Data extents of a file as [start, end). */
+function extentsOf(fd: number, record: ScanRecord): [number, number][] {
+  if (!record.sparse) return record.sizeBytes === 0 ? [] : [[0, record.sizeBytes]];
+  const extents: [number, number][] = [];
+  for (let at = 0; at < record.sizeBytes; ) {
+    const extent = native().nextData(fd, at, record.sizeBytes);
+    if (extent === undefined) break;
+    extents.push(extent);
+    at = extent[1];
+  }
+  return extents;
+}
+
+/** Reads the file at `path`. @throws the system's error */
+export async function ingestFile(run: Run, path: Uint8Array, signal: AbortSignal | undefined, onBytes: (bytes: number) => void): Promise<Ingested> {
+  const fd = native().openSource(path);
+  let sequence: BlockSequence | undefined;
+  try {
+    const before = readScan(native().statFd(fd))[0]!;
+    if (before.type !== ScanType.regular) throw Object.assign(new Error('is no longer a regular file'), { code: 'ESTALE' });
+    const extents = extentsOf(fd, before);
+    const holes = before.sizeBytes - extents.reduce((sum, [start, end]) => sum + end - start, 0);
+    sequence = new BlockSequence(run, holes <= MAX_HASHED_HOLES);
+    const avgBits = averageBits(before.sizeBytes);
+    let at = 0;
+    let early = false;
+    for (const [start, end] of extents) {
+      if (start > at) sequence.hole(start - at);
+      at = start;
+      while (at < end && !early) {
+        signal?.throwIfAborted();
+        const length = Math.min(BLOCK_BYTES, end - at);
+        const { consumed, read } = await sequence.block({ fd, data: undefined }, at, length, at + length >= end, avgBits);
+        at += consumed;
+        early = read < length;
+        onBytes(consumed);
+      }
+      if (early) break;
+    }
+    if (!early && at < before.sizeBytes) sequence.hole(before.sizeBytes - at);
+    const { content, digest } = await sequence.finish();
+    const after = readScan(native().statFd(fd))[0]!;
+    const changed =
+      early || after.sizeBytes !== before.sizeBytes || after.mtimeSec !== before.mtimeSec || after.mtimeNsec !== before.mtimeNsec || after.ctimeSec !== before.ctimeSec || after.ctimeNsec !== before.ctimeNsec;
+    return { sizeBytes: sequence.sizeBytes, digest, content, packs: sequence.packs, newBytes: sequence.newBytes, after, changed };
+  } catch (error) {
+    await sequence?.abandon();
+    throw error;
+  } finally {
+    native().closeFd(fd);
+  }
+}
+
+/** Reads a stream to its end. @throws the stream's error */
+export async function ingestStream(run: Run, stream: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined, onBytes: (bytes: number) => void): Promise<Ingested> {
+  const sequence = new BlockSequence(run, true);
+  const avgBits = 17;
+  let waiting: Uint8Array[] = [];
+  let waitingBytes = 0;
+  const send = async (last: boolean): Promise<void> => {
+    const block = new Uint8Array(waitingBytes);
+    let to = 0;
+    for (const part of waiting) {
+      block.set(part, to);
+      to += part.byteLength;
+    }
+    // The worker gets a copy, because what it does not cut comes back to the front of the next block.
+    const { consumed } = await sequence.block({ fd: -1, data: block.slice() }, 0, block.byteLength, last, avgBits);
+    onBytes(consumed);
+    waiting = consumed < block.byteLength ? [block.subarray(consumed)] : [];
+    waitingBytes = block.byteLength - consumed;
+  };
+  try {
+    for await (const part of stream) {
+      signal?.throwIfAborted();
+      waiting.push(part);
+      waitingBytes += part.byteLength;
+      while (waitingBytes >= BLOCK_BYTES) await send(false);
+    }
+    while (waitingBytes > 0) await send(true);
+    const { content, digest } = await sequence.finish();
+    return { sizeBytes: sequence.sizeBytes, digest, content, packs: sequence.packs, newBytes: sequence.newBytes, after: undefined, changed: false };
+  } catch (error) {
+    await sequence.abandon();
+    throw error;
+  }
+}

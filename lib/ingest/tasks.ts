@@ -1,0 +1,70 @@
+/** Messages between the ingest's main thread and its workers: plain data. */
+import type { FinishedPack, PackWriterKeys } from '../repository/pack-writer.js';
+import type { LookupTables } from './lookup.js';
+
+export interface WorkerSetup {
+  readonly keys: PackWriterKeys;
+  readonly chunkIdKey: Uint8Array;
+  readonly gear: Uint32Array;
+  readonly level: number;
+  readonly tables: LookupTables;
+  /** [0] next pack ordinal of the run. */
+  readonly counters: Int32Array;
+}
+
+/** Reads small files whole. `request` as native readFiles takes it. */
+export interface FilesTask {
+  readonly kind: 'files';
+  readonly task: number;
+  readonly request: Uint8Array;
+  readonly arenaBytes: number;
+}
+
+/** Reads, cuts and stores one block of a large file or of a stream. */
+export interface BlockTask {
+  readonly kind: 'block';
+  readonly task: number;
+  /** Where the bytes come from: an open file, or `data`. */
+  readonly fd: number;
+  readonly data: Uint8Array | undefined;
+  readonly offset: number;
+  readonly length: number;
+  /** No bytes of this extent follow. */
+  readonly last: boolean;
+  readonly avgBits: number;
+  /** Running digest of the whole file, 0 for none; this block's turn comes when turn[0] is `turnNumber`. */
+  readonly hash: number;
+  readonly turn: Int32Array;
+  readonly turnNumber: number;
+}
+
+export type Task =
+  | FilesTask
+  | BlockTask
+  | { readonly kind: 'tables'; readonly task: number; readonly tables: LookupTables }
+  | { readonly kind: 'flush'; readonly task: number; readonly padded: boolean };
+
+export interface FilesResult {
+  /** 96 bytes per file, as native readFiles returns. */
+  readonly rows: Uint8Array;
+  /** Pack reference per file; only files above the inline limit have one. */
+  readonly packs: Uint32Array;
+  /** Bytes of the files up to the inline limit, joined in order. */
+  readonly inline: Uint8Array;
+  readonly newBytes: number;
+}
+
+export interface BlockResult {
+  /** 40-byte content rows. */
+  readonly rows: Uint8Array;
+  readonly packs: Uint32Array;
+  readonly newBytes: number;
+}
+
+export type WorkerMessage =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'done'; readonly task: number; readonly result: FilesResult | BlockResult | undefined }
+  /** A block was cut: the next one may begin `consumed` bytes after its start. `read` < length means the source ended early. */
+  | { readonly kind: 'cut'; readonly task: number; readonly consumed: number; readonly read: number }
+  | { readonly kind: 'pack'; readonly pack: FinishedPack }
+  | { readonly kind: 'failed'; readonly task: number; readonly message: string; readonly code: string | undefined };

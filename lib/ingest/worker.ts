@@ -1,0 +1,154 @@
+/**
+ * Ingest worker thread: reads, cuts, digests, looks up, compresses, seals. Every task is synchronous; results and finished packs go back as messages.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { INLINE_MAX_BYTES, ROW_BYTES } from '../format/content.js';
+import { ChunkType, PackClass } from '../format/pack.js';
+import { native } from '../native.js';
+import { PackWriter } from '../repository/pack-writer.js';
+import { lookUp } from './lookup.js';
+import type { BlockResult, BlockTask, FilesResult, FilesTask, Task, WorkerMessage, WorkerSetup } from './tasks.js';
+
+const DATA_PACK_BYTES = 16 << 20;
+const FRAMES = { small: 512 << 10, piece: 256 << 10, dense: 256 << 10 };
+const ROW = 96;
+
+const setup = workerData as WorkerSetup;
+const port = parentPort!;
+const addon = native();
+let tables = setup.tables;
+let arena = new Uint8Array(0);
+const packs = new PackWriter(setup.keys, { packClass: PackClass.data, level: setup.level, targetBytes: DATA_PACK_BYTES }, FRAMES, () => Atomics.add(setup.counters, 0, 1));
+
+const post = (message: WorkerMessage, transfer: ArrayBufferLike[] = []): void => port.postMessage(message, transfer as ArrayBuffer[]);
+
+function postPacks(finished: ReturnType<PackWriter['takeFinished']>): void {
+  for (const pack of finished) post({ kind: 'pack', pack }, [pack.bytes.buffer]);
+}
+
+function arenaOf(length: number): Uint8Array {
+  if (arena.byteLength < length) arena = new Uint8Array(length);
+  return arena;
+}
+
+/** Stores the new ones of `pieces` ([offset, length] pairs in `data`) and returns the pack of each and the bytes stored. */
+function storePieces(data: Uint8Array, pieces: Uint32Array, ids: Uint8Array, stream: 'small' | 'piece'): { packs: Uint32Array; newBytes: number } {
+  const ordinal = packs.ordinal();
+  const found = lookUp(tables, ids, ordinal);
+  const fresh: number[] = [];
+  for (let i = 0; i < found.isNew.length; i++) if (found.isNew[i] === 1) fresh.push(pieces[i * 2]!, pieces[i * 2 + 1]!, i);
+  if (fresh.length === 0) return { packs: found.packs, newBytes: 0 };
+  const freshPieces = new Uint32Array((fresh.length / 3) * 2);
+  for (let i = 0; i < fresh.length / 3; i++) freshPieces.set([fresh[i * 3]!, fresh[i * 3 + 1]!], i * 2);
+  const dense = addon.looksIncompressible(data, freshPieces);
+  let newBytes = 0;
+  for (let i = 0; i < dense.length; i++) {
+    const [offset, length, at] = [fresh[i * 3]!, fresh[i * 3 + 1]!, fresh[i * 3 + 2]!];
+    newBytes += length;
+    packs.add(dense[i] === 1 ? 'dense' : stream, ids.subarray(at * 32, at * 32 + 32), ChunkType.data, data.subarray(offset, offset + length));
+  }
+  return { packs: found.packs, newBytes };
+}
+
+function readFiles(task: FilesTask): FilesResult {
+  const data = arenaOf(task.arenaBytes);
+  const rows = addon.readFiles(task.request, data);
+  const view = new DataView(rows.buffer, rows.byteOffset, rows.byteLength);
+  const count = rows.byteLength / ROW;
+  const chunked: number[] = [];
+  let inlineBytes = 0;
+  for (let i = 0; i < count; i++) {
+    const at = i * ROW;
+    const length = view.getUint32(at + 12, true);
+    if (view.getUint32(at, true) !== 0 || (view.getUint32(at + 4, true) & 1) !== 0) continue;
+    if (length <= INLINE_MAX_BYTES) inlineBytes += length;
+    else chunked.push(i);
+  }
+  const inline = new Uint8Array(inlineBytes);
+  let to = 0;
+  for (let i = 0; i < count; i++) {
+    const at = i * ROW;
+    const length = view.getUint32(at + 12, true);
+    if (length > INLINE_MAX_BYTES || view.getUint32(at, true) !== 0 || (view.getUint32(at + 4, true) & 1) !== 0) continue;
+    const offset = view.getUint32(at + 8, true);
+    inline.set(data.subarray(offset, offset + length), to);
+    to += length;
+  }
+  const digests = new Uint8Array(chunked.length * 32);
+  const pieces = new Uint32Array(chunked.length * 2);
+  chunked.forEach((file, i) => {
+    digests.set(rows.subarray(file * ROW + 16, file * ROW + 48), i * 32);
+    pieces[i * 2] = view.getUint32(file * ROW + 8, true);
+    pieces[i * 2 + 1] = view.getUint32(file * ROW + 12, true);
+  });
+  const ids = addon.chunkIds(setup.chunkIdKey, ChunkType.data, digests);
+  const stored = storePieces(data, pieces, ids, 'small');
+  const packRefs = new Uint32Array(count);
+  chunked.forEach((file, i) => {
+    packRefs[file] = stored.packs[i]!;
+  });
+  return { rows, packs: packRefs, inline, newBytes: stored.newBytes };
+}
+
+function readBlock(task: BlockTask): BlockResult {
+  let data: Uint8Array;
+  let read = task.length;
+  if (task.data === undefined) {
+    data = arenaOf(task.length);
+    read = addon.readAt(task.fd, data, 0, task.length, task.offset);
+  } else data = task.data;
+  const params = { min: 2 ** (task.avgBits - 2), max: 2 ** (task.avgBits + 2), avgBits: task.avgBits };
+  const lengths = read === 0 ? new Uint32Array(0) : addon.cut(data, 0, read, setup.gear, params, task.last || read < task.length);
+  let consumed = 0;
+  const pieces = new Uint32Array(lengths.length * 2);
+  lengths.forEach((length, i) => {
+    pieces[i * 2] = consumed;
+    pieces[i * 2 + 1] = length;
+    consumed += length;
+  });
+  post({ kind: 'cut', task: task.task, consumed, read });
+  const digests = addon.sha256Pieces(data, pieces);
+  if (task.hash !== 0) {
+    for (let now = Atomics.load(task.turn, 0); now !== task.turnNumber; now = Atomics.load(task.turn, 0)) Atomics.wait(task.turn, 0, now);
+    addon.hashUpdate(task.hash, data, 0, consumed);
+    Atomics.store(task.turn, 0, task.turnNumber + 1);
+    Atomics.notify(task.turn, 0);
+  }
+  const ids = addon.chunkIds(setup.chunkIdKey, ChunkType.data, digests);
+  const stored = storePieces(data, pieces, ids, 'piece');
+  const rows = new Uint8Array(lengths.length * ROW_BYTES);
+  const view = new DataView(rows.buffer);
+  lengths.forEach((length, i) => {
+    view.setUint32(i * ROW_BYTES, length, true);
+    rows.set(ids.subarray(i * 32, i * 32 + 32), i * ROW_BYTES + 8);
+  });
+  return { rows, packs: stored.packs, newBytes: stored.newBytes };
+}
+
+function work(task: Task): FilesResult | BlockResult | undefined {
+  switch (task.kind) {
+    case 'files':
+      return readFiles(task);
+    case 'block':
+      return readBlock(task);
+    case 'tables':
+      tables = task.tables;
+      return undefined;
+    case 'flush':
+      postPacks(packs.finish(task.padded));
+      return undefined;
+  }
+}
+
+port.on('message', (task: Task) => {
+  try {
+    const result = work(task);
+    postPacks(packs.takeFinished());
+    post({ kind: 'done', task: task.task, result });
+  } catch (error) {
+    // Only a failing read is the file's own trouble. Anything else may have left a claim without its chunk, and ends the run.
+    const { message, code, syscall } = error as NodeJS.ErrnoException;
+    post({ kind: 'failed', task: task.task, message, code: syscall === undefined ? undefined : code });
+  }
+});
+post({ kind: 'ready' });

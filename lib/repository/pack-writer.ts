@@ -1,0 +1,216 @@
+/**
+ * Builds packs: gathers new chunks in frames, seals frames into a pack, hands out finished packs (docs/format.md §7). No I/O and no decision about what is new.
+ * All frames that are open when a pack closes end with it, so a chunk's pack is known when the chunk is added.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { concat } from '../bytes.js';
+import { seal } from '../crypto/envelope.js';
+import { sha256 } from '../crypto/kdf.js';
+import { packKey, type SealedKey, type SessionIds } from '../crypto/session.js';
+import {
+  CHUNK_ROW_BYTES,
+  decodeDirectory,
+  directoryAad,
+  encodeDirectory,
+  encodePackFooter,
+  encodePackHeader,
+  FRAME_AAD_CODEC_AT,
+  FRAME_ROW_BYTES,
+  frameAad,
+  MAX_FRAME_BYTES,
+  PACK_FOOTER_BYTES,
+  PACK_HEADER_BYTES,
+  type PackClass,
+  padmeBytes,
+} from '../format/pack.js';
+import { native } from '../native.js';
+
+/** One session's keys, as a pack writer needs them; plain data. */
+export interface PackWriterKeys extends SessionIds {
+  readonly sessionKey: Uint8Array;
+  readonly sealed: SealedKey;
+  readonly indexKey: Uint8Array;
+}
+
+export interface PackWriterOptions {
+  readonly packClass: PackClass;
+  readonly level: number;
+  readonly targetBytes: number;
+}
+
+/** A pack ready to be stored. */
+export interface FinishedPack {
+  readonly packId: Uint8Array;
+  /** The number given to `begin`'s callers while it was open. */
+  readonly ordinal: number;
+  readonly bytes: Uint8Array;
+  readonly header: Uint8Array;
+  /** Directory plaintext without padding. */
+  readonly directory: Uint8Array;
+}
+
+interface FrameStream {
+  readonly closeAt: number;
+  readonly raw: Uint8Array;
+  rawBytes: number;
+  rows: Uint8Array;
+  rowCount: number;
+}
+
+interface OpenPack {
+  readonly ordinal: number;
+  readonly header: Uint8Array;
+  readonly headerDigest: Uint8Array;
+  readonly key: Uint8Array;
+  bytes: Uint8Array;
+  at: number;
+  readonly frames: { offset: number; sealedBytes: number; rawBytes: number; codec: number; chunkCount: number }[];
+  readonly rows: Uint8Array[];
+}
+
+const FRAME_SLACK_BYTES = 65_536;
+
+/** Which kinds of frames a writer keeps apart; each closes at its own size. */
+export type FrameSizes = Readonly<Record<string, number>>;
+
+export class PackWriter {
+  readonly #keys: PackWriterKeys;
+  readonly #options: PackWriterOptions;
+  readonly #nextOrdinal: () => number;
+  readonly #streams = new Map<string, FrameStream>();
+  readonly #finished: FinishedPack[] = [];
+  #pack: OpenPack | undefined;
+
+  constructor(keys: PackWriterKeys, options: PackWriterOptions, frames: FrameSizes, nextOrdinal: () => number) {
+    this.#keys = keys;
+    this.#options = options;
+    this.#nextOrdinal = nextOrdinal;
+    for (const [name, closeAt] of Object.entries(frames)) {
+      this.#streams.set(name, { closeAt, raw: new Uint8Array(closeAt + FRAME_SLACK_BYTES), rawBytes: 0, rows: new Uint8Array(64 * CHUNK_ROW_BYTES), rowCount: 0 });
+    }
+  }
+
+  /** Number of the pack that the next chunk will stand in. */
+  ordinal(): number {
+    return (this.#pack ??= this.#begin()).ordinal;
+  }
+
+  /** Adds a new chunk to the frame stream called `stream`. */
+  add(stream: string, id: Uint8Array, type: number, plaintext: Uint8Array): void {
+    this.ordinal();
+    const frame = this.#streams.get(stream)!;
+    if (frame.rawBytes + plaintext.byteLength > frame.raw.byteLength) {
+      this.#seal(frame);
+      // A chunk larger than a frame's buffer is a frame of its own.
+      if (plaintext.byteLength > frame.raw.byteLength) {
+        this.#sealRaw(plaintext, plaintext.byteLength, rowOf(id, type, plaintext.byteLength), 1);
+        return;
+      }
+    }
+    if (frame.rows.byteLength < (frame.rowCount + 1) * CHUNK_ROW_BYTES) {
+      const grown = new Uint8Array(frame.rows.byteLength * 2);
+      grown.set(frame.rows);
+      frame.rows = grown;
+    }
+    frame.raw.set(plaintext, frame.rawBytes);
+    frame.rows.set(rowOf(id, type, plaintext.byteLength), frame.rowCount * CHUNK_ROW_BYTES);
+    frame.rawBytes += plaintext.byteLength;
+    frame.rowCount++;
+    if (frame.rawBytes >= frame.closeAt) this.#seal(frame);
+  }
+
+  /** Packs finished since the last call. Closes the open pack when it has reached its size; call between chunks whose ordinal has been used. */
+  takeFinished(): FinishedPack[] {
+    if (this.#pack !== undefined && this.#pack.at >= this.#options.targetBytes) this.#close(false);
+    return this.#finished.splice(0);
+  }
+
+  /** Closes the open pack, padded if it is the session's last, and returns all that are finished. */
+  finish(padded: boolean): FinishedPack[] {
+    if (this.#pack !== undefined) this.#close(padded);
+    return this.#finished.splice(0);
+  }
+
+  #begin(): OpenPack {
+    const salt = new Uint8Array(randomBytes(32));
+    const { packClass, targetBytes } = this.#options;
+    const header = encodePackHeader({ ...this.#keys, ...this.#keys.sealed, packClass, salt });
+    const bytes = new Uint8Array(targetBytes + 2 * MAX_FRAME_BYTES);
+    bytes.set(header);
+    return {
+      ordinal: this.#nextOrdinal(),
+      header,
+      headerDigest: sha256(header),
+      key: packKey(this.#keys.sessionKey, salt),
+      bytes,
+      at: PACK_HEADER_BYTES,
+      frames: [],
+      rows: [],
+    };
+  }
+
+  #seal(frame: FrameStream): void {
+    if (frame.rowCount === 0) return;
+    this.#sealRaw(frame.raw, frame.rawBytes, frame.rows.slice(0, frame.rowCount * CHUNK_ROW_BYTES), frame.rowCount);
+    frame.rawBytes = 0;
+    frame.rowCount = 0;
+  }
+
+  #sealRaw(raw: Uint8Array, rawBytes: number, rows: Uint8Array, chunkCount: number): void {
+    const pack = this.#pack!;
+    const number = pack.frames.length;
+    const room = rawBytes + (rawBytes >> 7) + 1024;
+    if (pack.at + room > pack.bytes.byteLength) {
+      const grown = new Uint8Array(pack.at + room + MAX_FRAME_BYTES);
+      grown.set(pack.bytes.subarray(0, pack.at));
+      pack.bytes = grown;
+    }
+    const aad = frameAad(pack.headerDigest, number, 0, rawBytes, rows);
+    const [sealedBytes, codec] = native().sealFrame(raw, rawBytes, pack.key, number, aad, FRAME_AAD_CODEC_AT, this.#options.level, pack.bytes, pack.at);
+    pack.frames.push({ offset: pack.at, sealedBytes, rawBytes, codec, chunkCount });
+    pack.rows.push(rows);
+    pack.at += sealedBytes;
+  }
+
+  #close(padded: boolean): void {
+    for (const frame of this.#streams.values()) this.#seal(frame);
+    const pack = this.#pack!;
+    this.#pack = undefined;
+    if (pack.frames.length === 0) return;
+    const directory = encodeDirectory(pack.frames, pack.rows);
+    decodeDirectory(directory, pack.at, 'pack being written');
+    const plain = padded ? padDirectory(directory, pack.at) : directory;
+    const sealed = seal(this.#keys.indexKey, directoryAad(pack.header), plain);
+    const footer = encodePackFooter(this.#keys.sealed, pack.at, sealed.byteLength);
+    const bytes = concat(pack.bytes.subarray(0, pack.at), sealed, footer);
+    const packId = new Uint8Array(createHash('sha256').update(bytes).digest());
+    this.#finished.push({ packId, ordinal: pack.ordinal, bytes, header: pack.header, directory });
+  }
+}
+
+function rowOf(id: Uint8Array, type: number, length: number): Uint8Array {
+  const row = new Uint8Array(CHUNK_ROW_BYTES);
+  row.set(id);
+  row[32] = type;
+  row[33] = length;
+  row[34] = length >>> 8;
+  row[35] = length >>> 16;
+  row[36] = length >>> 24;
+  return row;
+}
+
+/** The directory with zeros behind it, so that the pack's length is a Padmé length. */
+function padDirectory(directory: Uint8Array, frameEnd: number): Uint8Array {
+  const length = frameEnd + 40 + directory.byteLength + PACK_FOOTER_BYTES;
+  const out = new Uint8Array(directory.byteLength + padmeBytes(length) - length);
+  out.set(directory);
+  return out;
+}
+
+/** Sum of the raw lengths of a directory's frames. */
+export function rawBytesOf(directory: Uint8Array): number {
+  const view = new DataView(directory.buffer, directory.byteOffset, directory.byteLength);
+  let sum = 0;
+  for (let i = view.getUint32(0, true), at = 8; i > 0; i--, at += FRAME_ROW_BYTES) sum += view.getUint32(at + 8, true);
+  return sum;
+}
