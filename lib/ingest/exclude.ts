@@ -1,0 +1,78 @@
+/**
+ * What a backup leaves out: by pattern, by size, and by what a directory holds (cache tags). The patterns themselves are pure (patterns.ts); here the
+ * few bytes of a tag file are read.
+ */
+import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { concat, equalBytes, utf8 } from '../bytes.js';
+import { compilePatterns, type Pattern } from './patterns.js';
+
+/** The signature a CACHEDIR.TAG must begin with (bford.info/cachedir). */
+const CACHE_TAG = { name: 'CACHEDIR.TAG', header: 'Signature: 8a477f597d28d172789f06886806bc55' };
+
+export interface ExclusionRules {
+  readonly patterns?: readonly Pattern[];
+  /** Leave out what CACHEDIR.TAG marks. */
+  readonly caches?: boolean;
+  /** Leave out directories that hold a file of this name, which begins with this header when there is one. */
+  readonly ifPresent?: readonly { readonly name: string | Uint8Array; readonly header?: string }[];
+  /** Leave out files of more bytes. */
+  readonly largerThanBytes?: number;
+}
+
+/** Decides for the walk; `path` is absolute. */
+export interface Exclusion {
+  excludes(path: Uint8Array, record: { readonly isDirectory: boolean; readonly sizeBytes: number }): boolean;
+  /** Names that are kept of a directory of which all else is left out; undefined: everything is kept. */
+  keepsOnly(path: Uint8Array, names: readonly Uint8Array[]): readonly Uint8Array[] | undefined;
+}
+
+/** Whether the regular file at `path` begins with `header`. */
+function beginsWith(path: Uint8Array, header: Uint8Array): boolean {
+  let fd: number;
+  try {
+    fd = openSync(Buffer.from(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    return false;
+  }
+  try {
+    const start = new Uint8Array(header.byteLength);
+    return readSync(fd, start, 0, start.byteLength, 0) === header.byteLength && equalBytes(start, header);
+  } catch {
+    return false;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Compiles rules. @throws RangeError naming a pattern that is not one */
+export function compileExclusion(rules: ExclusionRules): Exclusion {
+  const patterns = compilePatterns(rules.patterns ?? []);
+  const hasPatterns = (rules.patterns?.length ?? 0) > 0;
+  const limit = rules.largerThanBytes ?? Number.POSITIVE_INFINITY;
+  const tags = [...(rules.caches === true ? [CACHE_TAG] : []), ...(rules.ifPresent ?? [])].map(({ name, header }) => ({
+    name: typeof name === 'string' ? utf8(name) : name,
+    header: utf8(header ?? ''),
+  }));
+  return {
+    excludes: (path, { isDirectory, sizeBytes }) =>
+      (!isDirectory && sizeBytes > limit) || (hasPatterns && patterns.matches(path)),
+    keepsOnly(path, names) {
+      const found = tags.filter(({ name, header }) => {
+        const there = names.some((candidate) => equalBytes(candidate, name));
+        return there && (header.byteLength === 0 || beginsWith(concat(path, utf8('/'), name), header));
+      });
+      return found.length === 0 ? undefined : found.map(({ name }) => name);
+    },
+  };
+}
+
+/** Says of a path of a restore whether it matches: 'yes' with everything beneath, 'maybe-below', or 'no'. @throws RangeError */
+export function compileMatcher(
+  patterns: readonly Pattern[],
+): (path: Uint8Array, isDirectory: boolean) => 'yes' | 'no' | 'maybe-below' {
+  const compiled = compilePatterns(patterns);
+  return (path, isDirectory) => {
+    if (compiled.matches(path)) return 'yes';
+    return isDirectory && compiled.mayMatchBelow(path) ? 'maybe-below' : 'no';
+  };
+}
