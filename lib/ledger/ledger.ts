@@ -95,7 +95,8 @@ export async function loadLedger(repository: Repository, everySignature = false)
   return { chains, entries: mergeChains(chains) };
 }
 
-function mergeChains(chains: readonly Chain[]): LedgerEntry[] {
+/** Entries of all chains by time, never out of a chain's own order. */
+export function mergeChains(chains: readonly Chain[]): LedgerEntry[] {
   const at = chains.map(() => 0);
   const merged: LedgerEntry[] = [];
   for (;;) {

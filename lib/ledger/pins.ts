@@ -20,7 +20,8 @@ export async function resolvePins(envelope: Envelope, read: EnvelopeReader, obje
   return ids;
 }
 
-function applyDifference(base: Uint8Array, removed: Uint8Array, added: Uint8Array, object: string): Uint8Array {
+/** Pins of a manifest that builds on one with pins `base`. @throws CorruptError naming `object` if they do not fit */
+export function applyDifference(base: Uint8Array, removed: Uint8Array, added: Uint8Array, object: string): Uint8Array {
   const set = new Map<string, Uint8Array>();
   for (const id of split(base)) set.set(toHex(id), id);
   for (const id of split(removed)) if (!set.delete(toHex(id))) throw new CorruptError(object, 'removes a pin that its base does not have');

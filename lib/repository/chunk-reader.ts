@@ -29,6 +29,12 @@ export interface ReadKeys {
   readonly chunkIds: ReadonlyMap<string, Uint8Array>;
 }
 
+/** ReadKeys, or anything else that answers by hex. */
+export interface KeyLookup {
+  readonly sessions: Pick<ReadonlyMap<string, Uint8Array>, 'get'>;
+  readonly chunkIds: Pick<ReadonlyMap<string, Uint8Array>, 'get'>;
+}
+
 export interface ChunkReaderOptions {
   readonly cacheBytes: number;
   /** Called when a session's key is not in `keys`. May block; undefined: there is none. */
@@ -54,16 +60,19 @@ interface OpenFrame {
 
 const MAX_OPEN_PACKS = 256;
 
+/** What a reader asks of an index. */
+export type ReadIndex = Pick<ChunkIndex, 'locate' | 'header' | 'packId' | 'directory'>;
+
 export class ChunkReader {
-  readonly #index: ChunkIndex;
+  readonly #index: ReadIndex;
   readonly #ranges: Ranges;
-  readonly #keys: ReadKeys;
+  readonly #keys: KeyLookup;
   readonly #options: ChunkReaderOptions;
   readonly #packs = new Map<number, OpenPack>();
   readonly #frames = new Map<number, OpenFrame>();
   #frameBytes = 0;
 
-  constructor(index: ChunkIndex, ranges: Ranges, keys: ReadKeys, options: ChunkReaderOptions) {
+  constructor(index: ReadIndex, ranges: Ranges, keys: KeyLookup, options: ChunkReaderOptions) {
     this.#index = index;
     this.#ranges = ranges;
     this.#keys = keys;

@@ -1,0 +1,194 @@
+/**
+ * Mounts a repository: checks the mountpoint, loads the ledger, starts a driver with lib/view in its serving threads, and keeps the chunk index up to date
+ * while mounted. Takes no lock and writes nothing but the cache.
+ */
+import { realpath } from 'node:fs/promises';
+import { resolve, sep } from 'node:path';
+import { lossyUtf8, toHex } from '../bytes.js';
+import { MountError, NotFoundError, RoleError, StoreError } from '../errors.js';
+import { type Ledger, loadLedger } from '../ledger/ledger.js';
+import { findSnapshot, type SnapshotFilter, snapshotRecords } from '../ledger/snapshots.js';
+import { workerFile } from '../native.js';
+import type { Repository } from '../repository/repository.js';
+import { isLocalStore } from '../store/store.js';
+import { openFileSystem, type ViewData } from '../view/file-system-thread.js';
+import { LedgerFollower } from '../view/ledger-follower.js';
+import { createNodeTable } from '../view/node-table.js';
+import { objectReader } from '../view/objects.js';
+import type { FileSystem, Mounted } from './driver.js';
+import { mountDriver } from './drivers.js';
+
+export interface MountRepositoryOptions {
+  readonly mountpoint: string;
+  /** Undefined: this platform's default. */
+  readonly driver?: 'kernel' | 'fuse-native';
+  /** Show this snapshot alone (see findSnapshot), from `subPath` down. */
+  readonly snapshotName?: string;
+  readonly subPath?: Uint8Array;
+  /** Let other users in. */
+  readonly allowOther?: boolean;
+  /** Show everything as owned by root. */
+  readonly ownerRoot?: boolean;
+  /** Let the kernel check mode bits and ACLs. */
+  readonly defaultPermissions?: boolean;
+  /** Show these snapshots only. */
+  readonly filter?: SnapshotFilter;
+  readonly listVirtualXattrs?: boolean;
+  /** KiB the kernel reads ahead; only root's mounts can raise it above 128. */
+  readonly readAheadKib?: number;
+  readonly threads?: number;
+  /** A line for people: what is damaged, what a driver cannot show. */
+  readonly onLog?: (message: string) => void;
+}
+
+const POLL_MS = 1000;
+const DEFAULT_THREADS = 2;
+const DEFAULT_READ_AHEAD_KIB = 1024;
+const MIB = 1 << 20;
+/** Of each serving thread; together with two of them a server stays below 256 MiB. */
+const CACHE_BYTES = { frames: 24 * MIB, pages: 16 * MIB, lists: 4 * MIB } as const;
+
+// What a view makes is what a driver takes: checked here, because the view does not know of drivers.
+openFileSystem satisfies (data: unknown) => FileSystem;
+
+/**
+ * Mounts `repository` and serves it until it is unmounted.
+ *
+ * @throws MountError when the mountpoint cannot be used or the driver cannot run
+ * @throws NotFoundError when there is no such snapshot or path; RoleError without the root secret
+ */
+export async function mountRepository(repository: Repository, options: MountRepositoryOptions): Promise<Mounted> {
+  const { store, keyring, cacheDir } = repository;
+  const onLog = options.onLog ?? (() => undefined);
+  if (!isLocalStore(store))
+    throw new StoreError(store.location, 'mount', new Error('this store cannot be read from a blocking thread'));
+  if (keyring.root === null) throw new RoleError('reader', 'mounting');
+  const driver = mountDriver(options.driver);
+  const problem = driver.unavailable();
+  if (problem !== undefined) throw new MountError(options.mountpoint, problem);
+  await refuseOverlap(options.mountpoint, [
+    ['the repository', store.location],
+    ['the cache', cacheDir],
+  ]);
+  const ledger = await loadLedger(repository);
+  const only =
+    options.snapshotName === undefined
+      ? undefined
+      : { hex: snapshotHex(ledger, options.snapshotName), path: options.subPath ?? new Uint8Array(0) };
+  const data: ViewData = {
+    location: store.location,
+    repositoryId: repository.id,
+    genesis: repository.genesis,
+    keyring: { repository: keyring.repository, root: keyring.root, adminSeed: null, writer: null },
+    cacheDir,
+    ledger,
+    numbers: driver.name === 'kernel' ? createNodeTable() : undefined,
+    view: {
+      ownerRoot: options.ownerRoot ?? false,
+      listVirtualXattrs: options.listVirtualXattrs ?? false,
+      ...(options.filter === undefined ? {} : { filter: options.filter }),
+      ...(only === undefined ? {} : { only }),
+    },
+    cacheBytes: CACHE_BYTES,
+  };
+  if (only !== undefined && only.path.byteLength > 0) checkSubPath(data, only.path);
+  const mounted = await driver.mount(
+    { file: workerFile('lib/view/file-system-thread'), data },
+    {
+      mountpoint: options.mountpoint,
+      fsName: store.location,
+      allowOther: options.allowOther ?? false,
+      defaultPermissions: options.defaultPermissions ?? false,
+      readAheadKib: options.readAheadKib ?? DEFAULT_READ_AHEAD_KIB,
+      threads: options.threads ?? DEFAULT_THREADS,
+      onLog,
+    },
+  );
+  const stop = keepIndex(repository, new LedgerFollower(repository.id, ledger, objectReader(store)), onLog);
+  mounted.finished.then(stop, stop);
+  return mounted;
+}
+
+/** @throws NotFoundError */
+function snapshotHex(ledger: Ledger, name: string): string {
+  return toHex(
+    findSnapshot(
+      snapshotRecords(ledger).map((record) => ({ ...record, time: record.entry.time })),
+      name,
+    ).id,
+  );
+}
+
+/** @throws NotFoundError, CorruptError */
+function checkSubPath(data: ViewData, path: Uint8Array): void {
+  const fs = openFileSystem({ ...data, numbers: undefined });
+  try {
+    const mode = fs.getattr(1)?.mode;
+    if (mode === undefined) throw new NotFoundError('path', lossyUtf8(path));
+    if ((mode & 0o170000) !== 0o040000)
+      throw new MountError(lossyUtf8(path), 'is not a directory, so it cannot be mounted; use dump for a file');
+  } finally {
+    fs.close();
+  }
+}
+
+/**
+ * Refuses a mountpoint that holds what the server needs (it would wait for itself), or lies inside it.
+ *
+ * @throws MountError
+ */
+async function refuseOverlap(mountpoint: string, places: readonly (readonly [string, string])[]): Promise<void> {
+  const target = await realOrResolved(mountpoint);
+  for (const [what, path] of places) {
+    const place = await realOrResolved(path);
+    if (isInside(place, target))
+      throw new MountError(mountpoint, `holds ${what} (${place}), which the mount would hide; choose another directory`);
+    if (isInside(target, place)) throw new MountError(mountpoint, `lies inside ${what} (${place}); choose another directory`);
+  }
+}
+
+async function realOrResolved(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch {
+    return resolve(path);
+  }
+}
+
+function isInside(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
+}
+
+/** Brings the chunk index up to date now and whenever a snapshot appears. Returns what ends it. */
+function keepIndex(repository: Repository, follower: LedgerFollower, onLog: (message: string) => void): () => void {
+  let stopped = false;
+  let timer: NodeJS.Timeout | undefined;
+  let told = '';
+  const tell = (error: unknown): void => {
+    const message = error instanceof Error ? error.message : String(error);
+    if (message !== told) onLog(message);
+    told = message;
+  };
+  const run = async (): Promise<void> => {
+    const { openIndex, refreshIndex } = await import('../repository/open-index.js');
+    const index = await openIndex(repository, { filter: false, onDamaged: tell });
+    const look = async (): Promise<void> => {
+      try {
+        if (follower.poll()) await refreshIndex(repository, index, tell);
+      } catch (error) {
+        tell(error);
+      }
+      if (stopped) await index.close();
+      else timer = setTimeout(() => void look(), POLL_MS).unref();
+    };
+    await look();
+    close = () => index.close();
+  };
+  let close = async (): Promise<void> => undefined;
+  run().catch(tell);
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+    close().catch(tell);
+  };
+}

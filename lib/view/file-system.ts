@@ -1,0 +1,269 @@
+/**
+ * A repository as a file system: joins what stands above the snapshots with the trees inside them. Blocking, for one serving thread; several of them share
+ * nothing but the table of numbers. Throws whatever does not verify and leaves it to the mount driver to say EIO.
+ */
+import { asUtf8, EMPTY, utf8 } from '../bytes.js';
+import { isDirectory, isFile } from '../format/tree.js';
+import type { SnapshotFilter } from '../ledger/snapshots.js';
+import type { TreeSource } from '../repository/tree-reader.js';
+import { entryAttributes, FileType, NAMES_TTL_SEC, type NamedNode, type NodeAttributes, SNAPSHOT_TTL_SEC } from './attributes.js';
+import { entryXattr, listEntryXattrs } from './entry-xattrs.js';
+import type { FileContents } from './file-content.js';
+import { inoNumber, rootIno } from './ino.js';
+import type { NodeTable } from './node-table.js';
+import { Fixed, listPage, RootNames, type RootNode, type Texts } from './root-names.js';
+import type { ShownSnapshot, SnapshotTable } from './snapshot-table.js';
+import { type Directory, type Located, SnapshotTree } from './snapshot-tree.js';
+
+/** How a repository is shown. Plain data. */
+export interface ViewOptions {
+  /** Show everything as root's. */
+  readonly ownerRoot: boolean;
+  /** List `user.varve.…` among the extended attributes. */
+  readonly listVirtualXattrs: boolean;
+  readonly filter?: SnapshotFilter;
+  /** Show only this snapshot, by its 64 hex digits, from `path` (slash-separated, '' for all) down. */
+  readonly only?: { readonly hex: string; readonly path: Uint8Array };
+}
+
+/** What a view is made of. */
+export interface ViewParts {
+  readonly table: SnapshotTable;
+  readonly numbers: NodeTable;
+  readonly contents: FileContents;
+  readonly texts: Texts;
+  /** Chunks and pages of a snapshot. @throws CorruptError, NotFoundError when its manifest does not open */
+  readonly sourceOf: (snapshot: ShownSnapshot) => TreeSource;
+  readonly nowMs: () => number;
+  readonly close: () => void;
+}
+
+export class RepositoryFileSystem {
+  readonly #parts: ViewParts;
+  readonly #options: ViewOptions;
+  readonly #names: RootNames;
+  readonly #tree: SnapshotTree;
+  #polledMs = Number.NEGATIVE_INFINITY;
+
+  constructor(parts: ViewParts, options: ViewOptions) {
+    this.#parts = parts;
+    this.#options = options;
+    this.#names = new RootNames(parts.table, parts.numbers, parts.texts, parts.nowMs);
+    this.#tree = new SnapshotTree(parts.numbers, (nodeId) => this.#rootDirectory(nodeId), parts.contents, options.ownerRoot);
+  }
+
+  lookup(parent: number, name: Uint8Array): NodeAttributes | undefined {
+    const above = this.#above(parent);
+    if (above === undefined || above.kind === 'snapshot') {
+      const directory = this.#tree.directory(parent);
+      return directory === undefined ? undefined : this.#tree.lookup(directory, name);
+    }
+    const text = asUtf8(name);
+    const found = above.kind === 'directory' && text !== undefined ? above.find(text) : undefined;
+    return found === undefined ? undefined : this.#attributesAbove(found, NAMES_TTL_SEC);
+  }
+
+  getattr(nodeId: number): NodeAttributes | undefined {
+    if (this.#above(nodeId) !== undefined) return this.#attributesAbove(nodeId, SNAPSHOT_TTL_SEC);
+    if (nodeId === Fixed.root) return this.#onlyAttributes();
+    const located = this.#tree.locate(nodeId);
+    return located === undefined ? undefined : this.#tree.attributesOf(nodeId, located);
+  }
+
+  readdir(nodeId: number, offset: number, limit: number): { entries: NamedNode[]; next: number; end: boolean } {
+    const above = this.#above(nodeId);
+    if (above?.kind === 'directory')
+      return listPage(above.list(), offset, limit, (child) => this.#attributesAbove(child, NAMES_TTL_SEC));
+    const directory = this.#tree.directory(nodeId);
+    if (directory === undefined) return { entries: [], next: offset, end: true };
+    return this.#tree.list(directory, offset, limit);
+  }
+
+  readlink(nodeId: number): Uint8Array | undefined {
+    const above = this.#above(nodeId);
+    if (above !== undefined) return above.kind === 'symlink' ? utf8(above.target) : undefined;
+    const entry = this.#tree.locate(nodeId)?.entry;
+    return entry !== undefined && 'target' in entry ? entry.target : undefined;
+  }
+
+  /** @throws CorruptError, StoreError when the bytes cannot be verified */
+  read(nodeId: number, offset: number, into: Uint8Array): number {
+    const above = this.#above(nodeId);
+    if (above?.kind === 'file') {
+      const bytes = utf8(above.text()).subarray(offset, offset + into.byteLength);
+      into.set(bytes);
+      return bytes.byteLength;
+    }
+    const located = above === undefined ? this.#tree.locate(nodeId) : undefined;
+    if (located === undefined || !isFile(located.entry)) return 0;
+    return this.#parts.contents.read(located.source, located.entry, offset, into);
+  }
+
+  seek(nodeId: number, offset: number, what: 'data' | 'hole'): number | undefined {
+    const above = this.#above(nodeId);
+    const located = above === undefined ? this.#tree.locate(nodeId) : undefined;
+    if (located !== undefined && isFile(located.entry))
+      return this.#parts.contents.seek(located.source, located.entry, offset, what);
+    const size = this.getattr(nodeId)?.sizeBytes ?? 0;
+    if (offset >= size) return undefined;
+    return what === 'data' ? offset : size;
+  }
+
+  listxattr(nodeId: number): readonly Uint8Array[] {
+    const located = this.#located(nodeId);
+    return located === undefined ? [] : listEntryXattrs(located, this.#options.listVirtualXattrs);
+  }
+
+  getxattr(nodeId: number, name: Uint8Array): Uint8Array | undefined {
+    const located = this.#located(nodeId);
+    return located === undefined ? undefined : entryXattr(located, name);
+  }
+
+  statfs(): { blockSizeBytes: number; blocks: number; files: number; nameMaxBytes: number } {
+    let blocks = 0;
+    let files = 0;
+    try {
+      const latest = this.#only() ?? this.#parts.table.latest();
+      if (latest !== undefined) {
+        const { totals } = this.#parts.table.summary(latest).root;
+        blocks = Math.ceil(totals.bytes / 4096);
+        files = totals.files + totals.directories;
+      }
+    } catch {
+      // df must work beside a damaged snapshot; whoever looks into it is told.
+    }
+    return { blockSizeBytes: 4096, blocks, files, nameMaxBytes: 255 };
+  }
+
+  /** nodeIds are places, not references: nothing is counted. */
+  forget(): void {}
+
+  close(): void {
+    this.#parts.close();
+  }
+
+  /** The node above the snapshots that `nodeId` is. Looks for new snapshots once a second. */
+  #above(nodeId: number): RootNode | undefined {
+    if (this.#options.only !== undefined) return undefined;
+    const node = this.#names.resolve(nodeId);
+    if (node !== undefined && node.kind !== 'snapshot' && this.#poll()) return this.#names.resolve(nodeId);
+    // A number that another thread gave to a snapshot this one has not heard of.
+    if (node === undefined && this.#tree.isAbove(nodeId) && this.#poll(true)) return this.#names.resolve(nodeId);
+    return node;
+  }
+
+  #poll(now = false): boolean {
+    const ms = performance.now();
+    if (!now && ms - this.#polledMs < NAMES_TTL_SEC * 1000) return false;
+    this.#polledMs = ms;
+    try {
+      this.#parts.table.refresh();
+    } catch {
+      // The main thread follows the same ledger and says what is wrong with it; what was known stays mounted.
+    }
+    return true;
+  }
+
+  #attributesAbove(nodeId: number, snapshotTtlSec: number): NodeAttributes | undefined {
+    const node = this.#names.resolve(nodeId);
+    if (node === undefined) return undefined;
+    if (node.kind === 'snapshot') return { ...this.#snapshotAttributes(node.snapshot, nodeId), ttlSec: snapshotTtlSec };
+    return this.#names.attributesOf(nodeId, node);
+  }
+
+  /** Those of the root directory that was backed up; of a damaged manifest, a directory that nobody can look into. */
+  #snapshotAttributes(snapshot: ShownSnapshot, nodeId: number): NodeAttributes {
+    const ino = inoNumber(rootIno(snapshot.record.id));
+    try {
+      return entryAttributes(this.#parts.table.summary(snapshot).root, nodeId, ino, 0, this.#options.ownerRoot);
+    } catch {
+      const sec = snapshot.time.sec;
+      const times = { mtimeSec: sec, mtimeNsec: 0, ctimeSec: sec, ctimeNsec: 0 };
+      return {
+        nodeId,
+        ino,
+        mode: FileType.directory | 0o555,
+        nlink: 1,
+        uid: 0,
+        gid: 0,
+        rdevMajor: 0,
+        rdevMinor: 0,
+        sizeBytes: 4096,
+        blocks: 0,
+        ...times,
+        ttlSec: NAMES_TTL_SEC,
+      };
+    }
+  }
+
+  #located(nodeId: number): Located | undefined {
+    const above = this.#above(nodeId);
+    if (above === undefined) return nodeId === Fixed.root ? this.#onlyLocated() : this.#tree.locate(nodeId);
+    if (above.kind !== 'snapshot') return undefined;
+    const { snapshot } = above;
+    return {
+      snapshot,
+      source: this.#parts.sourceOf(snapshot),
+      entry: this.#parts.table.summary(snapshot).root,
+      ino: rootIno(snapshot.record.id),
+    };
+  }
+
+  #rootDirectory(nodeId: number): Directory | undefined {
+    if (this.#options.only !== undefined) return nodeId === Fixed.root ? this.#onlyDirectory() : undefined;
+    const node = this.#names.resolve(nodeId);
+    return node?.kind === 'snapshot' ? this.#snapshotDirectory(node.snapshot, nodeId) : undefined;
+  }
+
+  #snapshotDirectory(snapshot: ShownSnapshot, nodeId: number): Directory {
+    const ino = rootIno(snapshot.record.id);
+    const { root } = this.#parts.table.summary(snapshot);
+    return { nodeId, snapshot, source: this.#parts.sourceOf(snapshot), tree: root.tree, ino, rootIno: ino, numbers: [] };
+  }
+
+  #only(): ShownSnapshot | undefined {
+    const { only } = this.#options;
+    return only === undefined ? undefined : this.#parts.table.withHex(only.hex);
+  }
+
+  /** The directory shown as the root when only one is: found anew in each thread, by its path. */
+  #onlyDirectory(): Directory | undefined {
+    const snapshot = this.#only();
+    if (snapshot === undefined) return undefined;
+    const top = this.#snapshotDirectory(snapshot, this.#names.directoryOf(snapshot));
+    const located = this.#onlyLocated();
+    if (located === undefined || !isDirectory(located.entry)) return undefined;
+    return { ...top, nodeId: Fixed.root, tree: located.entry.tree.slice(), ino: located.ino };
+  }
+
+  #onlyLocated(): Located | undefined {
+    const snapshot = this.#only();
+    if (snapshot === undefined) return undefined;
+    const source = this.#parts.sourceOf(snapshot);
+    const top = rootIno(snapshot.record.id);
+    let located: Located = { snapshot, source, entry: this.#parts.table.summary(snapshot).root, ino: top };
+    for (const name of splitPath(this.#options.only?.path ?? EMPTY)) {
+      if (!isDirectory(located.entry)) return undefined;
+      const child = this.#tree.child(located, top, name);
+      if (child === undefined) return undefined;
+      located = child;
+    }
+    return located;
+  }
+
+  #onlyAttributes(): NodeAttributes | undefined {
+    const located = this.#onlyLocated();
+    return located === undefined ? undefined : this.#tree.attributesOf(Fixed.root, located);
+  }
+}
+
+/** Names of a slash-separated path; empty ones are left out. */
+export function splitPath(path: Uint8Array): Uint8Array[] {
+  const names: Uint8Array[] = [];
+  for (let start = 0, at = 0; at <= path.byteLength; at++) {
+    if (at < path.byteLength && path[at] !== 0x2f) continue;
+    if (at > start) names.push(path.subarray(start, at));
+    start = at + 1;
+  }
+  return names;
+}

@@ -1,0 +1,116 @@
+/**
+ * Opens manifests, pins and session keys without promises, for threads that block; the same checks as lib/ledger/snapshots.ts. Keeps what was opened:
+ * a small summary of every snapshot, and the pins of those in use.
+ */
+import { equalBytes, toHex } from '../bytes.js';
+import { open } from '../crypto/envelope.js';
+import { sha256 } from '../crypto/kdf.js';
+import { readerPrivateKey } from '../crypto/roles.js';
+import { manifestKey } from '../crypto/session.js';
+import { type SessionOpener, sessionOpener } from '../crypto/session-open.js';
+import { CorruptError, NotFoundError, RoleError } from '../errors.js';
+import { decodeEnvelope, decodeManifestBody, type Envelope, type ManifestBody, manifestAad } from '../format/manifest.js';
+import { manifestName } from '../format/names.js';
+import { decodePackHeader } from '../format/pack.js';
+import { applyDifference } from '../ledger/pins.js';
+import type { SnapshotRecord } from '../ledger/snapshots.js';
+import type { Repository } from '../repository/repository.js';
+import { ByteLru } from './byte-lru.js';
+import type { ObjectReader } from './objects.js';
+
+const PINS_BYTES = 16 << 20;
+
+/** A manifest, opened. */
+export interface OpenManifest {
+  readonly envelope: Envelope;
+  readonly body: ManifestBody;
+}
+
+/** What opening needs of a repository: its keys, not its promises. */
+export type Keys = Pick<Repository, 'id' | 'genesis' | 'keyring' | 'domainKeys'>;
+
+export class Manifests {
+  readonly #keys: Keys;
+  readonly #read: ObjectReader;
+  readonly #openSession: SessionOpener;
+  readonly #sessions = new Map<string, Uint8Array>();
+  readonly #pins = new ByteLru<string, Uint8Array>(PINS_BYTES);
+
+  /** @throws RoleError without the root secret */
+  constructor(keys: Keys, read: ObjectReader) {
+    if (keys.keyring.root === null) throw new RoleError('reader', 'mounting');
+    this.#keys = keys;
+    this.#read = read;
+    this.#openSession = sessionOpener(readerPrivateKey(keys.keyring.root, keys.genesis.salt));
+  }
+
+  /** Opens a snapshot's manifest. @throws CorruptError, StoreError */
+  open(record: SnapshotRecord): OpenManifest {
+    const name = manifestName(record.id);
+    const { envelope, headDigest, sealed } = this.#envelope(record.id);
+    if (!equalBytes(envelope.writer, record.entry.author) || !equalBytes(envelope.stream, record.payload.stream)) {
+      throw new CorruptError(name, 'is not what its ledger entry says');
+    }
+    const key = this.#session(envelope, name);
+    const plaintext = open(manifestKey(key, envelope.session), manifestAad(headDigest), sealed);
+    if (plaintext === undefined) throw new CorruptError(name, 'its body does not verify');
+    return { envelope, body: decodeManifestBody(plaintext, name) };
+  }
+
+  /** Joined pack ids, rising, that a snapshot pins. @throws CorruptError, StoreError */
+  pins(id: Uint8Array): Uint8Array {
+    const hex = toHex(id);
+    let ids = this.#pins.get(hex);
+    if (ids === undefined) {
+      ids = this.#resolve(this.#envelope(id).envelope, manifestName(id));
+      this.#pins.set(hex, ids, ids.byteLength + 256);
+    }
+    return ids;
+  }
+
+  /** The session key of a pack, from its header. Undefined when it does not open. */
+  sessionOfPack(session: Uint8Array, header: Uint8Array): Uint8Array | undefined {
+    try {
+      return this.#session({ ...decodePackHeader(header, toHex(session)), session }, 'pack');
+    } catch (error) {
+      if (error instanceof CorruptError) return undefined;
+      throw error;
+    }
+  }
+
+  #session(sealed: Pick<Envelope, 'writer' | 'domain' | 'session' | 'enc' | 'ct' | 'commitment'>, name: string): Uint8Array {
+    const hex = toHex(sealed.session) + toHex(sealed.commitment);
+    let key = this.#sessions.get(hex);
+    if (key === undefined) {
+      const { writer, domain, session } = sealed;
+      key = this.#openSession(this.#keys.domainKeys(domain), { repository: this.#keys.id, writer, domain, session }, sealed);
+      if (key === undefined)
+        throw new CorruptError(name, 'its sealed session key does not open with this repository’s reader key');
+      this.#sessions.set(hex, key);
+    }
+    return key;
+  }
+
+  #envelope(id: Uint8Array): { envelope: Envelope; headDigest: Uint8Array; sealed: Uint8Array } {
+    const name = manifestName(id);
+    const bytes = this.#read(name);
+    if (bytes === undefined) throw new NotFoundError('object', name, `${name} is missing`);
+    if (!equalBytes(sha256(bytes), id)) throw new CorruptError(name, 'its bytes do not fit its name');
+    const { envelope, head, sealed } = decodeEnvelope(bytes, name);
+    if (!equalBytes(envelope.repository, this.#keys.id)) throw new CorruptError(name, 'belongs to another repository');
+    return { envelope, headDigest: sha256(head), sealed };
+  }
+
+  #resolve(envelope: Envelope, name: string): Uint8Array {
+    const { pins, pinCount } = envelope;
+    let ids: Uint8Array;
+    if ('ids' in pins) ids = pins.ids;
+    else {
+      const base = this.#envelope(pins.base).envelope;
+      if (base.pins.depth !== pins.depth - 1) throw new CorruptError(name, 'its pins build on a manifest of another depth');
+      ids = applyDifference(this.#resolve(base, name), pins.removed, pins.added, name);
+    }
+    if (ids.byteLength / 32 !== pinCount) throw new CorruptError(name, 'its pin count does not fit its pins');
+    return ids;
+  }
+}
