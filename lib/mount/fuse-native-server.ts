@@ -137,17 +137,13 @@ async function serve(start: ServerStart): Promise<void> {
 }
 
 if (process.argv[2] === '--probe') {
-  try {
-    loadFuseNative();
-  } catch (error) {
-    process.stderr.write(String((error as Error).message));
-    process.exitCode = 1;
-  }
+  // What it throws is all the answer there is: Node prints it and ends with a status.
+  loadFuseNative();
 } else {
   // exit() would run libfuse's own cleaning up; a killed server leaves a mount that answers ENOTCONN.
   process.once('disconnect', () => process.kill(process.pid, 'SIGKILL'));
-  // Ctrl-C in a terminal reaches this process too; the driver's process decides what happens then.
-  process.on('SIGINT', () => undefined);
+  // Ctrl-C, a closed terminal and a service manager reach this process too; the driver's process decides what happens then.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
   process.once('message', (start: ServerStart) => {
     serve(start).catch((error: unknown) => {
       tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });

@@ -46,7 +46,7 @@ function unavailable(): string | undefined {
       encoding: 'utf8',
       stdio: ['ignore', 'ignore', 'pipe'],
     });
-    const said = result.stderr.trim().split('\n')[0] ?? '';
+    const said = /^(?:\w*Error): (.*)$/m.exec(result.stderr)?.[1] ?? '';
     probed =
       result.status === 0
         ? undefined
