@@ -1,29 +1,25 @@
 /**
- * Opening and closing keyrings with a passphrase or a key file (docs/format.md §12). Keys in, bytes out. A wrong passphrase is undefined; a damaged slot throws.
+ * Opening and closing keyrings with a passphrase or a key file (docs/format.md §12): key slots of lib/format, sealed with lib/crypto. No I/O.
+ * A wrong passphrase is undefined; a damaged slot throws.
  */
-import { randomBytes, scrypt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { concat, constantTimeEqual, utf8 } from '../bytes.js';
+import { open, seal } from '../crypto/envelope.js';
+import { hkdf, sha256 } from '../crypto/kdf.js';
+import { passphraseKey } from '../crypto/passphrase.js';
 import { CorruptError } from '../errors.js';
 import { decodeKeyring, decodeSlot, encodeKeyring, encodeSlotHeader, type Keyring, type SlotHeader } from '../format/key-slot.js';
 import { Kind } from '../format/preamble.js';
-import { open, seal } from './envelope.js';
-import { hkdf, sha256 } from './kdf.js';
 
 export const SCRYPT_LOG2_N = 17;
 const SCRYPT_R = 8;
-const MAX_SCRYPT_BYTES = 2 ** 31;
 
 type SlotKind = typeof Kind.keySlot | typeof Kind.keyFile;
 
-function derive(passphrase: string, header: Pick<SlotHeader, 'log2N' | 'r' | 'p' | 'salt'>, object: string): Promise<Uint8Array> {
-  const { log2N, r, p } = header;
-  const need = 128 * r * 2 ** log2N + 128 * r * p;
-  if (log2N < 1 || r < 1 || p < 1 || p > 64 || need > MAX_SCRYPT_BYTES) {
-    throw new CorruptError(object, 'asks for more memory than a key derivation may use (2 GiB)');
-  }
-  return new Promise((resolve, reject) => {
-    scrypt(passphrase, header.salt, 32, { N: 2 ** log2N, r, p, maxmem: need + (1 << 20) }, (error, key) => (error ? reject(error) : resolve(new Uint8Array(key))));
-  });
+async function derive(passphrase: string, header: Pick<SlotHeader, 'log2N' | 'r' | 'p' | 'salt'>, object: string): Promise<Uint8Array> {
+  const key = await passphraseKey(passphrase, header);
+  if (key === undefined) throw new CorruptError(object, 'asks for a key derivation that needs more than 2 GiB, or that cannot be');
+  return key;
 }
 
 const slotAad = (repository: Uint8Array, head: Uint8Array): Uint8Array => concat(utf8('varve v1 slot'), repository, sha256(head));
