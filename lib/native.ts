@@ -157,6 +157,8 @@ export interface TargetKernels {
 export interface XattrKernels {
   /** All xattrs of `path` (not followed): [name, value], sorted by name bytes; [] where the file system has none. */
   getXattrs(path: Uint8Array): [Uint8Array, Uint8Array][];
+  /** For each record of a scan of directory `path`: 1 when getXattrs may find something. */
+  haveXattrs(path: Uint8Array, scan: Uint8Array): Uint8Array;
   readLink(path: Uint8Array): Uint8Array;
 }
 

@@ -19,7 +19,7 @@ import { commit, streamId } from './commit.js';
 import { ingestStream } from './large-file.js';
 import { Run } from './run.js';
 import { absolutePath, existingSources, sourceTree } from './sources.js';
-import { writeDirectory } from './tree-writer.js';
+import { encodeEntries, writeDirectory } from './tree-writer.js';
 import { type Exclusion, Walk, type WalkCounts, type WalkResult } from './walk.js';
 
 /** A stream to store as one file. `finished` is awaited before the commit: a command that fails must reject it, and then there is no snapshot. */
@@ -188,9 +188,9 @@ async function readStream(run: Run, namesKey: Uint8Array, source: StreamSource, 
   const common = { owner, mtimeSec: seconds, mtimeNsec: 0, btimeSec: null, btimeNsec: 0, xattrs: [], link: null };
   const { sizeBytes, digest, content } = file;
   const entry: Entry = { ...common, name: utf8(source.name), mode: 0o600, kind: EntryKind.regular, sizeBytes, digest, content };
-  const { tree, pages } = writeDirectory(run.meta, namesKey, [entry]);
+  const { tree, pages } = writeDirectory(run.meta, namesKey, encodeEntries([entry]));
   run.use(file.packs);
-  run.use(new Map(pages.map((page) => [run.packNumber(page.pack), page.lengthBytes])));
+  run.use(pages.flatMap((page) => [run.packNumber(page.pack), page.lengthBytes]));
   const root: DirectoryEntry = { ...common, name: new Uint8Array(0), mode: 0o755, kind: EntryKind.directory, tree, totals: { files: 1, directories: 0, bytes: sizeBytes } };
   return { root, counts, problems: [] };
 }

@@ -9,7 +9,9 @@ import { Level } from 'level';
 import { toHex } from '../bytes.js';
 import { CborReader, CborWriter } from '../format/cbor.js';
 
-/** Bytes of chunks that a directory needs from each pack, as joined (u32 pack number, u32 bytes in units of 16). */
+/** Packs that something needs, with the bytes it needs of each: number, bytes, number, bytes… */
+export type PackUses = readonly number[];
+
 export interface DirectoryHead {
   /** Hash of the entries scanned; all zeros when something in the directory must be looked at again. */
   readonly fingerprint: Uint8Array;
@@ -19,15 +21,16 @@ export interface DirectoryHead {
   readonly bytes: number;
   /** Tree ids of the subdirectories, in order, joined. */
   readonly children: Uint8Array;
-  readonly packs: ReadonlyMap<number, number>;
+  readonly packs: PackUses;
 }
 
-/** What one entry became: its identity, and its encoded tail (attributes and content) with the packs that it needs. */
+/** What one entry became: its identity, and what it was encoded as, with the packs that it needs. */
 export interface CachedEntry {
+  /** The scan record's bytes. */
   readonly identity: Uint8Array;
-  /** Empty: not to be trusted, look again. */
+  /** The encoded entry with owner 0; empty: not to be trusted, look again. */
   readonly tail: Uint8Array;
-  readonly packs: ReadonlyMap<number, number>;
+  readonly packs: PackUses;
 }
 
 const VERSION = 1;
@@ -160,7 +163,7 @@ export class ChangeCache {
       const from = new CborReader(value, 'change cache');
       from.array(7);
       const head = { fingerprint: from.bytes(32), tree: from.bytes(32), files: from.uint(), directories: from.uint(), bytes: from.uint(), children: from.bytes(), packs: readPacks(from.bytes()) };
-      for (const number of head.packs.keys()) if (!this.#packIds.has(number)) return undefined;
+      for (let i = 0; i < head.packs.length; i += 2) if (!this.#packIds.has(head.packs[i]!)) return undefined;
       return head;
     } catch {
       return undefined;
@@ -179,7 +182,7 @@ export class ChangeCache {
         const name = Buffer.from(from.bytes()).toString('latin1');
         const entry = { identity: from.bytes(), tail: from.bytes(), packs: readPacks(from.bytes()) };
         let usable = entry.tail.byteLength > 0;
-        for (const number of entry.packs.keys()) usable &&= this.#packIds.has(number);
+        for (let i = 0; i < entry.packs.length; i += 2) usable &&= this.#packIds.has(entry.packs[i]!);
         if (usable) entries.set(name, entry);
       }
     } catch {
@@ -188,18 +191,20 @@ export class ChangeCache {
     return entries;
   }
 
-  put(path: Uint8Array, head: DirectoryHead, entries: Iterable<readonly [Uint8Array, CachedEntry]> & { readonly length: number }): void {
+  /** Remembers a directory. `entry` gives the i-th of `count` entries. */
+  put(path: Uint8Array, head: DirectoryHead, count: number, name: (i: number) => Uint8Array, entry: (i: number) => CachedEntry): void {
     if (this.#readOnly) return;
-    this.putHead(path, head);
-    const body = new CborWriter(1024).array(entries.length);
-    for (const [name, entry] of entries) body.array(4).bytes(name).bytes(entry.identity).bytes(entry.tail).bytes(encodePacks(entry.packs));
-    this.#put(key('b', path), body.finish());
-  }
-
-  putHead(path: Uint8Array, head: DirectoryHead): void {
-    if (this.#readOnly) return;
-    const out = new CborWriter(256).array(7).bytes(head.fingerprint).bytes(head.tree).int(head.files).int(head.directories).int(head.bytes);
-    this.#put(key('h', path), out.bytes(head.children).bytes(encodePacks(head.packs)).finish());
+    scratch.reset();
+    scratch.array(7).bytes(head.fingerprint).bytes(head.tree).int(head.files).int(head.directories).int(head.bytes);
+    writePacks(scratch.bytes(head.children), head.packs);
+    this.#put(key('h', path), scratch.finish());
+    scratch.reset();
+    scratch.array(count);
+    for (let i = 0; i < count; i++) {
+      const { identity, tail, packs } = entry(i);
+      writePacks(scratch.array(4).bytes(name(i)).bytes(identity).bytes(tail), packs);
+    }
+    this.#put(key('b', path), scratch.finish());
   }
 
   #get(rowKey: Uint8Array): Uint8Array | undefined {
@@ -250,21 +255,24 @@ function key(kind: string, path: Uint8Array = new Uint8Array(0)): Uint8Array {
   return out;
 }
 
-function encodePacks(packs: ReadonlyMap<number, number>): Uint8Array {
-  const out = new Uint8Array(packs.size * 8);
-  const view = new DataView(out.buffer);
-  let at = 0;
-  for (const [number, bytes] of packs) {
-    view.setUint32(at, number, true);
-    view.setUint32(at + 4, Math.min(0xffffffff, Math.ceil(bytes / 16)), true);
-    at += 8;
+const scratch = new CborWriter(1 << 16);
+const pairs = new Uint8Array(8 * 64);
+const pairsView = new DataView(pairs.buffer);
+
+/** Uses as a byte string of (u32 pack number, u32 bytes in units of 16, rounded up). */
+function writePacks(out: CborWriter, packs: PackUses): void {
+  const bytes = packs.length * 4 <= pairs.byteLength ? pairs : new Uint8Array(packs.length * 4);
+  const view = bytes === pairs ? pairsView : new DataView(bytes.buffer);
+  for (let i = 0; i < packs.length; i += 2) {
+    view.setUint32(i * 4, packs[i]!, true);
+    view.setUint32(i * 4 + 4, Math.min(0xffffffff, Math.ceil(packs[i + 1]! / 16)), true);
   }
-  return out;
+  out.bytes(bytes.subarray(0, packs.length * 4));
 }
 
-function readPacks(bytes: Uint8Array): Map<number, number> {
+function readPacks(bytes: Uint8Array): PackUses {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const packs = new Map<number, number>();
-  for (let at = 0; at + 8 <= bytes.byteLength; at += 8) packs.set(view.getUint32(at, true), view.getUint32(at + 4, true) * 16);
+  const packs: number[] = [];
+  for (let at = 0; at + 8 <= bytes.byteLength; at += 8) packs.push(view.getUint32(at, true), view.getUint32(at + 4, true) * 16);
   return packs;
 }

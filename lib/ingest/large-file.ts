@@ -5,8 +5,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Content } from '../format/content.js';
 import { native } from '../native.js';
 import { ListWriter } from './list-writer.js';
+import type { PackUses } from './change-cache.js';
 import type { Run } from './run.js';
-import { readScan, ScanType, type ScanRecord } from './scan-record.js';
+import { readStat, type ScanRecord, ScanType } from './scan-record.js';
 import type { BlockResult } from './tasks.js';
 
 const BLOCK_BYTES = 8 << 20;
@@ -19,10 +20,7 @@ export interface Ingested {
   readonly digest: Uint8Array | null;
   readonly content: Content;
   /** By the change cache's pack numbers. */
-  readonly packs: Map<number, number>;
-  readonly newBytes: number;
-  /** The file's state after the last byte was read; undefined for streams. */
-  readonly after: ScanRecord | undefined;
+  readonly packs: PackUses;
   /** It changed between the first byte and the last. */
   readonly changed: boolean;
 }
@@ -36,10 +34,9 @@ export function averageBits(sizeBytes: number): number {
 class BlockSequence {
   readonly #run: Run;
   readonly list: ListWriter;
-  readonly packs = new Map<number, number>();
+  readonly #packs = new Map<number, number>();
   readonly hash: number;
   readonly turn = new Int32Array(new SharedArrayBuffer(4));
-  newBytes = 0;
   sizeBytes = 0;
   #turns = 0;
   #zeros = 0;
@@ -53,7 +50,11 @@ class BlockSequence {
 
   #count(ref: number, bytes: number): void {
     const number = this.#run.packNumber(ref);
-    this.packs.set(number, (this.packs.get(number) ?? 0) + bytes);
+    this.#packs.set(number, (this.#packs.get(number) ?? 0) + bytes);
+  }
+
+  uses(): PackUses {
+    return [...this.#packs].flat();
   }
 
   /** A hole comes next. */
@@ -85,7 +86,6 @@ class BlockSequence {
     const view = new DataView(result.rows.buffer, result.rows.byteOffset, result.rows.byteLength);
     for (let i = 0; i < result.packs.length; i++) this.#count(result.packs[i]!, view.getUint32(i * 40, true));
     this.list.push(result.rows);
-    this.newBytes += result.newBytes;
   }
 
   /** Digests the holes passed since the last block, after all blocks before them. */
@@ -135,7 +135,7 @@ export async function ingestFile(run: Run, path: Uint8Array, signal: AbortSignal
   const fd = native().openSource(path);
   let sequence: BlockSequence | undefined;
   try {
-    const before = readScan(native().statFd(fd))[0]!;
+    const before = readStat(native().statFd(fd));
     if (before.type !== ScanType.regular) throw Object.assign(new Error('is no longer a regular file'), { code: 'ESTALE' });
     const extents = extentsOf(fd, before);
     const holes = before.sizeBytes - extents.reduce((sum, [start, end]) => sum + end - start, 0);
@@ -158,10 +158,8 @@ export async function ingestFile(run: Run, path: Uint8Array, signal: AbortSignal
     }
     if (!early && at < before.sizeBytes) sequence.hole(before.sizeBytes - at);
     const { content, digest } = await sequence.finish();
-    const after = readScan(native().statFd(fd))[0]!;
-    const changed =
-      early || after.sizeBytes !== before.sizeBytes || after.mtimeSec !== before.mtimeSec || after.mtimeNsec !== before.mtimeNsec || after.ctimeSec !== before.ctimeSec || after.ctimeNsec !== before.ctimeNsec;
-    return { sizeBytes: sequence.sizeBytes, digest, content, packs: sequence.packs, newBytes: sequence.newBytes, after, changed };
+    const after = readStat(native().statFd(fd));
+    return { sizeBytes: sequence.sizeBytes, digest, content, packs: sequence.uses(), changed: early || !after.sameState(before) };
   } catch (error) {
     await sequence?.abandon();
     throw error;
@@ -198,7 +196,7 @@ export async function ingestStream(run: Run, stream: AsyncIterable<Uint8Array>, 
     }
     while (waitingBytes > 0) await send(true);
     const { content, digest } = await sequence.finish();
-    return { sizeBytes: sequence.sizeBytes, digest, content, packs: sequence.packs, newBytes: sequence.newBytes, after: undefined, changed: false };
+    return { sizeBytes: sequence.sizeBytes, digest, content, packs: sequence.uses(), changed: false };
   } catch (error) {
     await sequence.abandon();
     throw error;

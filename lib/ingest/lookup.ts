@@ -1,5 +1,5 @@
 /**
- * Whether chunks are already stored: first what this run claimed, then the chunk index; what neither has is claimed for the asker, who must then
+ * Whether chunks are already stored: first what this run claimed earlier, then the chunk index; what neither has is claimed for the asker, who must then
  * store it. Works in every thread on the same tables.
  */
 import { native } from '../native.js';
@@ -27,30 +27,26 @@ export function lookUp(tables: LookupTables, ids: Uint8Array, ordinal: number): 
   const packs = new Uint32Array(count).fill(ABSENT);
   const isNew = new Uint8Array(count);
   const addon = native();
-  let left = count;
-  for (const handle of tables.claims) {
-    if (left === 0) break;
-    const found = addon.claimed(handle, ids);
-    for (let i = 0; i < count; i++) {
-      if (packs[i] !== ABSENT || found[i] === ABSENT) continue;
-      packs[i] = (found[i]! | IN_RUN) >>> 0;
-      left--;
-    }
+  for (let table = 1; table < tables.claims.length; table++) fill(packs, addon.claimed(tables.claims[table]!, ids), IN_RUN);
+  if (tables.handles.length > 0) fill(packs, addon.segmentFind(tables.handles, tables.bases, ids, tables.usable), 0);
+  const absent: number[] = [];
+  for (let i = 0; i < count; i++) if (packs[i] === ABSENT) absent.push(i);
+  if (absent.length === 0) return { packs, isNew };
+  let wanted = ids;
+  if (absent.length < count) {
+    wanted = new Uint8Array(absent.length * 32);
+    for (let i = 0; i < absent.length; i++) wanted.set(ids.subarray(absent[i]! * 32, absent[i]! * 32 + 32), i * 32);
   }
-  if (left > 0 && tables.handles.length > 0) {
-    const found = addon.segmentFind(tables.handles, tables.bases, ids, tables.usable);
-    for (let i = 0; i < count; i++) {
-      if (packs[i] !== ABSENT || found[i] === ABSENT) continue;
-      packs[i] = found[i]!;
-      left--;
-    }
-  }
-  for (let i = 0; left > 0 && i < count; i++) {
-    if (packs[i] !== ABSENT) continue;
-    const before = addon.claim(tables.claims[0]!, ids.subarray(i * 32, i * 32 + 32), ordinal)[0]!;
-    isNew[i] = before === ABSENT ? 1 : 0;
-    packs[i] = ((before === ABSENT ? ordinal : before) | IN_RUN) >>> 0;
-    left--;
+  const before = addon.claim(tables.claims[0]!, wanted, ordinal);
+  for (let i = 0; i < absent.length; i++) {
+    const fresh = before[i] === ABSENT;
+    isNew[absent[i]!] = fresh ? 1 : 0;
+    packs[absent[i]!] = ((fresh ? ordinal : before[i]!) | IN_RUN) >>> 0;
   }
   return { packs, isNew };
+}
+
+/** Takes over what `found` has where `packs` has nothing. */
+function fill(packs: Uint32Array, found: Uint32Array, mark: number): void {
+  for (let i = 0; i < packs.length; i++) if (packs[i] === ABSENT && found[i] !== ABSENT) packs[i] = (found[i]! | mark) >>> 0;
 }

@@ -95,20 +95,21 @@ interface Compiled {
   readonly spans: boolean;
 }
 
-function compile({ pattern, ignoreCase = false }: Pattern): Compiled | undefined {
+function compile({ pattern, ignoreCase = false }: Pattern, itself: boolean): Compiled | undefined {
   const text = typeof pattern === 'string' ? pattern : decodeName(pattern);
   const negated = text.startsWith('!') && text.length > 1;
   const body = negated ? text.slice(1) : text;
   const absolute = body.startsWith('/');
   const names = body.split('/').filter((name) => name !== '' && name !== '.');
   if (names.length === 0 && !absolute) return undefined;
-  const flags = ignoreCase ? 'iu' : 'u';
+  const flags = ignoreCase ? 'isu' : 'su';
   let source = absolute ? '^' : '(?:^|/)';
   const lastName = names.findLastIndex((name) => name !== '**');
+  const end = !itself ? '(?:/|$)' : lastName < names.length - 1 ? '(?:/.*)?$' : '$';
   for (const [i, name] of names.entries()) {
     if (i > lastName) break;
     if (name === '**') source += '(?:[^/]+/)*';
-    else source += nameSource(name, text) + (i === lastName ? '(?:/|$)' : '/');
+    else source += nameSource(name, text) + (i === lastName ? end : '/');
   }
   try {
     const firstSpan = names.indexOf('**');
@@ -125,10 +126,11 @@ function compile({ pattern, ignoreCase = false }: Pattern): Compiled | undefined
 /**
  * Compiles `patterns`; later ones win over earlier ones, as `!` needs.
  *
+ * @param options.itself - match what the pattern names only, not what lies beneath it
  * @throws RangeError naming a pattern that is not one
  */
-export function compilePatterns(patterns: readonly Pattern[]): PathPatterns {
-  const compiled = patterns.map(compile).filter((one) => one !== undefined);
+export function compilePatterns(patterns: readonly Pattern[], options: { readonly itself?: boolean } = {}): PathPatterns {
+  const compiled = patterns.map((pattern) => compile(pattern, options.itself === true)).filter((one) => one !== undefined);
   return {
     matches(path) {
       const text = decodeName(path).replace(/^\/+/, '');

@@ -13,7 +13,7 @@ import { native } from '../native.js';
 import { sealIndexObject } from '../repository/pack-directory.js';
 import { type FinishedPack, PackWriter, type PackWriterKeys } from '../repository/pack-writer.js';
 import { type Repository, writerAuthor } from '../repository/repository.js';
-import type { ChangeCache } from './change-cache.js';
+import type { ChangeCache, PackUses } from './change-cache.js';
 import { IN_RUN, type LookupTables } from './lookup.js';
 import { MetaWriter } from './meta-writer.js';
 import { WorkerPool } from './worker-pool.js';
@@ -94,8 +94,8 @@ export class Run {
   }
 
   /** Counts packs that the snapshot needs. */
-  use(packs: ReadonlyMap<number, number>): void {
-    for (const [number, bytes] of packs) this.used.set(number, (this.used.get(number) ?? 0) + bytes);
+  use(packs: PackUses): void {
+    for (let i = 0; i < packs.length; i += 2) this.used.set(packs[i]!, (this.used.get(packs[i]!) ?? 0) + packs[i + 1]!);
   }
 
   /** Call between pieces of work: waits while too much is under way, stores metadata packs that are full, starts new tables when the old are large. */

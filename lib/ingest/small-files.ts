@@ -1,7 +1,7 @@
 /** Gathers small files of many directories into batches for the worker threads, and gives each file its result. */
 import { constants } from 'node:os';
-import { concat } from '../bytes.js';
 import { type Content, INLINE_MAX_BYTES } from '../format/content.js';
+import type { PackUses } from './change-cache.js';
 import type { Ingested } from './large-file.js';
 import type { Run } from './run.js';
 import type { ScanRecord } from './scan-record.js';
@@ -19,8 +19,13 @@ export function errnoName(errno: number): string {
   return ERRNO_NAMES.get(errno) ?? `ERRNO_${errno}`;
 }
 
-/** A file's result: what it became, `LARGER` when it has outgrown a batch, or the system's error name. */
-export type SmallOutcome = { readonly kind: 'read'; readonly file: Ingested } | { readonly kind: 'grown' } | { readonly kind: 'failed'; readonly code: string };
+/** A file's result: what it became, GROWN when it has outgrown a batch, or the system's error name. */
+export type SmallOutcome = Ingested | string;
+export const GROWN = 'GROWN';
+
+const NO_PACKS: PackUses = [];
+const EMPTY: Content = { kind: 'empty' };
+const WHOLE: Content = { kind: 'whole' };
 
 interface Waiting {
   readonly directory: Uint8Array;
@@ -89,58 +94,55 @@ export class SmallFiles {
       const { record, done } = batch[i]!;
       const errno = view.getUint32(at, true);
       if (errno !== 0) {
-        done({ kind: 'failed', code: errnoName(errno) });
+        done(errnoName(errno));
         continue;
       }
       if ((view.getUint32(at + 4, true) & 1) !== 0) {
-        done({ kind: 'grown' });
+        done(GROWN);
         continue;
       }
       const sizeBytes = view.getUint32(at + 12, true);
-      const packs = new Map<number, number>();
-      let content: Content = { kind: 'empty' };
+      let packs: PackUses = NO_PACKS;
+      let content: Content = EMPTY;
       if (sizeBytes > INLINE_MAX_BYTES) {
-        content = { kind: 'whole' };
-        packs.set(this.#run.packNumber(result.packs[i]!), sizeBytes);
+        content = WHOLE;
+        packs = [this.#run.packNumber(result.packs[i]!), sizeBytes];
       } else if (sizeBytes > 0) {
-        content = { kind: 'inline', bytes: result.inline.slice(inlineAt, inlineAt + sizeBytes) };
+        content = { kind: 'inline', bytes: result.inline.subarray(inlineAt, inlineAt + sizeBytes) };
         inlineAt += sizeBytes;
       }
-      const changed =
-        sizeBytes !== record.sizeBytes ||
-        view.getUint32(at + 72, true) !== record.mtimeNsec ||
-        view.getUint32(at + 76, true) !== record.ctimeNsec ||
-        view.getUint32(at + 56, true) !== (record.mtimeSec >>> 0) ||
-        view.getUint32(at + 64, true) !== (record.ctimeSec >>> 0) ||
-        view.getBigUint64(at + 80, true) !== record.ino;
+      const changed = sizeBytes !== record.sizeBytes || !record.sameAsRead(view, at);
       this.#onBytes(sizeBytes);
-      done({ kind: 'read', file: { sizeBytes, digest: result.rows.slice(at + 16, at + 48), content, packs, newBytes: 0, after: undefined, changed } });
+      done({ sizeBytes, digest: result.rows.subarray(at + 16, at + 48), content, packs, changed });
     }
   }
 }
 
 /** The request of native readFiles: files grouped by directory. */
 function encodeRequest(batch: readonly Waiting[]): Uint8Array {
-  const parts: Uint8Array[] = [];
+  let length = 0;
+  for (let i = 0; i < batch.length; i++) {
+    if (i === 0 || batch[i]!.directory !== batch[i - 1]!.directory) length += 8 + batch[i]!.directory.byteLength;
+    length += 6 + batch[i]!.record.name.byteLength;
+  }
+  const out = new Uint8Array(length);
+  const view = new DataView(out.buffer);
+  let at = 0;
   for (let i = 0; i < batch.length; ) {
     const { directory } = batch[i]!;
-    let end = i;
-    while (end < batch.length && batch[end]!.directory === directory) end++;
-    const head = new Uint8Array(8 + directory.byteLength);
-    const headView = new DataView(head.buffer);
-    headView.setUint32(0, directory.byteLength, true);
-    head.set(directory, 4);
-    headView.setUint32(4 + directory.byteLength, end - i, true);
-    parts.push(head);
-    for (; i < end; i++) {
-      const { record } = batch[i]!;
-      const item = new Uint8Array(6 + record.name.byteLength);
-      const view = new DataView(item.buffer);
-      view.setUint32(0, record.sizeBytes, true);
-      view.setUint16(4, record.name.byteLength, true);
-      item.set(record.name, 6);
-      parts.push(item);
+    view.setUint32(at, directory.byteLength, true);
+    out.set(directory, at + 4);
+    const countAt = at + 4 + directory.byteLength;
+    at = countAt + 4;
+    const first = i;
+    for (; i < batch.length && batch[i]!.directory === directory; i++) {
+      const { name, sizeBytes } = batch[i]!.record;
+      view.setUint32(at, sizeBytes, true);
+      view.setUint16(at + 4, name.byteLength, true);
+      out.set(name, at + 6);
+      at += 6 + name.byteLength;
     }
+    view.setUint32(countAt, i - first, true);
   }
-  return concat(...parts);
+  return out;
 }

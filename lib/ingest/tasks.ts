@@ -51,14 +51,12 @@ export interface FilesResult {
   readonly packs: Uint32Array;
   /** Bytes of the files up to the inline limit, joined in order. */
   readonly inline: Uint8Array;
-  readonly newBytes: number;
 }
 
 export interface BlockResult {
   /** 40-byte content rows. */
   readonly rows: Uint8Array;
   readonly packs: Uint32Array;
-  readonly newBytes: number;
 }
 
 export type WorkerMessage =

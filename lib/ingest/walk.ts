@@ -3,22 +3,21 @@
  * A directory in which nothing changed costs one scan and one look-up.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { utf8 } from '../bytes.js';
+import { EMPTY, utf8 } from '../bytes.js';
 import { hmac, sha256 } from '../crypto/kdf.js';
 import { InterruptedError } from '../errors.js';
-import { CborReader, CborWriter } from '../format/cbor.js';
-import type { Content } from '../format/content.js';
+import { CborReader } from '../format/cbor.js';
 import type { Problem } from '../format/manifest.js';
 import { ChunkType } from '../format/pack.js';
-import { type DirectoryEntry, type Entry, type EntryCommon, EntryKind, isDirectory, MAX_INLINE_XATTR_BYTES, type Owner, readEntry, type Totals, writeEntry, type Xattr } from '../format/tree.js';
+import { type DirectoryEntry, type Entry, type EntryCommon, EntryKind, isDirectory, MAX_INLINE_XATTR_BYTES, type Owner, readEntry, type Totals, type Xattr } from '../format/tree.js';
 import { native } from '../native.js';
-import type { CachedEntry, DirectoryHead } from './change-cache.js';
+import type { CachedEntry, DirectoryHead, PackUses } from './change-cache.js';
 import { type Ingested, ingestFile } from './large-file.js';
 import { ownerNames } from './owners.js';
 import type { Run } from './run.js';
-import { identityOf, readScan, sameIdentity, type ScanRecord, ScanType } from './scan-record.js';
-import { SMALL_FILE_BYTES, SmallFiles, type SmallOutcome } from './small-files.js';
-import { writeDirectory } from './tree-writer.js';
+import { readScan, readStat, sameIdentity, type ScanRecord, ScanType } from './scan-record.js';
+import { GROWN, SMALL_FILE_BYTES, SmallFiles } from './small-files.js';
+import { encodeEntries, writeDirectory } from './tree-writer.js';
 
 /** Decides what is left out. `path` is absolute. */
 export interface Exclusion {
@@ -68,7 +67,10 @@ interface Node {
   readonly fsRoot: Uint8Array;
   records: ScanRecord[];
   entries: (Entry | undefined)[];
-  packs: (ReadonlyMap<number, number> | undefined)[];
+  packs: (PackUses | undefined)[];
+  /** The scan as it came, and which of its records have attributes. */
+  scan: Uint8Array | undefined;
+  haveXattrs: Uint8Array | undefined;
   /** 1 where the entry may not be trusted next time. */
   unsure: Uint8Array;
   subdirectories: number[];
@@ -93,7 +95,10 @@ interface LinkedFile {
   readonly waiting: ((outcome: Ingested | string) => void)[];
 }
 
-const ROLLING_SHARE = 512;
+const ROLLING_SHARE = 512; // a power of two
+const NO_XATTRS: readonly Xattr[] = [];
+const NO_PACKS: PackUses = [];
+const UNSURE = new Uint8Array(32);
 const MAX_LARGE = 4;
 
 export interface WalkResult {
@@ -142,7 +147,7 @@ export class Walk {
 
   /** Walks everything below `source` (the root directory). @throws InterruptedError, StoreError, what killed a worker */
   async walk(source: SourceNode): Promise<WalkResult> {
-    const record = readScan(native().statPath(utf8('/'), true))[0]!;
+    const record = readStat(native().statPath(utf8('/'), true));
     const rootNode = this.#enter(undefined, -1, source.path, record, source);
     const stack: Node[] = [rootNode];
     for (let steps = 0; stack.length > 0; steps++) {
@@ -189,6 +194,8 @@ export class Walk {
       records: [],
       entries: [],
       packs: [],
+      scan: undefined,
+      haveXattrs: undefined,
       unsure: new Uint8Array(0),
       subdirectories: [],
       nextSubdirectory: 0,
@@ -221,9 +228,10 @@ export class Walk {
 
   #mustReread(path: Uint8Array): boolean {
     if (this.#options.force === true) return true;
-    // A few directories are read again in every run whatever their times say, each about once in ROLLING_SHARE runs.
-    const hash = hmac(this.#namesKey, path);
-    return ((hash[0]! | (hash[1]! << 8)) + this.#run.cache.runs) % ROLLING_SHARE === ROLLING_SHARE - 1;
+    // A few directories are read again in every run whatever their times say, each once in ROLLING_SHARE runs.
+    let hash = 0;
+    for (const byte of path) hash = (Math.imul(hash, 31) + byte) | 0;
+    return (((hash >>> 8) + this.#run.cache.runs) & (ROLLING_SHARE - 1)) === ROLLING_SHARE - 1;
   }
 
   /** Entries of a directory that are wanted, in order; sets the fingerprint of exactly those. */
@@ -244,6 +252,7 @@ export class Walk {
       if (node.parent !== undefined) node.parent.unsure[node.at] = 1;
       return [];
     }
+    node.scan = scan;
     let records = readScan(scan);
     if (exclusion !== undefined) {
       const only = exclusion.keepsOnly?.(node.path, records.map(({ name }) => name))?.map(latin1);
@@ -252,7 +261,7 @@ export class Walk {
         if (exclusion.excludes(childPath(node.path, record.name), { isDirectory: record.type === ScanType.directory, sizeBytes: record.sizeBytes })) return false;
         return true;
       });
-      node.fingerprint = sha256(...records.map(({ record }) => record));
+      node.fingerprint = sha256(...records.map(({ bytes }) => bytes));
     } else node.fingerprint = sha256(scan);
     return records;
   }
@@ -262,12 +271,12 @@ export class Walk {
     for (const name of [...children.keys()].sort((a, b) => Buffer.compare(Buffer.from(a, 'latin1'), Buffer.from(b, 'latin1')))) {
       const path = children.get(name)!.path;
       try {
-        records.push({ ...readScan(native().statPath(path, children.get(name)!.children !== undefined))[0]!, name: new Uint8Array(Buffer.from(name, 'latin1')) });
+        records.push(readStat(native().statPath(path, children.get(name)!.children !== undefined)).named(new Uint8Array(Buffer.from(name, 'latin1'))));
       } catch (error) {
         this.#problem(path, (error as NodeJS.ErrnoException).code ?? 'EIO');
       }
     }
-    node.fingerprint = sha256(...records.flatMap(({ record, name }) => [record, name]));
+    node.fingerprint = sha256(...records.flatMap(({ bytes, name }) => [bytes, name]));
     return records;
   }
 
@@ -277,7 +286,7 @@ export class Walk {
     const reread = this.#mustReread(node.path);
     node.records.forEach((record, i) => {
       const cached = known.get(latin1(record.name));
-      const same = cached !== undefined && sameIdentity(cached.identity, identityOf(record));
+      const same = cached !== undefined && sameIdentity(cached.identity, record.bytes);
       if (record.ctimeSec >= this.#settledBeforeSec) node.unsure[i] = 1;
       if (record.type === ScanType.directory) {
         // Its attributes are taken over if it is unchanged itself; its tree comes when it is finished.
@@ -313,17 +322,17 @@ export class Walk {
           this.#startFile(node, i, record, path, 0);
           return;
         case ScanType.symlink:
-          node.entries[i] = { ...this.#common(node, record, path), kind: EntryKind.symlink, target: native().readLink(path) };
+          node.entries[i] = Object.assign(this.#common(node, record, path), { kind: EntryKind.symlink, target: native().readLink(path) });
           return;
         case ScanType.charDevice:
         case ScanType.blockDevice: {
           const kind = record.type === ScanType.charDevice ? EntryKind.charDevice : EntryKind.blockDevice;
-          node.entries[i] = { ...this.#common(node, record, path), kind, major: record.rdevMajor, minor: record.rdevMinor };
+          node.entries[i] = Object.assign(this.#common(node, record, path), { kind, major: record.rdevMajor, minor: record.rdevMinor });
           return;
         }
         case ScanType.fifo:
         case ScanType.socket:
-          node.entries[i] = { ...this.#common(node, record, path), kind: record.type === ScanType.fifo ? EntryKind.fifo : EntryKind.socket };
+          node.entries[i] = Object.assign(this.#common(node, record, path), { kind: record.type === ScanType.fifo ? EntryKind.fifo : EntryKind.socket } as const);
           return;
         default:
           this.#fail(node, i, path, 'UNKNOWN_TYPE');
@@ -370,10 +379,9 @@ export class Walk {
 
   #ingest(node: Node, record: ScanRecord, path: Uint8Array, done: (outcome: Ingested | string) => void): void {
     if (record.sizeBytes <= SMALL_FILE_BYTES) {
-      this.#small.add(node.path, record, (outcome: SmallOutcome) => {
-        if (outcome.kind === 'read') done(outcome.file);
-        else if (outcome.kind === 'failed') done(outcome.code);
-        else this.#ingestLarge(path, done);
+      this.#small.add(node.path, record, (outcome) => {
+        if (outcome === GROWN) this.#ingestLarge(path, done);
+        else done(outcome);
       });
     } else this.#ingestLarge(path, done);
   }
@@ -396,7 +404,8 @@ export class Walk {
   #again(node: Node, i: number, record: ScanRecord, path: Uint8Array): void {
     node.pending--;
     try {
-      const now: ScanRecord = { ...readScan(native().statPath(path, false))[0]!, name: record.name };
+      const now = readStat(native().statPath(path, false)).named(record.name);
+      node.haveXattrs = undefined;
       node.unsure[i] = 1;
       if (now.type === ScanType.regular) this.#startFile(node, i, now, path, 1);
       else this.#startEntry(node, i, now, true);
@@ -412,8 +421,22 @@ export class Walk {
       this.#problem(path, 'CHANGED');
     }
     try {
-      const common = this.#common(node, record, path);
-      node.entries[i] = { ...common, kind: EntryKind.regular, sizeBytes: file.sizeBytes, digest: file.digest, content: detached(file.content) };
+      // One literal, so that all regular files share one shape: this is the hottest line of a first backup.
+      node.entries[i] = {
+        name: record.name,
+        mode: record.mode & 0o7777,
+        owner: this.#owner(record.uid, record.gid),
+        mtimeSec: record.mtimeSec,
+        mtimeNsec: record.mtimeNsec,
+        btimeSec: record.btimeSec,
+        btimeNsec: record.btimeNsec,
+        xattrs: this.#xattrs(node, record, path),
+        link: record.nlink > 1 ? { id: this.#linkId(node, record), nlink: record.nlink } : null,
+        kind: EntryKind.regular,
+        sizeBytes: file.sizeBytes,
+        digest: file.digest,
+        content: file.content,
+      };
       node.packs[i] = file.packs;
     } catch (error) {
       this.#fail(node, i, path, (error as NodeJS.ErrnoException).code ?? 'EIO');
@@ -437,12 +460,12 @@ export class Walk {
     return {
       name: record.name,
       mode: record.mode & 0o7777,
-      owner: this.#owner(record.uid, record.gid) as Owner,
+      owner: this.#owner(record.uid, record.gid),
       mtimeSec: record.mtimeSec,
       mtimeNsec: record.mtimeNsec,
       btimeSec: record.btimeSec,
       btimeNsec: record.btimeNsec,
-      xattrs: this.#xattrs(path),
+      xattrs: this.#xattrs(node, record, path),
       link: linkId === undefined ? null : { id: linkId, nlink: record.nlink },
     };
   }
@@ -453,13 +476,17 @@ export class Walk {
     return hmac(this.#namesKey, utf8('link'), node.fsRoot, Uint8Array.of(0), inode).slice(0, 16);
   }
 
-  #xattrs(path: Uint8Array): Xattr[] {
+  #xattrs(node: Node | undefined, record: ScanRecord, path: Uint8Array): readonly Xattr[] {
+    if (node?.scan !== undefined) {
+      node.haveXattrs ??= native().haveXattrs(node.path, node.scan);
+      if (node.haveXattrs[record.position] === 0) return NO_XATTRS;
+    }
     return native()
       .getXattrs(path)
       .map(([name, value]) => {
         if (value.byteLength <= MAX_INLINE_XATTR_BYTES) return { name, value };
         const stored = this.#run.meta.put(ChunkType.attribute, value);
-        this.#run.use(new Map([[this.#run.packNumber(stored.pack), value.byteLength]]));
+        this.#run.use([this.#run.packNumber(stored.pack), value.byteLength]);
         return { name, value: { lengthBytes: value.byteLength, id: stored.id } };
       });
   }
@@ -511,33 +538,34 @@ export class Walk {
   /** Everything in the directory is known: write its tree and remember it. */
   #write(node: Node): void {
     const present: number[] = [];
-    node.entries.forEach((entry, i) => entry !== undefined && present.push(i));
+    for (let i = 0; i < node.entries.length; i++) if (node.entries[i] !== undefined) present.push(i);
     const entries = present.map((i) => node.entries[i]!);
-    const { tree, pages } = writeDirectory(this.#run.meta, this.#namesKey, entries);
-    const packs = new Map<number, number>();
-    const add = (number: number, bytes: number): void => void packs.set(number, (packs.get(number) ?? 0) + bytes);
-    for (const i of present) for (const [number, bytes] of node.packs[i] ?? []) add(number, bytes);
+    const encoded = encodeEntries(entries);
+    const { tree, pages } = writeDirectory(this.#run.meta, this.#namesKey, encoded);
+    const sums = new Map<number, number>();
+    const add = (number: number, bytes: number): void => void sums.set(number, (sums.get(number) ?? 0) + bytes);
+    for (const i of present) for (let at = 0, uses = node.packs[i] ?? NO_PACKS; at < uses.length; at += 2) add(uses[at]!, uses[at + 1]!);
     for (const page of pages) add(this.#run.packNumber(page.pack), page.lengthBytes);
+    const packs = [...sums].flat();
     this.#run.use(packs);
     const totals = totalsOf(entries);
-    const sure = node.unsure.every((flag) => flag === 0) && present.length === node.records.length;
+    const sure = !node.unsure.includes(1) && present.length === node.records.length;
     const children = new Uint8Array(node.subdirectories.length * 32);
     node.subdirectories.forEach((at, i) => {
       const entry = node.entries[at];
       if (entry !== undefined && isDirectory(entry)) children.set(entry.tree, i * 32);
     });
-    const head = { fingerprint: sure ? node.fingerprint : new Uint8Array(32), tree, ...totals, children, packs };
-    const cached = present.map((i) => [node.records[i]!.name, this.#toCache(node, i)] as const);
-    this.#run.cache.put(node.path, head, cached);
+    const { files, directories, bytes } = totals;
+    const head = { fingerprint: sure ? node.fingerprint : UNSURE, tree, files, directories, bytes, children, packs };
+    const cached = (at: number): CachedEntry => {
+      const i = present[at]!;
+      const trusted = node.unsure[i] === 0 || isDirectory(node.entries[i]!);
+      return { identity: node.records[i]!.bytes, tail: trusted ? encoded.bytes(at) : EMPTY, packs: node.packs[i] ?? NO_PACKS };
+    };
+    this.#run.cache.put(node.path, head, present.length, (at) => node.records[present[at]!]!.name, cached);
     if (node.known) this.counts.directoriesChanged++;
     else this.counts.directoriesNew++;
     this.#deliver(node, tree, totals);
-  }
-
-  #toCache(node: Node, i: number): CachedEntry {
-    const entry = node.entries[i]!;
-    const tail = node.unsure[i] === 1 && !isDirectory(entry) ? new Uint8Array(0) : writeTail(entry);
-    return { identity: identityOf(node.records[i]!), tail, packs: node.packs[i] ?? new Map() };
   }
 
   /** Gives a finished directory to its parent. */
@@ -564,14 +592,6 @@ export class Walk {
   }
 }
 
-const tailWriter = new CborWriter(512);
-
-function writeTail(entry: Entry): Uint8Array {
-  tailWriter.reset();
-  writeEntry(tailWriter, entry, 0);
-  return tailWriter.finish();
-}
-
 function bareDirectory(record: ScanRecord, owner: Owner, tree: Uint8Array, totals: Totals): DirectoryEntry {
   const { name, mtimeSec, mtimeNsec, btimeSec, btimeNsec } = record;
   return { name, mode: record.mode & 0o7777, owner, mtimeSec, mtimeNsec, btimeSec, btimeNsec, xattrs: [], link: null, kind: EntryKind.directory, tree, totals };
@@ -592,11 +612,6 @@ function totalsOf(entries: readonly Entry[]): Totals {
     }
   }
   return { files, directories, bytes };
-}
-
-/** A copy that does not keep a worker's larger buffer alive. */
-function detached(content: Content): Content {
-  return content.kind === 'rows' ? { ...content, rows: content.rows.slice() } : content;
 }
 
 export function childPath(directory: Uint8Array, name: Uint8Array): Uint8Array {

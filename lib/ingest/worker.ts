@@ -31,23 +31,25 @@ function arenaOf(length: number): Uint8Array {
   return arena;
 }
 
-/** Stores the new ones of `pieces` ([offset, length] pairs in `data`) and returns the pack of each and the bytes stored. */
-function storePieces(data: Uint8Array, pieces: Uint32Array, ids: Uint8Array, stream: 'small' | 'piece'): { packs: Uint32Array; newBytes: number } {
+/** Stores the new ones of `pieces` ([offset, length] pairs in `data`) and returns the pack of each. */
+function storePieces(data: Uint8Array, pieces: Uint32Array, ids: Uint8Array, stream: 'small' | 'piece'): Uint32Array {
   const ordinal = packs.ordinal();
   const found = lookUp(tables, ids, ordinal);
   const fresh: number[] = [];
-  for (let i = 0; i < found.isNew.length; i++) if (found.isNew[i] === 1) fresh.push(pieces[i * 2]!, pieces[i * 2 + 1]!, i);
-  if (fresh.length === 0) return { packs: found.packs, newBytes: 0 };
-  const freshPieces = new Uint32Array((fresh.length / 3) * 2);
-  for (let i = 0; i < fresh.length / 3; i++) freshPieces.set([fresh[i * 3]!, fresh[i * 3 + 1]!], i * 2);
-  const dense = addon.looksIncompressible(data, freshPieces);
-  let newBytes = 0;
-  for (let i = 0; i < dense.length; i++) {
-    const [offset, length, at] = [fresh[i * 3]!, fresh[i * 3 + 1]!, fresh[i * 3 + 2]!];
-    newBytes += length;
-    packs.add(dense[i] === 1 ? 'dense' : stream, ids.subarray(at * 32, at * 32 + 32), ChunkType.data, data.subarray(offset, offset + length));
+  for (let i = 0; i < found.isNew.length; i++) if (found.isNew[i] === 1) fresh.push(i);
+  if (fresh.length === 0) return found.packs;
+  const freshPieces = new Uint32Array(fresh.length * 2);
+  for (let i = 0; i < fresh.length; i++) {
+    freshPieces[i * 2] = pieces[fresh[i]! * 2]!;
+    freshPieces[i * 2 + 1] = pieces[fresh[i]! * 2 + 1]!;
   }
-  return { packs: found.packs, newBytes };
+  const dense = addon.looksIncompressible(data, freshPieces);
+  for (let i = 0; i < fresh.length; i++) {
+    const offset = freshPieces[i * 2]!;
+    const id = ids.subarray(fresh[i]! * 32, fresh[i]! * 32 + 32);
+    packs.add(dense[i] === 1 ? 'dense' : stream, id, ChunkType.data, data.subarray(offset, offset + freshPieces[i * 2 + 1]!));
+  }
+  return found.packs;
 }
 
 function readFiles(task: FilesTask): FilesResult {
@@ -85,9 +87,9 @@ function readFiles(task: FilesTask): FilesResult {
   const stored = storePieces(data, pieces, ids, 'small');
   const packRefs = new Uint32Array(count);
   chunked.forEach((file, i) => {
-    packRefs[file] = stored.packs[i]!;
+    packRefs[file] = stored[i]!;
   });
-  return { rows, packs: packRefs, inline, newBytes: stored.newBytes };
+  return { rows, packs: packRefs, inline };
 }
 
 function readBlock(task: BlockTask): BlockResult {
@@ -122,7 +124,7 @@ function readBlock(task: BlockTask): BlockResult {
     view.setUint32(i * ROW_BYTES, length, true);
     rows.set(ids.subarray(i * 32, i * 32 + 32), i * ROW_BYTES + 8);
   });
-  return { rows, packs: stored.packs, newBytes: stored.newBytes };
+  return { rows, packs: stored };
 }
 
 function work(task: Task): FilesResult | BlockResult | undefined {

@@ -17,7 +17,6 @@ import {
   FRAME_AAD_CODEC_AT,
   FRAME_ROW_BYTES,
   frameAad,
-  MAX_FRAME_BYTES,
   PACK_FOOTER_BYTES,
   PACK_HEADER_BYTES,
   type PackClass,
@@ -62,13 +61,14 @@ interface OpenPack {
   readonly header: Uint8Array;
   readonly headerDigest: Uint8Array;
   readonly key: Uint8Array;
-  bytes: Uint8Array;
   at: number;
   readonly frames: { offset: number; sealedBytes: number; rawBytes: number; codec: number; chunkCount: number }[];
   readonly rows: Uint8Array[];
 }
 
 const FRAME_SLACK_BYTES = 65_536;
+/** Room behind a pack's target size for the frames that end with it. */
+const PACK_SLACK_BYTES = 3 << 20;
 
 /** Which kinds of frames a writer keeps apart; each closes at its own size. */
 export type FrameSizes = Readonly<Record<string, number>>;
@@ -80,6 +80,7 @@ export class PackWriter {
   readonly #streams = new Map<string, FrameStream>();
   readonly #finished: FinishedPack[] = [];
   #pack: OpenPack | undefined;
+  #buffer: Uint8Array | undefined;
 
   constructor(keys: PackWriterKeys, options: PackWriterOptions, frames: FrameSizes, nextOrdinal: () => number) {
     this.#keys = keys;
@@ -103,7 +104,9 @@ export class PackWriter {
       this.#seal(frame);
       // A chunk larger than a frame's buffer is a frame of its own.
       if (plaintext.byteLength > frame.raw.byteLength) {
-        this.#sealRaw(plaintext, plaintext.byteLength, rowOf(id, type, plaintext.byteLength), 1);
+        const row = new Uint8Array(CHUNK_ROW_BYTES);
+        writeRow(row, 0, id, type, plaintext.byteLength);
+        this.#sealRaw(plaintext, plaintext.byteLength, row, 1);
         return;
       }
     }
@@ -113,7 +116,7 @@ export class PackWriter {
       frame.rows = grown;
     }
     frame.raw.set(plaintext, frame.rawBytes);
-    frame.rows.set(rowOf(id, type, plaintext.byteLength), frame.rowCount * CHUNK_ROW_BYTES);
+    writeRow(frame.rows, frame.rowCount * CHUNK_ROW_BYTES, id, type, plaintext.byteLength);
     frame.rawBytes += plaintext.byteLength;
     frame.rowCount++;
     if (frame.rawBytes >= frame.closeAt) this.#seal(frame);
@@ -135,14 +138,14 @@ export class PackWriter {
     const salt = new Uint8Array(randomBytes(32));
     const { packClass, targetBytes } = this.#options;
     const header = encodePackHeader({ ...this.#keys, ...this.#keys.sealed, packClass, salt });
-    const bytes = new Uint8Array(targetBytes + 2 * MAX_FRAME_BYTES);
-    bytes.set(header);
+    // One buffer serves all packs in turn; a finished pack is a copy of just its bytes.
+    this.#buffer ??= new Uint8Array(targetBytes + PACK_SLACK_BYTES);
+    this.#buffer.set(header);
     return {
       ordinal: this.#nextOrdinal(),
       header,
       headerDigest: sha256(header),
       key: packKey(this.#keys.sessionKey, salt),
-      bytes,
       at: PACK_HEADER_BYTES,
       frames: [],
       rows: [],
@@ -160,13 +163,14 @@ export class PackWriter {
     const pack = this.#pack!;
     const number = pack.frames.length;
     const room = rawBytes + (rawBytes >> 7) + 1024;
-    if (pack.at + room > pack.bytes.byteLength) {
-      const grown = new Uint8Array(pack.at + room + MAX_FRAME_BYTES);
-      grown.set(pack.bytes.subarray(0, pack.at));
-      pack.bytes = grown;
+    let buffer = this.#buffer!;
+    if (pack.at + room > buffer.byteLength) {
+      buffer = new Uint8Array(pack.at + room + PACK_SLACK_BYTES);
+      buffer.set(this.#buffer!.subarray(0, pack.at));
+      this.#buffer = buffer;
     }
     const aad = frameAad(pack.headerDigest, number, 0, rawBytes, rows);
-    const [sealedBytes, codec] = native().sealFrame(raw, rawBytes, pack.key, number, aad, FRAME_AAD_CODEC_AT, this.#options.level, pack.bytes, pack.at);
+    const [sealedBytes, codec] = native().sealFrame(raw, rawBytes, pack.key, number, aad, FRAME_AAD_CODEC_AT, this.#options.level, buffer, pack.at);
     pack.frames.push({ offset: pack.at, sealedBytes, rawBytes, codec, chunkCount });
     pack.rows.push(rows);
     pack.at += sealedBytes;
@@ -182,21 +186,19 @@ export class PackWriter {
     const plain = padded ? padDirectory(directory, pack.at) : directory;
     const sealed = seal(this.#keys.indexKey, directoryAad(pack.header), plain);
     const footer = encodePackFooter(this.#keys.sealed, pack.at, sealed.byteLength);
-    const bytes = concat(pack.bytes.subarray(0, pack.at), sealed, footer);
+    const bytes = concat(this.#buffer!.subarray(0, pack.at), sealed, footer);
     const packId = new Uint8Array(createHash('sha256').update(bytes).digest());
     this.#finished.push({ packId, ordinal: pack.ordinal, bytes, header: pack.header, directory });
   }
 }
 
-function rowOf(id: Uint8Array, type: number, length: number): Uint8Array {
-  const row = new Uint8Array(CHUNK_ROW_BYTES);
-  row.set(id);
-  row[32] = type;
-  row[33] = length;
-  row[34] = length >>> 8;
-  row[35] = length >>> 16;
-  row[36] = length >>> 24;
-  return row;
+function writeRow(rows: Uint8Array, at: number, id: Uint8Array, type: number, length: number): void {
+  rows.set(id, at);
+  rows[at + 32] = type;
+  rows[at + 33] = length;
+  rows[at + 34] = length >>> 8;
+  rows[at + 35] = length >>> 16;
+  rows[at + 36] = length >>> 24;
 }
 
 /** The directory with zeros behind it, so that the pack's length is a Padmé length. */
