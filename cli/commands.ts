@@ -16,7 +16,18 @@ export interface CommandRow {
 
 export const COMMANDS: readonly CommandRow[] = [
   { name: 'init', summary: 'create a repository', load: () => import('./init.js') },
+  { name: 'backup', alias: 'create', summary: 'take a snapshot of files, or of a stream', load: () => import('./backup.js') },
   { name: 'snapshots', summary: 'list snapshots', load: () => import('./snapshots.js') },
   { name: 'ls', summary: 'list the files of a snapshot', load: () => import('./ls.js') },
+  { name: 'find', summary: 'find files in all snapshots', load: () => import('./find.js') },
+  { name: 'diff', summary: 'show what changed between two snapshots', load: () => import('./diff.js') },
+  { name: 'dump', summary: 'write a file, or a directory as tar, to standard output', load: () => import('./dump.js') },
+  { name: 'mount', summary: 'show snapshots as a file system', load: () => import('./mount.js') },
+  { name: 'umount', summary: 'take a mount off', load: () => import('./umount.js') },
+  { name: 'restore', alias: 'extract', summary: 'restore files', load: () => import('./restore.js') },
+  { name: 'check', alias: 'verify', summary: 'look for damage', load: () => import('./check.js') },
+  { name: 'stats', summary: 'say how much is stored', load: () => import('./stats.js') },
+  { name: 'tag', summary: 'change the tags of snapshots', load: () => import('./tag.js') },
   { name: 'key', summary: 'manage passphrases and key files', load: () => import('./key.js') },
+  { name: 'cat', summary: 'show an object of the repository as JSON', load: () => import('./cat.js') },
 ];

@@ -1,5 +1,6 @@
 /** Exit statuses: the one table of them, printed by `varve --help`, and the only place that turns an error into a status. */
 import { type ErrorCode, VarveError } from '../lib/index.js';
+import { ReportedError } from './reported-error.js';
 import { UsageError } from './usage-error.js';
 
 export const Exit = {
@@ -60,6 +61,7 @@ const STATUS: Readonly<Record<ErrorCode, Exit>> = {
 /** The exit status for an error that ended a command. Unknown errors are failures. */
 export function statusOf(error: unknown): Exit {
   if (error instanceof UsageError) return Exit.usage;
+  if (error instanceof ReportedError) return error.status as Exit;
   if (error instanceof VarveError) return STATUS[error.code] ?? Exit.failed;
   if (error instanceof Error && (error.name === 'AbortError' || (error as { code?: unknown }).code === 'ABORT_ERR'))
     return Exit.interrupted;

@@ -1,5 +1,6 @@
 /** Parses the command line, runs one command, reports what went wrong. Only here does the process get its exit status. */
 import { Command, CommanderError } from 'commander';
+import { reportReady } from './background.js';
 import { COMMANDS } from './commands.js';
 import { Exit, exitTable, statusOf } from './exit.js';
 import { addGlobalOptions, ENVIRONMENT, type Globals } from './globals.js';

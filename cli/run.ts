@@ -44,14 +44,16 @@ export async function withStore<T>(
   }
 }
 
+/** The key file to open with, if there is one. A passphrase named on the command line goes before a key file of the environment. */
+export function chosenKeyFile({ keyFile, passwordFile, passwordCommand }: Globals): string | undefined {
+  if (keyFile !== undefined || passwordFile !== undefined || passwordCommand !== undefined) return keyFile;
+  return process.env.VARVE_KEY_FILE || undefined;
+}
+
 /** Unlocks a located repository with the key file or passphrase given, or asked for. @throws WrongKeyError, UsageError */
 export async function unlock(run: Run, place: RepositoryPlace): Promise<Opened> {
   const { globals, out } = run;
-  const explicit =
-    globals.keyFile ??
-    (globals.passwordFile === undefined && globals.passwordCommand === undefined
-      ? process.env.VARVE_KEY_FILE || undefined
-      : undefined);
+  const explicit = chosenKeyFile(globals);
   const cacheDir = cacheFolder(globals, place.id, (message) => out.warn(message));
   if (explicit !== undefined) {
     const text = readKeyFile(explicit);

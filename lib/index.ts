@@ -9,19 +9,37 @@
  *     for (const snapshot of await selectSnapshots(repository)) console.log(idHex(snapshot.id), snapshot.body.host);
  */
 
+import type * as DescribeFile from './browse/describe-object.js';
+import type * as DiffFile from './browse/diff-snapshots.js';
+import type * as DumpFileFile from './browse/dump-file.js';
+import type * as DumpTarFile from './browse/dump-tar.js';
+import type * as FindFile from './browse/find-paths.js';
 import type * as ListTreeFile from './browse/list-tree.js';
 import type * as OpenTreeFile from './browse/open-tree.js';
+import type * as StatsFile from './browse/repository-stats.js';
+import type * as BackupFile from './ingest/backup.js';
+import type * as ExcludeFile from './ingest/exclude.js';
+import type * as PatternsFile from './ingest/patterns.js';
 import type { Initialized, InitOptions } from './ledger/init.js';
 import type * as LedgerFile from './ledger/ledger.js';
 import type * as SelectFile from './ledger/select.js';
 import type * as TagsFile from './ledger/tags.js';
+import type * as MountFile from './mount/mount-repository.js';
+import type * as UnmountFile from './mount/unmount.js';
 import type * as KeysFile from './repository/keys.js';
 import type * as RepositoryFile from './repository/repository.js';
+import type * as RestoreFile from './restore/restore.js';
 import type * as OpenStoreFile from './store/open.js';
 import type { Store } from './store/store.js';
+import type * as CheckFile from './verify/check.js';
 
+export type { Change, ChangeKind, DiffOptions } from './browse/diff-snapshots.js';
+export type { Write } from './browse/dump-file.js';
+export type { DumpTarOptions } from './browse/dump-tar.js';
+export type { FindOptions, Found } from './browse/find-paths.js';
 export type { ListOptions, Located } from './browse/list-tree.js';
 export type { OpenTree, OpenTrees } from './browse/open-tree.js';
+export type { RepositoryStats } from './browse/repository-stats.js';
 export { asUtf8, compareBytes, equalBytes, fromHex, lossyUtf8, toHex, utf8 } from './bytes.js';
 export * from './errors.js';
 export type { PolicyPayload } from './format/entry.js';
@@ -38,13 +56,20 @@ export {
   type StreamId,
   shortHex,
 } from './id.js';
+export type { BackupOptions, BackupReport, StreamSource } from './ingest/backup.js';
+export type { Exclusion, ExclusionRules } from './ingest/exclude.js';
+export type { PathPatterns, Pattern } from './ingest/patterns.js';
 export type { Initialized, InitOptions } from './ledger/init.js';
 export type { Chain, Ledger } from './ledger/ledger.js';
 export type { Snapshot, SnapshotFilter } from './ledger/snapshots.js';
 export type { TagOptions } from './ledger/tags.js';
+export type { Mounted } from './mount/driver.js';
+export type { MountRepositoryOptions } from './mount/mount-repository.js';
 export type { KeySlot, Role, SealOptions } from './repository/keys.js';
 export type { Repository, RepositoryPlace } from './repository/repository.js';
+export type { Overwrite, RestoreOptions, RestoreProblem, RestoreProgress, RestoreReport } from './restore/options.js';
 export type { Store } from './store/store.js';
+export type { CheckOptions, CheckReport, Subset } from './verify/check.js';
 
 // ---- repositories ----------------------------------------------------------------------------------------------------------
 
@@ -153,3 +178,69 @@ export async function entryAt(
 export async function* listTree(...args: Parameters<typeof ListTreeFile.listTree>): AsyncGenerator<ListTreeFile.Located> {
   yield* (await import('./browse/list-tree.js')).listTree(...args);
 }
+
+/** What changed between two snapshots, in the order of paths. @throws NotFoundError, CorruptError */
+export async function* diffSnapshots(...args: Parameters<typeof DiffFile.diffSnapshots>): AsyncGenerator<DiffFile.Change> {
+  yield* (await import('./browse/diff-snapshots.js')).diffSnapshots(...args);
+}
+
+/** Searches names over many snapshots; equal results are folded into one. @throws CorruptError */
+export async function findPaths(...args: Parameters<typeof FindFile.findPaths>): Promise<FindFile.Found[]> {
+  return (await import('./browse/find-paths.js')).findPaths(...args);
+}
+
+/** Hands on a file's bytes, verified, in order. @throws NotFoundError unless a file is there, CorruptError */
+export const dumpFile: typeof DumpFileFile.dumpFile = async (...args) =>
+  (await import('./browse/dump-file.js')).dumpFile(...args);
+
+/** Hands on a directory as a tar stream. @throws NotFoundError, CorruptError */
+export const dumpTar: typeof DumpTarFile.dumpTar = async (...args) => (await import('./browse/dump-tar.js')).dumpTar(...args);
+
+/** Adds up what is stored and what it would restore to. @throws StoreError, CorruptError */
+export const repositoryStats: typeof StatsFile.repositoryStats = async (...args) =>
+  (await import('./browse/repository-stats.js')).repositoryStats(...args);
+
+/** One object of the repository as plain data, ids in hex, never a secret. @throws NotFoundError, CorruptError */
+export const describeObject: typeof DescribeFile.describeObject = async (...args) =>
+  (await import('./browse/describe-object.js')).describeObject(...args);
+
+// ---- storing and restoring ---------------------------------------------------------------------------------------------------
+
+/** Stores a snapshot of file trees or of a stream. @throws SourceError, RoleError, StoreError, InterruptedError */
+export const backup: typeof BackupFile.backup = async (...args) => (await import('./ingest/backup.js')).backup(...args);
+
+/** Compiles what a backup leaves out. @throws RangeError naming a pattern that is not one */
+export async function compileExclusion(...args: Parameters<typeof ExcludeFile.compileExclusion>): Promise<ExcludeFile.Exclusion> {
+  return (await import('./ingest/exclude.js')).compileExclusion(...args);
+}
+
+/** Compiles patterns for `include` and `exclude` of a restore. @throws RangeError naming a pattern that is not one */
+export async function compileMatcher(
+  ...args: Parameters<typeof ExcludeFile.compileMatcher>
+): Promise<ReturnType<typeof ExcludeFile.compileMatcher>> {
+  return (await import('./ingest/exclude.js')).compileMatcher(...args);
+}
+
+/** Compiles patterns of paths. @throws RangeError naming a pattern that is not one */
+export async function compilePatterns(
+  ...args: Parameters<typeof PatternsFile.compilePatterns>
+): Promise<PatternsFile.PathPatterns> {
+  return (await import('./ingest/patterns.js')).compilePatterns(...args);
+}
+
+/** Restores a snapshot, or a part of it, into a folder. @throws NotFoundError, StoreError, InterruptedError */
+export const restore: typeof RestoreFile.restore = async (...args) => (await import('./restore/restore.js')).restore(...args);
+
+// ---- mounting ----------------------------------------------------------------------------------------------------------------
+
+/** Mounts the repository; `finished` of what it returns resolves when the mount is gone. @throws MountError, NotFoundError, RoleError */
+export const mountRepository: typeof MountFile.mountRepository = async (...args) =>
+  (await import('./mount/mount-repository.js')).mountRepository(...args);
+
+/** Takes a mount off and waits until it is gone. @throws MountError */
+export const unmount: typeof UnmountFile.unmount = async (...args) => (await import('./mount/unmount.js')).unmount(...args);
+
+// ---- verifying ---------------------------------------------------------------------------------------------------------------
+
+/** Checks the structure of the repository, and as much of the data as is asked for. @throws StoreError, InterruptedError */
+export const check: typeof CheckFile.check = async (...args) => (await import('./verify/check.js')).check(...args);

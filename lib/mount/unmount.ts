@@ -21,7 +21,12 @@ export async function unmount(path: string, options: { readonly lazy?: boolean }
   const mountpoint = join(await realpath(dirname(absolute)).catch(() => dirname(absolute)), basename(absolute));
   const found = mountAt(mountpoint) ?? mountAt(await realpath(absolute).catch(() => absolute));
   if (found === undefined || found.fsType !== `fuse.${SUBTYPE}`) {
-    throw new MountError(path, found === undefined ? 'nothing is mounted there' : `a file system of type ${found.fsType} is mounted there, not a varve mount`);
+    throw new MountError(
+      path,
+      found === undefined
+        ? 'nothing is mounted there'
+        : `a file system of type ${found.fsType} is mounted there, not a varve mount`,
+    );
   }
   await detach(found.mountpoint, { lazy: options.lazy ?? false });
   for (let attempt = 0; isMounted(found.mountpoint, found.device); attempt++) {

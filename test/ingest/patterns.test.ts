@@ -67,6 +67,16 @@ t.test('names that are not UTF-8 match as the bytes they are', async (t) => {
   t.not(decodeName(Buffer.from([0xe2, 0x82])), decodeName(Buffer.from([0xe2, 0x83])), 'cut sequences stay different');
 });
 
+t.test('a search means the thing itself, not what lies beneath', async (t) => {
+  const finds = (pattern: string, path: string): boolean =>
+    compilePatterns([{ pattern }], { itself: true }).matches(Buffer.from(path));
+  t.equal(finds('foo', '/a/foo'), true);
+  t.equal(finds('foo', '/a/foo/b'), false);
+  t.equal(finds('foo', '/foo/foo'), true);
+  t.equal(finds('/etc/*.conf', '/etc/a.conf'), true);
+  t.equal(finds('src/**', '/x/src/a/b'), true);
+});
+
 t.test('a pattern that cannot be is refused by name', async (t) => {
   t.throws(() => matches(['[a'], '/a'), { name: 'RangeError', message: /\[a/ });
   t.throws(() => matches(['[z-a]'], '/a'), RangeError);

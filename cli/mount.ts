@@ -1,0 +1,139 @@
+/** `varve mount [SNAP[:PATH]] DIR`: shows snapshots as files, in the background unless told otherwise. */
+import { resolve } from 'node:path';
+import { type Command, Option } from 'commander';
+import { keyFileNeedsPassphrase, locateRepository, type MountRepositoryOptions, mountRepository } from '../lib/index.js';
+import { READY_VARIABLE, reportReady, startInBackground } from './background.js';
+import { repositoryPlace } from './globals.js';
+import { readKeyFile } from './key-file.js';
+import { stateFolder } from './places.js';
+import { chosenKeyFile, type Run, withRepository, withStore } from './run.js';
+import { requirePassphrase } from './secrets.js';
+import { addFilterOptions, type FilterOptions, filterOf, parseSnapshotPath } from './snapshot-arguments.js';
+import { UsageError } from './usage-error.js';
+
+interface MountFlags extends FilterOptions {
+  readonly foreground?: boolean;
+  readonly allowOther?: boolean;
+  readonly ownerRoot?: boolean;
+  readonly defaultPermissions: boolean;
+  readonly driver?: 'kernel' | 'fuse-native';
+  readonly readAhead?: string;
+  readonly listXattrs?: boolean;
+}
+
+export function configure(command: Command, run: Run): void {
+  addFilterOptions(
+    command.argument('<place...>', '[SNAP[:PATH]] DIR: what to show (default everything), and the directory to show it at'),
+  )
+    .option('-f, --foreground', 'stay in the foreground; Ctrl-C unmounts')
+    .option('--allow-other', 'let other users in')
+    .option('--owner-root', 'show everything as owned by root')
+    .option('--no-default-permissions', 'do not check permissions: show everything to whoever may enter')
+    .addOption(new Option('--driver <driver>', 'how to mount; default kernel on Linux').choices(['kernel', 'fuse-native']))
+    .option('--read-ahead <KiB>', 'how far the kernel reads ahead; above 128 as root only')
+    .option('--list-xattrs', 'list user.varve.* attributes; they can always be read by name')
+    .addHelpText(
+      'after',
+      `
+The command returns when the mount is ready. Unmount with: varve umount DIR
+
+  latest, snapshots/TIME, hosts/HOST/TIME, tags/TAG/TIME, by-id/ID, at/ANY-TIME, history/PATH
+
+Examples:
+  varve mount /mnt/backup
+  varve mount latest:/home /mnt/home
+  varve mount -f --allow-other /mnt/backup`,
+    )
+    .action((places: string[], flags: MountFlags) => mount(run, places, flags));
+}
+
+async function mount(run: Run, places: readonly string[], flags: MountFlags): Promise<void> {
+  if (places.length > 2) throw new UsageError('too many arguments: varve mount [SNAP[:PATH]] DIR');
+  const mountpoint = resolve(places.at(-1)!);
+  const what = places.length === 2 ? places[0]! : undefined;
+  const readAheadKib = flags.readAhead === undefined ? undefined : Number(flags.readAhead);
+  if (readAheadKib !== undefined && !(Number.isInteger(readAheadKib) && readAheadKib >= 0))
+    throw new UsageError(`${flags.readAhead} is not a number of KiB`);
+  const filter = filterOf(flags);
+  if (flags.foreground !== true && process.env[READY_VARIABLE] === undefined) {
+    await inBackground(run, mountpoint);
+    return;
+  }
+  const { snapshot, path } = what === undefined ? { snapshot: undefined, path: undefined } : parseSnapshotPath(what);
+  await serve(run, {
+    mountpoint,
+    ...(snapshot === undefined ? {} : { snapshotName: snapshot }),
+    ...(path === undefined ? {} : { subPath: path }),
+    ...(flags.driver === undefined ? {} : { driver: flags.driver }),
+    allowOther: flags.allowOther === true,
+    ownerRoot: flags.ownerRoot === true,
+    defaultPermissions: flags.defaultPermissions,
+    filter,
+    listVirtualXattrs: flags.listXattrs === true,
+    ...(readAheadKib === undefined ? {} : { readAheadKib }),
+    onLog: (message) => run.out.warn(message),
+  });
+}
+
+/** Mounts and serves until somebody unmounts, or a signal asks for it. */
+async function serve(run: Run, options: MountRepositoryOptions): Promise<void> {
+  const { out } = run;
+  await withRepository(run, async (repository) => {
+    run.signal.throwIfAborted();
+    const mounted = await mountRepository(repository, options);
+    const driver = options.driver ?? (process.platform === 'linux' ? 'kernel' : 'fuse-native');
+    const asked = new Promise<'asked'>((resolveAsked) => {
+      if (run.signal.aborted) resolveAsked('asked');
+      run.signal.addEventListener('abort', () => resolveAsked('asked'));
+    });
+    out.record('mounted', { mountpoint: options.mountpoint, driver, pid: process.pid });
+    out.info(`Mounted at ${options.mountpoint}. Ctrl-C, or varve umount ${options.mountpoint}, ends it.`);
+    await out.flush();
+    reportReady({ ready: { mountpoint: options.mountpoint, driver } });
+    // Nothing prints from here on but warnings, so a reader that went away is no reason to end.
+    if ((await Promise.race([mounted.finished, asked])) === 'asked') await mounted.unmount({ lazy: true });
+  });
+}
+
+/** Starts this very command again in the background. What can go wrong early is found out here, where there is a terminal. */
+async function inBackground(run: Run, mountpoint: string): Promise<void> {
+  const { globals, out } = run;
+  if (process.argv.some((argument) => argument.includes('\ufffd')))
+    throw new UsageError('an argument is not UTF-8; mount in the foreground (-f)');
+  const id = await withStore(run, {}, async (store) => (await locateRepository(store)).id);
+  const keyFile = chosenKeyFile(globals);
+  const place = repositoryPlace(globals);
+  const isPath = !/^[a-z][a-z0-9+.-]+:/i.test(place);
+  const passphrase =
+    keyFile === undefined || (await keyFileNeedsPassphrase(readKeyFile(keyFile), keyFile))
+      ? await requirePassphrase(globals, keyFile ?? place)
+      : undefined;
+  const started = await startInBackground({
+    // Earlier options of the same name lose.
+    args: [
+      ...withoutSecrets(process.argv.slice(2)),
+      '--foreground',
+      '--quiet',
+      '--repo',
+      isPath ? resolve(place) : place,
+      ...(keyFile === undefined ? [] : ['--key-file', resolve(keyFile)]),
+    ],
+    passphrase,
+    stateDir: stateFolder(id, (message) => out.warn(message)),
+    signal: run.signal,
+  });
+  out.record('mounted', { mountpoint: started.mountpoint, driver: started.driver, pid: started.pid, log: started.log });
+  out.info(`Mounted at ${mountpoint}; what goes wrong there is told in ${started.log}`);
+  out.info(`Look into ${mountpoint}/latest. Unmount with: varve umount ${mountpoint}`);
+}
+
+/** Arguments without those that say where the passphrase is: it is known by now, and comes over a pipe. */
+function withoutSecrets(argv: readonly string[]): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < argv.length; i++) {
+    const argument = argv[i]!;
+    if (/^(-p|--password-file|--password-command)$/.test(argument)) i++;
+    else if (!/^(-p.|--password-file=|--password-command=|--json$)/.test(argument)) kept.push(argument);
+  }
+  return kept;
+}
