@@ -1,0 +1,116 @@
+/**
+ * What stands in the target already: whether it stays, goes, or is mended in place. A file is only ever mended when it has one name and an
+ * owner who may see the new bytes; through a second name they would show, or be written, outside the target.
+ */
+import { equalBytes } from '../bytes.js';
+import { ChunkType, MAX_CHUNK_BYTES } from '../format/pack.js';
+import { type Entry, type FileEntry, isFile } from '../format/tree.js';
+import { native } from '../native.js';
+import { type Piece, readPieces, type TreeSource } from '../repository/tree-reader.js';
+import { removeEntry } from './remove.js';
+import type { Run } from './run.js';
+import { type Existing, existingAt, Type } from './stat.js';
+import type { TargetDirectory } from './target.js';
+import { Step } from './task.js';
+
+/** `new`: nothing stands there now. `keep`: leave it. `mend`: a regular file to compare. `refused`: listed as a problem. */
+export type Judgement = { readonly kind: 'new' | 'keep' | 'refused' } | { readonly kind: 'mend'; readonly existing: Existing };
+
+const KIND_OF: readonly number[] = [
+  0,
+  Type.regular,
+  Type.directory,
+  Type.symlink,
+  Type.fifo,
+  Type.socket,
+  Type.charDevice,
+  Type.blockDevice,
+  Type.regular,
+];
+
+/** Judges what stands in the place of `entry`, which is not a directory, and removes it when it has to go. @throws system errors */
+export function judgeExisting(run: Run, directory: TargetDirectory, entry: Entry, path: string): Judgement {
+  if (directory.fresh) return { kind: 'new' };
+  const fd = run.directories.open(directory.path);
+  const existing = existingAt(fd, entry.name);
+  if (existing === undefined) return { kind: 'new' };
+  if (run.overwrite === 'never') return { kind: 'keep' };
+  const sameTime = existing.mtimeSec === entry.mtimeSec && existing.mtimeNsec === entry.mtimeNsec;
+  const sameKind = existing.type === KIND_OF[entry.kind];
+  if (run.overwrite === 'if-changed' && sameKind && sameTime && (!isFile(entry) || existing.sizeBytes === entry.sizeBytes))
+    return { kind: 'keep' };
+  const isOlder =
+    existing.mtimeSec < entry.mtimeSec || (existing.mtimeSec === entry.mtimeSec && existing.mtimeNsec < entry.mtimeNsec);
+  if (run.overwrite === 'if-newer' && !isOlder) return { kind: 'keep' };
+  if (sameKind && isFile(entry) && mayMend(run, existing, entry)) return { kind: 'mend', existing };
+  return clearPlace(run, directory, entry.name, existing, path) ? { kind: 'new' } : { kind: 'refused' };
+}
+
+function mayMend(run: Run, existing: Existing, entry: FileEntry): boolean {
+  if (existing.nlink !== 1) return false;
+  const self = process.geteuid?.() ?? 0;
+  return existing.uid === self || (run.privileged && existing.uid === run.owners(entry.owner).uid);
+}
+
+/** Removes what stands there. False, with a problem listed, for a directory that holds something and may not be deleted. */
+export function clearPlace(run: Run, directory: TargetDirectory, name: Uint8Array, existing: Existing, path: string): boolean {
+  const isDirectory = existing.type === Type.directory;
+  if (run.options.dryRun === true) return true;
+  try {
+    if (isDirectory && run.options.delete === true) removeEntry(run, directory.path, name, true);
+    else run.native.unlinkAt(run.directories.open(directory.path), name, isDirectory);
+    if (isDirectory) run.directories.forget(path);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (!isDirectory || (code !== 'ENOTEMPTY' && code !== 'EEXIST')) throw error;
+    run.journal.problem(path, 'KIND', 'a directory that is not empty stands in its place; --delete would remove it');
+    return false;
+  }
+}
+
+/** Makes an ordinary user's own file readable and writable for its owner; its mode is set again at the end. */
+export function openUp(run: Run, directoryFd: number, name: Uint8Array, existing: Existing): void {
+  if (run.privileged || (existing.mode & 0o600) === 0o600) return;
+  run.native.setMetadataAt(directoryFd, name, Step.mode, 0, 0, (existing.mode & 0o7777) | 0o600, 0, 0, []);
+}
+
+let arena: Uint8Array | undefined;
+
+/** Pieces of `file` that the open file `fd` does not hold yet: other bytes, or data where a hole should be. */
+export function* differingPieces(source: TreeSource, file: FileEntry, fd: number): Generator<{ piece: Piece; differs: boolean }> {
+  arena ??= new Uint8Array(MAX_CHUNK_BYTES);
+  const kernel = native();
+  for (const piece of readPieces(source, file)) {
+    const { offset, lengthBytes, id, inline } = piece;
+    if (id === undefined && inline === undefined) {
+      yield { piece, differs: !isHole(fd, offset, offset + lengthBytes, arena) };
+      continue;
+    }
+    const count = kernel.readAt(fd, arena, 0, lengthBytes, offset);
+    let same = count === lengthBytes;
+    if (same && inline !== undefined) same = equalBytes(arena.subarray(0, count), inline);
+    else if (same) {
+      const digest = kernel.sha256Pieces(arena, Uint32Array.of(0, count));
+      same = equalBytes(kernel.chunkIds(source.chunkIdKey, ChunkType.data, digest), id!);
+    }
+    yield { piece, differs: !same };
+  }
+}
+
+const BLOCK_BYTES = 4096;
+
+/** Whether [from, to) holds no data but zeros in the blocks that it shares with its neighbours. */
+function isHole(fd: number, from: number, to: number, buffer: Uint8Array): boolean {
+  const firstBlockEnd = from + ((BLOCK_BYTES - (from % BLOCK_BYTES)) % BLOCK_BYTES);
+  const lastBlockStart = to - (to % BLOCK_BYTES);
+  for (let at = from; ; ) {
+    const data = native().nextData(fd, at, to);
+    if (data === undefined) return true;
+    const [start, end] = data;
+    if (end > firstBlockEnd && start < lastBlockStart) return false;
+    const count = native().readAt(fd, buffer, 0, Math.min(end - start, BLOCK_BYTES), start);
+    for (let i = 0; i < count; i++) if (buffer[i] !== 0) return false;
+    at = start + Math.min(end - start, BLOCK_BYTES);
+  }
+}

@@ -1,0 +1,170 @@
+/** From the chunks of a window to tasks: finds the pack, frame and place of each, sorts, and gives each writer a stretch of packs. */
+import { equalBytes, viewOf } from '../bytes.js';
+import { ABSENT, type ChunkIndex } from '../chunk-index/chunk-index.js';
+import { CorruptError } from '../errors.js';
+import { packName } from '../format/names.js';
+import { CHUNK_ROW_BYTES, ChunkType, type Directory, decodeDirectory, MAX_PACK_BYTES } from '../format/pack.js';
+import { native } from '../native.js';
+import { type PackInfo, ROW, ROW_WORDS, WHOLE, type WriteTask } from './task.js';
+import type { Window } from './window.js';
+
+/** One task, and which row of the window each of its rows is. */
+export interface PlannedTask {
+  readonly task: WriteTask;
+  readonly windowRows: Uint32Array;
+}
+
+export interface Plan {
+  readonly tasks: readonly PlannedTask[];
+  /** Rows of the window whose chunk no usable pack holds. */
+  readonly unfound: readonly number[];
+}
+
+const KEPT_PACKS = 128;
+/** What one more file costs, in bytes of content that could be written meanwhile. */
+const ROW_COST_BYTES = 16_384;
+
+/** Chunks of one pack by id. */
+interface PackPlaces {
+  readonly info: PackInfo;
+  readonly directory: Directory;
+  /** First six bytes of an id → its chunk, and with them, chunks that begin alike. */
+  readonly byPrefix: Map<number, number | number[]>;
+  readonly frameOf: Uint16Array;
+}
+
+export class Planner {
+  readonly #index: ChunkIndex;
+  readonly #chunkIdKey: Uint8Array;
+  readonly #usable: Uint8Array;
+  readonly #packs = new Map<number, PackPlaces>();
+
+  constructor(index: ChunkIndex, chunkIdKey: Uint8Array, isPinned: (packId: Uint8Array) => boolean) {
+    this.#index = index;
+    this.#chunkIdKey = chunkIdKey;
+    this.#usable = index.usable(isPinned);
+  }
+
+  plan(window: Window, writers: number): Plan {
+    const { rows, ids, rowCount } = window;
+    this.#idsOfWholeFiles(window);
+    const packs = this.#index.find(ids.subarray(0, rowCount * 32), this.#usable);
+    const unfound: number[] = [];
+    const keys = new Float64Array(rowCount);
+    const order: number[] = [];
+    for (let row = 0; row < rowCount; row++) {
+      const found = packs[row] === ABSENT ? undefined : this.#place(packs[row]!, ids.subarray(row * 32, row * 32 + 32));
+      if (found === undefined) {
+        unfound.push(row);
+        continue;
+      }
+      const at = row * ROW_WORDS;
+      rows[at + ROW.pack] = packs[row]!;
+      rows[at + ROW.frame] = found.frame;
+      rows[at + ROW.chunk] = found.chunk;
+      keys[row] = packs[row]! * 0x1_0000_0000 + found.frame * 0x1_0000 + found.chunk;
+      order.push(row);
+    }
+    order.sort((a, b) => keys[a]! - keys[b]! || a - b);
+    return { tasks: this.#split(window, order, writers), unfound };
+  }
+
+  #idsOfWholeFiles({ rows, ids, rowCount }: Window): void {
+    const whole: number[] = [];
+    for (let row = 0; row < rowCount; row++) if (rows[row * ROW_WORDS + ROW.flags] === WHOLE) whole.push(row);
+    const digests = new Uint8Array(whole.length * 32);
+    for (const [i, row] of whole.entries()) digests.set(ids.subarray(row * 32, row * 32 + 32), i * 32);
+    const made = native().chunkIds(this.#chunkIdKey, ChunkType.data, digests);
+    for (const [i, row] of whole.entries()) ids.set(made.subarray(i * 32, i * 32 + 32), row * 32);
+  }
+
+  #split(window: Window, order: readonly number[], writers: number): PlannedTask[] {
+    let cost = 0;
+    const costOf = (row: number): number => window.rows[row * ROW_WORDS + ROW.length]! + ROW_COST_BYTES;
+    for (const row of order) cost += costOf(row);
+    const tasks: PlannedTask[] = [];
+    const shared = {
+      directories: window.directories,
+      records: window.records.bytes.subarray(0, window.records.length),
+      recordAt: Uint32Array.from([...window.recordAt, window.records.length]),
+      fileDirectory: Uint32Array.from(window.fileDirectory),
+      inlineData: window.inlineData.subarray(0, window.inlineBytes),
+    };
+    let from = 0;
+    let inlineFrom = 0;
+    for (let writer = 0; writer < writers; writer++) {
+      const goal = cost / writers;
+      let to = writer === writers - 1 ? order.length : from;
+      for (let sum = 0; to < order.length && sum < goal; to++) sum += costOf(order[to]!);
+      const inlineTo = Math.ceil((window.inlineFiles.length * (writer + 1)) / writers);
+      const inlineFiles = Uint32Array.from(window.inlineFiles.slice(inlineFrom, inlineTo));
+      if (to > from || inlineFiles.length > 0)
+        tasks.push(this.#task(window, Uint32Array.from(order.slice(from, to)), { ...shared, inlineFiles }));
+      from = to;
+      inlineFrom = inlineTo;
+    }
+    return tasks;
+  }
+
+  #task(window: Window, windowRows: Uint32Array, rest: Omit<WriteTask, 'kind' | 'packs' | 'rows' | 'ids'>): PlannedTask {
+    const rows = new Uint32Array(windowRows.length * ROW_WORDS);
+    const ids = new Uint8Array(windowRows.length * 32);
+    const packs: PackInfo[] = [];
+    windowRows.forEach((row, i) => {
+      rows.set(window.rows.subarray(row * ROW_WORDS, (row + 1) * ROW_WORDS), i * ROW_WORDS);
+      ids.set(window.ids.subarray(row * 32, row * 32 + 32), i * 32);
+      const packIndex = rows[i * ROW_WORDS + ROW.pack]!;
+      if (packs.at(-1)?.packIndex !== packIndex) packs.push(this.#pack(packIndex).info);
+    });
+    return { task: { kind: 'write', packs, rows, ids, ...rest }, windowRows };
+  }
+
+  #place(packIndex: number, id: Uint8Array): { frame: number; chunk: number } | undefined {
+    let places: PackPlaces;
+    try {
+      places = this.#pack(packIndex);
+    } catch (error) {
+      // A damaged piece of the index: the repository itself is asked about this chunk later.
+      if (error instanceof CorruptError) return undefined;
+      throw error;
+    }
+    const { directory, byPrefix, frameOf } = places;
+    const found = byPrefix.get(prefixOf(id, 0));
+    for (const chunk of typeof found === 'number' ? [found] : (found ?? [])) {
+      const at = chunk * CHUNK_ROW_BYTES;
+      if (!equalBytes(directory.chunkRows.subarray(at, at + 32), id)) continue;
+      return { frame: frameOf[chunk]!, chunk: chunk - directory.frames[frameOf[chunk]!]!.firstChunk };
+    }
+    return undefined;
+  }
+
+  #pack(packIndex: number): PackPlaces {
+    const known = this.#packs.get(packIndex);
+    if (known !== undefined) return known;
+    const info = {
+      packIndex,
+      packId: this.#index.packId(packIndex),
+      header: this.#index.header(packIndex),
+      directory: this.#index.directory(packIndex),
+    };
+    const directory = decodeDirectory(info.directory, MAX_PACK_BYTES, packName(info.packId));
+    const byPrefix = new Map<number, number | number[]>();
+    const frameOf = new Uint16Array(directory.chunkCount);
+    for (const [number, frame] of directory.frames.entries())
+      frameOf.fill(number, frame.firstChunk, frame.firstChunk + frame.chunkCount);
+    for (let chunk = 0; chunk < directory.chunkCount; chunk++) {
+      const prefix = prefixOf(directory.chunkRows, chunk * CHUNK_ROW_BYTES);
+      const others = byPrefix.get(prefix);
+      byPrefix.set(prefix, others === undefined ? chunk : typeof others === 'number' ? [others, chunk] : [...others, chunk]);
+    }
+    const places = { info, directory, byPrefix, frameOf };
+    if (this.#packs.size >= KEPT_PACKS) this.#packs.delete(this.#packs.keys().next().value as number);
+    this.#packs.set(packIndex, places);
+    return places;
+  }
+}
+
+function prefixOf(bytes: Uint8Array, at: number): number {
+  const view = viewOf(bytes);
+  return view.getUint32(at, true) + view.getUint16(at + 4, true) * 0x1_0000_0000;
+}

@@ -1,0 +1,53 @@
+/** What stands in the target under a name, from the stat records of lib/native.ts. Pure but for asking. */
+import { viewOf } from '../bytes.js';
+import { native } from '../native.js';
+
+/** Types as stat records number them. */
+export const Type = {
+  unknown: 0,
+  regular: 1,
+  directory: 2,
+  symlink: 3,
+  fifo: 4,
+  socket: 5,
+  charDevice: 6,
+  blockDevice: 7,
+} as const;
+
+export interface Existing {
+  readonly name: Uint8Array;
+  readonly type: number;
+  readonly mode: number;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly ino: bigint;
+  readonly sizeBytes: number;
+  readonly mtimeSec: number;
+  readonly mtimeNsec: number;
+}
+
+const HEAD_BYTES = 96;
+
+/** Records of an answer of statAt or scanDirectory, in order. */
+export function* stats(answer: Uint8Array): Generator<Existing> {
+  const view = viewOf(answer);
+  for (let at = 4; at < answer.byteLength; at += view.getUint32(at, true)) {
+    yield {
+      name: answer.subarray(at + HEAD_BYTES, at + HEAD_BYTES + view.getUint16(at + 4, true)),
+      type: answer[at + 6]!,
+      mode: view.getUint32(at + 8, true),
+      nlink: view.getUint32(at + 12, true),
+      uid: view.getUint32(at + 16, true),
+      ino: view.getBigUint64(at + 24, true),
+      sizeBytes: Number(view.getBigInt64(at + 32, true)),
+      mtimeSec: Number(view.getBigInt64(at + 40, true)),
+      mtimeNsec: view.getUint32(at + 56, true),
+    };
+  }
+}
+
+/** What stands under `name`, not followed; undefined if nothing. @throws system errors */
+export function existingAt(directoryFd: number, name: Uint8Array): Existing | undefined {
+  const answer = native().statAt(directoryFd, name);
+  return answer === undefined ? undefined : stats(answer).next().value!;
+}
