@@ -8,6 +8,8 @@ import { CorruptError } from '../errors.js';
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
 const TWO32 = 0x1_0000_0000;
+/** How many arrays may stand inside one another. */
+export const MAX_NESTING = 32;
 
 /** Appends items to a growing buffer. */
 export class CborWriter {
@@ -239,9 +241,8 @@ export class CborReader {
     this.fail('CBOR item of a kind that is not allowed');
   }
 
-  /** Passes over one item of any allowed kind, verifying its form. */
+  /** Passes over one item of any allowed kind that stands in `depth` arrays, verifying its form. */
   skip(depth = 0): void {
-    if (depth > 64) this.fail('CBOR nested too deep');
     switch (this.peek()) {
       case 'int':
         this.int();
@@ -256,6 +257,7 @@ export class CborReader {
         this.null();
         return;
       case 'array': {
+        if (depth >= MAX_NESTING) this.fail('CBOR nested too deep');
         const count = this.array();
         for (let i = 0; i < count; i++) this.skip(depth + 1);
         return;

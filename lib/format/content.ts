@@ -31,11 +31,12 @@ export function readContent(from: CborReader, sizeBytes: number, hasDigest: bool
   switch (from.peek()) {
     case 'null':
       from.null();
+      if (!hasDigest) from.fail('no content and no digest');
       if (sizeBytes !== 0) from.fail('no content, but a size');
       return { kind: 'empty' };
     case 'bytes': {
       const bytes = from.bytes();
-      if (bytes.byteLength !== sizeBytes || sizeBytes === 0) from.fail('inline content of another length than the size');
+      if (bytes.byteLength !== sizeBytes || sizeBytes === 0 || !hasDigest) from.fail('impossible inline content');
       return { kind: 'inline', bytes };
     }
     case 'int':

@@ -30,7 +30,7 @@ export type Payload =
   | ({ readonly type: typeof EntryType.policy } & PolicyPayload)
   | ({ readonly type: typeof EntryType.snapshot } & SnapshotPayload)
   | { readonly type: typeof EntryType.tags; readonly domain: Uint8Array; readonly sealed: Uint8Array }
-  /** A reserved type: its chain and signature are checked, its payload passed over. */
+  /** A type this program does not know: its chain and signature are checked, its payload passed over. */
   | { readonly type: number; readonly reserved: true };
 
 export interface LedgerEntry {
@@ -43,7 +43,7 @@ export interface LedgerEntry {
 }
 
 function writePayload(out: CborWriter, payload: Payload): void {
-  if ('reserved' in payload) throw new RangeError('entries of a reserved type are not written');
+  if ('reserved' in payload) throw new RangeError('entries of an unknown type are not written');
   switch (payload.type) {
     case EntryType.genesis:
       out.array(0);
@@ -83,8 +83,8 @@ function readPayload(from: CborReader, type: number): Payload {
       from.array(2);
       return { type, domain: from.bytes(16), sealed: from.bytes() };
     default:
-      if (type < 3 || type > 17) from.fail(`an entry of unknown type ${type}`);
-      from.skip();
+      if (type === 0 || from.peek() !== 'array') from.fail('an entry of an impossible type or payload');
+      from.skip(1);
       return { type, reserved: true };
   }
 }
@@ -112,6 +112,13 @@ export function decodeEntry(bytes: Uint8Array, object: string): { entry: LedgerE
   const payload = readPayload(from, from.uint(255));
   from.end();
   return { entry: { repository, author, sequence, previous, time, payload }, signed, signature };
+}
+
+/** Why `entry` may not stand where it does; `founder` is the genesis's first admin. Undefined when it may. */
+export function misplaced({ sequence, payload: { type } }: LedgerEntry, by: 'founder' | 'admin' | 'writer'): string | undefined {
+  if ((type === EntryType.genesis) !== (by === 'founder' && sequence === 0)) return 'the genesis entry is not where it must be';
+  if (by === 'writer' && (type === EntryType.writerCert || type === EntryType.policy)) return 'only an admin may write such an entry';
+  return undefined;
 }
 
 /** What a tags entry seals: tags added to and removed from snapshots. */

@@ -1,4 +1,5 @@
 /** The genesis object (docs/format.md §4): what a repository is, fixed for ever. Pure; signatures are made and checked by lib/crypto/sign.ts. */
+import { equalBytes } from '../bytes.js';
 import { CborReader, CborWriter } from './cbor.js';
 import { Kind, splitSigned, withLength } from './preamble.js';
 import { readTime, type Timestamp, writeTime } from './time.js';
@@ -36,7 +37,11 @@ export function decodeGenesis(bytes: Uint8Array, object = 'genesis'): { genesis:
   const count = from.array();
   if (count === 0) from.fail('no admin key');
   const admins: Uint8Array[] = [];
-  for (let i = 0; i < count; i++) admins.push(from.bytes(32));
+  for (let i = 0; i < count; i++) {
+    const admin = from.bytes(32);
+    if (admins.some((other) => equalBytes(other, admin))) from.fail('an admin key twice');
+    admins.push(admin);
+  }
   const threshold = from.uint(255);
   const readerKey = from.bytes(32);
   const vault = from.bytesOrNull(32);

@@ -1,7 +1,7 @@
 /** Index objects (docs/format.md §8): copies of pack directories, as hints. Pure. */
 import { concat, utf8, viewOf } from '../bytes.js';
 import { CorruptError } from '../errors.js';
-import { MAX_PACK_BYTES, PACK_HEADER_BYTES } from './pack.js';
+import { CHUNK_ROW_BYTES, FRAME_ROW_BYTES, MAX_PACK_BYTES, MIN_PACK_BYTES, PACK_HEADER_BYTES } from './pack.js';
 import { checkPreamble, Kind, preamble } from './preamble.js';
 
 export const INDEX_HEADER_BYTES = 88;
@@ -70,7 +70,8 @@ export function decodeIndexBody(bytes: Uint8Array, object: string): PackDirector
     const header = bytes.slice(at + 36, at + 36 + PACK_HEADER_BYTES);
     const length = view.getUint32(at + 36 + PACK_HEADER_BYTES, true);
     at += 40 + PACK_HEADER_BYTES;
-    if (length > bytes.byteLength - at || packBytes > MAX_PACK_BYTES) bad();
+    if (length < 8 || length > bytes.byteLength - at || packBytes < MIN_PACK_BYTES || packBytes > MAX_PACK_BYTES) bad();
+    if (length !== 8 + view.getUint32(at, true) * FRAME_ROW_BYTES + view.getUint32(at + 4, true) * CHUNK_ROW_BYTES) bad();
     packs.push({ packId, packBytes, header, directory: bytes.subarray(at, at + length) });
     at += length;
   }

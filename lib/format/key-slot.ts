@@ -1,6 +1,6 @@
 /** Keyrings, key slots and key files (docs/format.md §12). Pure: derivation and sealing are in lib/crypto/keyring.ts. */
 import { asUtf8, utf8 } from '../bytes.js';
-import { WrongKeyError } from '../errors.js';
+import { CorruptError, WrongKeyError } from '../errors.js';
 import { CborReader, CborWriter } from './cbor.js';
 import { Kind, splitLength, withLength } from './preamble.js';
 
@@ -69,7 +69,8 @@ export function encodeSlotHeader(header: SlotHeader, kind: typeof Kind.keySlot |
 
 /** @throws CorruptError, NewerFormatError */
 export function decodeSlot(bytes: Uint8Array, kind: typeof Kind.keySlot | typeof Kind.keyFile, object: string): { header: SlotHeader; head: Uint8Array; content: Uint8Array } {
-  const { head, record, rest } = splitLength(bytes.subarray(0, MAX_SLOT_BYTES), kind, object);
+  if (bytes.byteLength > MAX_SLOT_BYTES) throw new CorruptError(object, 'longer than a key slot may be');
+  const { head, record, rest } = splitLength(bytes, kind, object);
   const from: CborReader = new CborReader(record, object);
   from.array(9);
   const id = from.bytes(8);
@@ -83,6 +84,7 @@ export function decodeSlot(bytes: Uint8Array, kind: typeof Kind.keySlot | typeof
   const label = from.text();
   from.end();
   if (kdf === 0 && kind === Kind.keySlot) from.fail('a slot without a passphrase');
+  if (kdf === 0 && (log2N !== 0 || r !== 0 || p !== 0 || salt.some((byte) => byte !== 0))) from.fail('a key derivation without a passphrase');
   return { header: { id, kdf, log2N, r, p, salt, commitment, createdSec, label }, head, content: rest };
 }
 
@@ -94,10 +96,12 @@ export function encodeKeyFileText(binary: Uint8Array): Uint8Array {
 
 /** @throws WrongKeyError if `text` is not a key file */
 export function decodeKeyFileText(text: Uint8Array, file: string): Uint8Array {
-  const [first, ...rest] = (asUtf8(text.subarray(0, 2 * MAX_SLOT_BYTES)) ?? '').split('\n');
-  const base64 = rest.join('').replace(/\s+/g, '');
-  if (first?.trim() !== KEY_FILE_LINE || !/^[A-Za-z0-9+/]+={0,2}$/.test(base64)) {
+  const [first, ...rest] = (text.byteLength > 2 * MAX_SLOT_BYTES ? '' : (asUtf8(text) ?? '')).split('\n');
+  const base64 = rest.join('').replace(/[ \t\r]+/g, '');
+  const binary = new Uint8Array(Buffer.from(base64, 'base64'));
+  // Comparing refuses what Buffer passes over: other characters, wrong padding, bits that are left over.
+  if (first?.replace(/\r$/, '') !== KEY_FILE_LINE || base64 === '' || Buffer.from(binary).toString('base64') !== base64) {
     throw new WrongKeyError(`${file} is not a varve key file; one is made by: varve key export FILE`);
   }
-  return new Uint8Array(Buffer.from(base64, 'base64'));
+  return binary;
 }

@@ -112,12 +112,19 @@ export function manifestAad(headDigest: Uint8Array): Uint8Array {
   return concat(utf8('varve v1 manifest'), headDigest);
 }
 
+/** Tags in the order of their UTF-8 bytes, each once. */
+function sortedTags(tags: readonly string[]): string[] {
+  return [...new Set(tags)].sort((a, b) => compareBytes(utf8(a), utf8(b)));
+}
+
+/** Tags are written in order, whatever order they come in. */
 export function encodeManifestBody(body: ManifestBody): Uint8Array {
   const out = new CborWriter(1024);
   out.array(10).text(body.host).text(body.label).array(body.paths.length);
   for (const path of body.paths) out.bytes(path);
-  out.array(body.tags.length);
-  for (const tag of body.tags) out.text(tag);
+  const tags = sortedTags(body.tags);
+  out.array(tags.length);
+  for (const tag of tags) out.text(tag);
   writeOwner(out, body.root.owner);
   writeEntry(out, body.root, 0);
   out.array(body.problems.length);
@@ -134,9 +141,20 @@ export function decodeManifestBody(bytes: Uint8Array, object: string): ManifestB
   const host = from.text();
   const label = from.text();
   const paths: Uint8Array[] = [];
-  for (let left = from.array(); left > 0; left--) paths.push(from.bytes());
+  for (let left = from.array(); left > 0; left--) {
+    const path = from.bytes();
+    if (path[0] !== 0x2f || path.includes(0)) from.fail('a source that is no absolute path');
+    paths.push(path);
+  }
   const tags: string[] = [];
-  for (let left = from.array(); left > 0; left--) tags.push(from.text());
+  let previous: Uint8Array | undefined;
+  for (let left = from.array(); left > 0; left--) {
+    const tag = from.text();
+    const bytes = utf8(tag);
+    if (previous !== undefined && compareBytes(previous, bytes) >= 0) from.fail('tags out of order or twice');
+    previous = bytes;
+    tags.push(tag);
+  }
   const owner: Owner = readOwner(from);
   const root = readEntry(from, [owner], true);
   if (root.kind !== EntryKind.directory) from.fail('the root is not a directory');
@@ -146,6 +164,7 @@ export function decodeManifestBody(bytes: Uint8Array, object: string): ManifestB
     problems.push({ path: from.bytes(), code: from.text() });
   }
   const problemCount = from.uint();
+  if (problems.length !== Math.min(problemCount, MAX_PROBLEMS)) from.fail('another number of problems than it says');
   const program = from.text();
   const notes: [string, string][] = [];
   for (let left = from.array(); left > 0; left--) {

@@ -8,6 +8,9 @@ import { checkPreamble, Kind, preamble } from './preamble.js';
 export const PACK_HEADER_BYTES = 256;
 export const PACK_FOOTER_BYTES = 128;
 export const MAX_PACK_BYTES = 67_108_864;
+/** Header, sealed directory (nonce, tag, counts) and footer. */
+export const MIN_PACK_BYTES = 432;
+export const MAX_FRAMES = 65_536;
 export const MAX_FRAME_BYTES = 4_194_304;
 export const MAX_CHUNK_BYTES = 2_097_152;
 export const FRAME_ROW_BYTES = 20;
@@ -77,8 +80,8 @@ export function encodePackHeader(header: PackHeader): Uint8Array {
 
 /** @throws CorruptError, NewerFormatError */
 export function decodePackHeader(bytes: Uint8Array, object: string): PackHeader {
-  if (bytes.byteLength < PACK_HEADER_BYTES) throw new CorruptError(object, 'shorter than a pack header');
   checkPreamble(bytes, Kind.pack, object);
+  if (bytes.byteLength < PACK_HEADER_BYTES) throw new CorruptError(object, 'shorter than a pack header');
   const at = (offset: number, length: number): Uint8Array => bytes.slice(offset, offset + length);
   const packClass = bytes[88];
   if (packClass !== PackClass.data && packClass !== PackClass.metadata) throw new CorruptError(object, `unknown pack class ${packClass}`);
@@ -157,6 +160,7 @@ export function decodeDirectory(bytes: Uint8Array, endBytes: number, object: str
   const view = viewOf(bytes);
   const frameCount = view.getUint32(0, true);
   const chunkCount = view.getUint32(4, true);
+  if (frameCount > MAX_FRAMES) bad('more frames than a pack may have');
   const rowsAt = 8 + frameCount * FRAME_ROW_BYTES;
   const end = rowsAt + chunkCount * CHUNK_ROW_BYTES;
   if (end > bytes.byteLength) bad('counts point past its end');
@@ -174,7 +178,7 @@ export function decodeDirectory(bytes: Uint8Array, endBytes: number, object: str
     const count = view.getUint32(at + 12, true);
     const codec = bytes[at + 16]!;
     if (bytes[at + 17] !== 0 || bytes[at + 18] !== 0 || bytes[at + 19] !== 0) bad(`frame ${i} has reserved bytes that are not zero`);
-    if (offset < previousEnd || sealedBytes < TAG_BYTES || offset + sealedBytes > endBytes) bad(`frame ${i} is out of place`);
+    if (offset < previousEnd || sealedBytes <= TAG_BYTES || offset + sealedBytes > endBytes) bad(`frame ${i} is out of place`);
     if (rawBytes === 0 || rawBytes > MAX_FRAME_BYTES || codec > 1) bad(`frame ${i} has an impossible size or codec`);
     if (codec === 0 && sealedBytes !== rawBytes + TAG_BYTES) bad(`frame ${i} is raw but of another length`);
     if (count === 0 || count > chunkCount - firstChunk) bad(`frame ${i} names more chunks than there are`);
@@ -220,7 +224,7 @@ export function decodePackFooter(footer: Uint8Array, packBytes: number, object: 
   for (let i = 92; i < 120; i++) if (footer[i] !== 0) bad();
   const offset = Number(viewOf(footer).getBigUint64(80, true));
   const length = viewOf(footer).getUint32(88, true);
-  if (offset < PACK_HEADER_BYTES || offset + length !== packBytes - PACK_FOOTER_BYTES) bad();
+  if (packBytes > MAX_PACK_BYTES || offset < PACK_HEADER_BYTES || offset + length !== packBytes - PACK_FOOTER_BYTES) bad();
   return { enc: footer.slice(0, 32), ct: footer.slice(32, 80), offset, length };
 }
 

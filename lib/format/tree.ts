@@ -268,7 +268,7 @@ export function decodePage(bytes: Uint8Array, object: string): Page {
   return { level: 0, entries };
 }
 
-/** Owners must stand in the order of first use, each used: one page has one encoding only. */
+/** Owners must stand in the order of first use, each used and each once: one page has one encoding only. */
 function checkOwnerOrder(owners: readonly Owner[], entries: readonly Entry[], from: CborReader): void {
   let seen = 0;
   const index = new Map<Owner, number>(owners.map((owner, i) => [owner, i]));
@@ -278,4 +278,5 @@ function checkOwnerOrder(owners: readonly Owner[], entries: readonly Entry[], fr
     if (at === seen) seen++;
   }
   if (seen !== owners.length) from.fail('an owner that nobody has');
+  if (owners.length > 1 && new Set(owners.map((owner) => JSON.stringify(owner))).size !== owners.length) from.fail('an owner twice');
 }
