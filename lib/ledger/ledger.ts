@@ -6,7 +6,7 @@ import { concat, equalBytes, toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
 import { authorOf, publicKeyOf, sign, verifySignature } from '../crypto/sign.js';
 import { BadSignatureError, CorruptError, ObjectExistsError, RoleError } from '../errors.js';
-import { decodeEntry, encodeEntry, ENTRY_LABEL, EntryType, type LedgerEntry, type Payload } from '../format/entry.js';
+import { decodeEntry, ENTRY_LABEL, EntryType, encodeEntry, type LedgerEntry, misplaced, type Payload } from '../format/entry.js';
 import { entryName, parseEntryName } from '../format/names.js';
 import { compareTimes, type Timestamp } from '../format/time.js';
 import type { AuthorId } from '../id.js';
@@ -83,6 +83,11 @@ export async function loadLedger(repository: Repository, everySignature = false)
     if (found === undefined || chains.some((chain) => equalBytes(chain.author, author))) return;
     listed.delete(toHex(author));
     const raw = await readChain(repository, author, found.count);
+    const by = publicKey === repository.genesis.admins[0] ? 'founder' : role;
+    for (const { entry, name } of raw) {
+      const why = misplaced(entry, by);
+      if (why !== undefined) throw new CorruptError(name, why);
+    }
     for (const { signed, signature, name } of everySignature ? raw : raw.slice(-1)) {
       if (!verifySignature(publicKey, ENTRY_LABEL, signed, signature)) throw new BadSignatureError(name, 'not signed by its author');
     }

@@ -55,7 +55,9 @@ export async function readEnvelope(repository: Pick<Repository, 'store' | 'id'>,
 export async function openSnapshot(repository: Repository, record: SnapshotRecord, tagChanges: TagChanges): Promise<Snapshot> {
   const name = manifestName(record.id);
   const { envelope, headDigest, sealed } = await readEnvelope(repository, record.id);
-  if (!equalBytes(envelope.writer, record.entry.author) || !equalBytes(envelope.stream, record.payload.stream)) {
+  const { author } = record.entry;
+  const { stream, state } = record.payload;
+  if (!equalBytes(envelope.writer, author) || !equalBytes(envelope.stream, stream) || envelope.state !== state) {
     throw new CorruptError(name, 'is not what its ledger entry says');
   }
   const key = await repository.sessionKey(envelope, envelope);

@@ -20,7 +20,9 @@ export function readPackDirectory(repository: Keys, ranges: Ranges, packId: Uint
   const packBytes = ranges.sizeBytes(name);
   if (packBytes < PACK_HEADER_BYTES + PACK_FOOTER_BYTES) throw new CorruptError(name, `only ${packBytes} bytes long`);
   const header = ranges.read(name, 0, PACK_HEADER_BYTES);
+  const { enc, ct } = decodePackHeader(header, name);
   const footer = decodePackFooter(ranges.read(name, packBytes - PACK_FOOTER_BYTES, PACK_FOOTER_BYTES), packBytes, name);
+  if (!equalBytes(footer.enc, enc) || !equalBytes(footer.ct, ct)) throw new CorruptError(name, 'its footer is not that of its header');
   return { packId, packBytes, header, directory: openDirectory(repository, header, ranges.read(name, footer.offset, footer.length), footer.offset, name) };
 }
 
@@ -54,5 +56,10 @@ export function openIndexObject(repository: Keys, name: string, bytes: Uint8Arra
   const head = bytes.subarray(0, INDEX_HEADER_BYTES);
   const body = open(repository.domainKeys(header.domain).index, indexAad(head), bytes.subarray(INDEX_HEADER_BYTES));
   if (body === undefined) throw new CorruptError(name, 'does not verify');
-  return decodeIndexBody(body, name);
+  const packs = decodeIndexBody(body, name);
+  for (const pack of packs) {
+    const { repository: owner, domain } = decodePackHeader(pack.header, name);
+    if (!equalBytes(owner, repository.id) || !equalBytes(domain, header.domain)) throw new CorruptError(name, 'lists a pack of another domain');
+  }
+  return packs;
 }
