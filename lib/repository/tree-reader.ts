@@ -10,29 +10,15 @@ import { ChunkType } from '../format/pack.js';
 import { decodePage, type Entry, type FileEntry, type InnerPage, type LeafPage, type Page } from '../format/tree.js';
 import type { ChunkSource } from './chunk-reader.js';
 
-/** Decoded pages kept for the next time. Keys are chunk ids, whose content never changes. */
-export interface PageCache {
-  get(id: Uint8Array): Page | undefined;
-  /** `bytes`: how long the page is encoded. */
-  set(id: Uint8Array, page: Page, bytes: number): void;
-}
-
 /** What reading a tree needs: chunks of its snapshot, and the chunk-id key of its domain. */
 export interface TreeSource {
   readonly chunks: ChunkSource;
   readonly chunkIdKey: Uint8Array;
-  readonly pages?: PageCache;
 }
 
 /** Reads and decodes one page. @throws CorruptError */
 export function readPage(source: TreeSource, id: Uint8Array): Page {
-  const known = source.pages?.get(id);
-  if (known !== undefined) return known;
-  const bytes = source.chunks.read(id, ChunkType.treePage);
-  // A kept page must not keep the whole frame it came in.
-  const page = decodePage(source.pages === undefined ? bytes : bytes.slice(), `tree page ${toHex(id)}`);
-  source.pages?.set(id, page, bytes.byteLength);
-  return page;
+  return decodePage(source.chunks.read(id, ChunkType.treePage), `tree page ${toHex(id)}`);
 }
 
 export function isLeaf(page: Page): page is LeafPage {

@@ -43,7 +43,8 @@ export const FileType = {
 } as const;
 
 const BLOCK_BYTES = 512;
-const TYPE_OF_KIND: Readonly<Record<EntryKind, number>> = {
+/** S_IF… bits of each kind of entry. */
+export const FILE_TYPE: Readonly<Record<EntryKind, number>> = {
   [EntryKind.regular]: FileType.regular,
   [EntryKind.directory]: FileType.directory,
   [EntryKind.symlink]: FileType.symlink,
@@ -72,11 +73,11 @@ export function entryAttributes(
   let sizeBytes = 0;
   if (kind === EntryKind.regular || kind === EntryKind.image) sizeBytes = entry.sizeBytes;
   else if (kind === EntryKind.symlink) sizeBytes = entry.target.byteLength;
-  else if (kind === EntryKind.directory) sizeBytes = BLOCK_BYTES * 8;
+  else if (kind === EntryKind.directory) sizeBytes = 4096;
   return {
     nodeId,
     ino,
-    mode: TYPE_OF_KIND[kind] | entry.mode,
+    mode: FILE_TYPE[kind] | entry.mode,
     // As on btrfs: 1 says that the number of subdirectories cannot be told from it.
     nlink: entry.link?.nlink ?? 1,
     uid: ownerRoot ? 0 : owner.uid,

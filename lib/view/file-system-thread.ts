@@ -15,6 +15,7 @@ import { openRanges } from '../repository/ranges.js';
 import { openRepository } from '../repository/repository.js';
 import type { TreeSource } from '../repository/tree-reader.js';
 import { DirectoryStore } from '../store/directory.js';
+import { DirectoryPages } from './directory-pages.js';
 import { FileContents } from './file-content.js';
 import { RepositoryFileSystem, type ViewOptions } from './file-system.js';
 import { LedgerFollower } from './ledger-follower.js';
@@ -22,7 +23,6 @@ import { Manifests } from './manifests.js';
 import { createNodeTable, NodeTable } from './node-table.js';
 import { objectReader } from './objects.js';
 import { type ShownSnapshot, SnapshotTable } from './snapshot-table.js';
-import { pageCache } from './snapshot-tree.js';
 import { ledgerJsonLines, snapshotJson, statusJson } from './status-files.js';
 import { ViewIndex } from './view-index.js';
 
@@ -63,7 +63,6 @@ export function openFileSystem(data: unknown): RepositoryFileSystem {
   const missingSession = (session: Uint8Array, header: Uint8Array): Uint8Array | undefined =>
     manifests.sessionOfPack(session, header);
   const reader = new ChunkReader(index, ranges, keys, { cacheBytes: cacheBytes.frames, missingSession });
-  const pages = pageCache(cacheBytes.pages);
   const sources = new Map<string, TreeSource>();
 
   const sourceOf = (snapshot: ShownSnapshot): TreeSource => {
@@ -71,7 +70,7 @@ export function openFileSystem(data: unknown): RepositoryFileSystem {
     if (source === undefined) {
       const { domain } = table.summary(snapshot);
       const chunks = coveringSource(reader, index, () => manifests.pins(snapshot.record.id));
-      source = { chunks, chunkIdKey: repository.domainKeys(domain).chunkId, pages };
+      source = { chunks, chunkIdKey: repository.domainKeys(domain).chunkId };
       sources.set(snapshot.hex, source);
     }
     return source;
@@ -91,6 +90,7 @@ export function openFileSystem(data: unknown): RepositoryFileSystem {
     table,
     numbers: new NodeTable(numbers ?? createNodeTable()),
     contents,
+    pages: new DirectoryPages(cacheBytes.pages),
     texts,
     sourceOf,
     nowMs: Date.now,

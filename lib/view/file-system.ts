@@ -8,6 +8,7 @@ import type { SnapshotFilter } from '../ledger/snapshots.js';
 import type { TreeSource } from '../repository/tree-reader.js';
 import { entryAttributes, FileType, NAMES_TTL_SEC, type NamedNode, type NodeAttributes, SNAPSHOT_TTL_SEC } from './attributes.js';
 import { entryXattr, listEntryXattrs } from './entry-xattrs.js';
+import type { DirectoryPages } from './directory-pages.js';
 import type { FileContents } from './file-content.js';
 import { inoNumber, rootIno } from './ino.js';
 import type { NodeTable } from './node-table.js';
@@ -31,6 +32,7 @@ export interface ViewParts {
   readonly table: SnapshotTable;
   readonly numbers: NodeTable;
   readonly contents: FileContents;
+  readonly pages: DirectoryPages;
   readonly texts: Texts;
   /** Chunks and pages of a snapshot. @throws CorruptError, NotFoundError when its manifest does not open */
   readonly sourceOf: (snapshot: ShownSnapshot) => TreeSource;
@@ -49,7 +51,7 @@ export class RepositoryFileSystem {
     this.#parts = parts;
     this.#options = options;
     this.#names = new RootNames(parts.table, parts.numbers, parts.texts, parts.nowMs);
-    this.#tree = new SnapshotTree(parts.numbers, (nodeId) => this.#rootDirectory(nodeId), parts.contents, options.ownerRoot);
+    this.#tree = new SnapshotTree(parts, (nodeId) => this.#rootDirectory(nodeId), options.ownerRoot);
   }
 
   lookup(parent: number, name: Uint8Array): NodeAttributes | undefined {

@@ -3,22 +3,14 @@
  * numbers come from the table that all threads share; so any thread can find the entry behind a nodeId that another gave out, by going up to the snapshot's
  * root and down again. What was found is kept, bounded.
  */
-import { equalBytes, toHex } from '../bytes.js';
-import type { Entry, InnerPage, LeafPage, Page } from '../format/tree.js';
-import { isDirectory, isFile } from '../format/tree.js';
-import {
-  findEntry,
-  isLeaf,
-  lastAtOrBefore,
-  type PageCache,
-  readChildPage,
-  readPage,
-  type TreeSource,
-} from '../repository/tree-reader.js';
-import { entryAttributes, type NamedNode, type NodeAttributes } from './attributes.js';
+import { type Entry, EntryKind, isDirectory, isFile } from '../format/tree.js';
+import type { TreeSource } from '../repository/tree-reader.js';
+import { blocksOf, entryAttributes, FILE_TYPE, type NamedNode, type NodeAttributes, SNAPSHOT_TTL_SEC } from './attributes.js';
 import { ByteLru } from './byte-lru.js';
+import type { DirectoryPages } from './directory-pages.js';
 import type { FileContents } from './file-content.js';
 import { type Ino, inoBelow, inoNumber, linkIno } from './ino.js';
+import type { ScannedLeaf } from './leaf-scan.js';
 import type { NodeTable } from './node-table.js';
 import type { ShownSnapshot } from './snapshot-table.js';
 
@@ -27,10 +19,12 @@ export const POSITIONS = 2 ** 22;
 /** NodeTable kind of a directory's numbers: a = its own nodeId, b = which 2^22 entries. */
 export const DIRECTORY_NUMBER = 0;
 
-/** A page decoded weighs about this many times what it weighs encoded. */
-const PAGE_WEIGHT = 8;
 const DIRECTORY_WEIGHT = 400;
-const DIRECTORIES_BYTES = 8 << 20;
+const DIRECTORIES_BYTES = 4 << 20;
+const LOCATED_WEIGHT = 1500;
+const LOCATED_BYTES = 3 << 20;
+/** What a directory says of its size. */
+export const DIRECTORY_BYTES = 4096;
 
 /** A snapshot's directory that is being looked into. */
 export interface Directory {
@@ -53,33 +47,23 @@ export interface Located {
   readonly ino: Ino;
 }
 
-export interface TreeOptions {
-  readonly ownerRoot: boolean;
-  readonly pageCacheBytes: number;
-}
-
 /** Makes the Directory of a nodeId that is no entry of a directory: a snapshot's root. Undefined for any other. */
 export type RootResolver = (nodeId: number) => Directory | undefined;
-
-export function pageCache(limitBytes: number): PageCache {
-  const pages = new ByteLru<string, Page>(limitBytes);
-  return {
-    get: (id) => pages.get(toHex(id)),
-    set: (id, page, bytes) => pages.set(toHex(id), page, bytes * PAGE_WEIGHT + 200),
-  };
-}
 
 export class SnapshotTree {
   readonly #table: NodeTable;
   readonly #rootOf: RootResolver;
   readonly #contents: FileContents;
   readonly #ownerRoot: boolean;
+  readonly #pages: DirectoryPages;
+  readonly #located = new ByteLru<number, Located>(LOCATED_BYTES);
   readonly #directories = new ByteLru<number, Directory>(DIRECTORIES_BYTES);
 
-  constructor(table: NodeTable, rootOf: RootResolver, contents: FileContents, ownerRoot: boolean) {
-    this.#table = table;
+  constructor(parts: { numbers: NodeTable; contents: FileContents; pages: DirectoryPages }, rootOf: RootResolver, ownerRoot: boolean) {
+    this.#table = parts.numbers;
+    this.#contents = parts.contents;
+    this.#pages = parts.pages;
     this.#rootOf = rootOf;
-    this.#contents = contents;
     this.#ownerRoot = ownerRoot;
   }
 
@@ -91,9 +75,11 @@ export class SnapshotTree {
     if (made === undefined) {
       const place = this.#place(nodeId);
       if (place === undefined) return undefined;
-      const entry = entryAt(place.directory, place.position);
+      const { snapshot, source, tree, rootIno } = place.directory;
+      const entry = this.#pages.entryAt(source, tree, place.position);
       if (entry === undefined || !isDirectory(entry)) return undefined;
-      made = childDirectory(place.directory, entry.tree, nodeId, this.#inoOf(place.directory, entry));
+      const ino = inoBelow(place.directory.ino, entry.name);
+      made = { nodeId, snapshot, source, tree: entry.tree.slice(), ino, rootIno, numbers: [] };
     }
     this.#directories.set(nodeId, made, DIRECTORY_WEIGHT);
     return made;
@@ -101,21 +87,25 @@ export class SnapshotTree {
 
   /** The entry `nodeId` of some directory, or undefined. @throws CorruptError */
   locate(nodeId: number): Located | undefined {
+    const known = this.#located.get(nodeId);
+    if (known !== undefined) return known;
     const place = this.#place(nodeId);
     if (place === undefined) return undefined;
-    const { directory, position } = place;
-    const entry = entryAt(directory, position);
+    const { snapshot, source, tree, ino, rootIno } = place.directory;
+    const entry = this.#pages.entryAt(source, tree, place.position);
     if (entry === undefined) return undefined;
-    return { snapshot: directory.snapshot, source: directory.source, entry, ino: this.#inoOf(directory, entry) };
+    const located = { snapshot, source, entry, ino: inoOf(ino, rootIno, entry.name, entry.link?.id) };
+    this.#located.set(nodeId, located, LOCATED_WEIGHT);
+    return located;
   }
 
-  /** The entry `name` of a directory that was found by path and has no number yet. */
+  /** The entry `name` of a directory that was found by path and has no number. */
   child(parent: Located, root: Ino, name: Uint8Array): Located | undefined {
     if (!isDirectory(parent.entry)) return undefined;
-    const entry = findEntry(parent.source, parent.entry.tree, name);
-    if (entry === undefined) return undefined;
-    const ino = entry.link === null ? inoBelow(parent.ino, entry.name) : linkIno(root, entry.link.id);
-    return { snapshot: parent.snapshot, source: parent.source, entry, ino };
+    const { snapshot, source } = parent;
+    const found = this.#pages.find(source, parent.entry.tree, name);
+    const entry = found?.leaf.entry(found.index);
+    return entry === undefined ? undefined : { snapshot, source, entry, ino: inoOf(parent.ino, root, entry.name, entry.link?.id) };
   }
 
   /** Whether `nodeId` is of something that is no entry of a directory. */
@@ -125,19 +115,8 @@ export class SnapshotTree {
   }
 
   lookup(directory: Directory, name: Uint8Array): NodeAttributes | undefined {
-    let page = readPage(directory.source, directory.tree);
-    let position = 0;
-    while (!isLeaf(page)) {
-      const inner = page as InnerPage;
-      const row = lastAtOrBefore(inner.rows, ({ firstName }) => firstName, name);
-      if (row < 0) return undefined;
-      for (let i = 0; i < row; i++) position += inner.rows[i]!.count;
-      page = readChildPage(directory.source, inner, row);
-    }
-    const at = lastAtOrBefore(page.entries, (entry) => entry.name, name);
-    const entry = page.entries[at];
-    if (entry === undefined || !equalBytes(entry.name, name)) return undefined;
-    return this.#attributes(directory, entry, position + at);
+    const found = this.#pages.find(directory.source, directory.tree, name);
+    return found === undefined ? undefined : this.#scanned(directory, found.leaf, found.index, found.position).attributes;
   }
 
   /** Entries from `position`, at most `limit`, and whether these are the last. */
@@ -145,40 +124,55 @@ export class SnapshotTree {
     const entries: NamedNode[] = [];
     let at = position;
     while (entries.length < limit) {
-      const found = leafAt(directory, at);
+      const found = this.#pages.at(directory.source, directory.tree, at);
       if (found === undefined) return { entries, next: at, end: true };
-      const stop = Math.min(found.leaf.entries.length, at - found.start + limit - entries.length);
-      for (let i = at - found.start; i < stop; i++) {
-        const entry = found.leaf.entries[i]!;
-        entries.push({ name: entry.name, attributes: this.#attributes(directory, entry, found.start + i) });
-      }
-      at = found.start + stop;
-      if (stop === found.leaf.entries.length && found.last) return { entries, next: at, end: true };
+      const { leaf, start, last } = found;
+      const stop = Math.min(leaf.count, at - start + limit - entries.length);
+      for (let i = at - start; i < stop; i++) entries.push(this.#scanned(directory, leaf, i, start + i));
+      at = start + stop;
+      if (stop === leaf.count && last) return { entries, next: at, end: true };
     }
     return { entries, next: at, end: false };
   }
 
   /** Attributes of what `locate` found. */
   attributesOf(nodeId: number, { entry, ino, source }: Located): NodeAttributes {
-    return entryAttributes(entry, nodeId, inoNumber(ino), this.#dataBytes(source, entry), this.#ownerRoot);
+    const dataBytes = isFile(entry) ? this.#contents.dataBytes(source, entry) : 0;
+    return entryAttributes(entry, nodeId, inoNumber(ino), dataBytes, this.#ownerRoot);
   }
 
-  #attributes(directory: Directory, entry: Entry, position: number): NodeAttributes {
-    const nodeId = this.#numberFor(directory, Math.floor(position / POSITIONS)) * POSITIONS + (position % POSITIONS);
-    const ino = inoNumber(this.#inoOf(directory, entry));
-    return entryAttributes(entry, nodeId, ino, this.#dataBytes(directory.source, entry), this.#ownerRoot);
+  /** Name and attributes without decoding the entry: what a listing is made of. */
+  #scanned(directory: Directory, leaf: ScannedLeaf, index: number, position: number): NamedNode {
+    const scan = leaf.scan(index);
+    const { name, kind, owner, mtimeSec, mtimeNsec, linkId } = scan;
+    const extent = Math.floor(position / POSITIONS);
+    const number = (directory.numbers[extent] ??= this.#table.numberOf(DIRECTORY_NUMBER, directory.nodeId, extent));
+    const dataBytes = scan.dataBytes ?? this.#listedDataBytes(directory.source, leaf.entry(index));
+    const isDir = kind === EntryKind.directory;
+    return {
+      name,
+      attributes: {
+        nodeId: number * POSITIONS + (position - extent * POSITIONS),
+        ino: inoNumber(inoOf(directory.ino, directory.rootIno, name, linkId)),
+        mode: FILE_TYPE[kind] | scan.mode,
+        nlink: scan.nlink,
+        uid: this.#ownerRoot ? 0 : owner.uid,
+        gid: this.#ownerRoot ? 0 : owner.gid,
+        rdevMajor: scan.major,
+        rdevMinor: scan.minor,
+        sizeBytes: isDir ? DIRECTORY_BYTES : scan.sizeBytes,
+        blocks: blocksOf(dataBytes),
+        mtimeSec,
+        mtimeNsec,
+        ctimeSec: mtimeSec,
+        ctimeNsec: mtimeNsec,
+        ttlSec: SNAPSHOT_TTL_SEC,
+      },
+    };
   }
 
-  #dataBytes(source: TreeSource, entry: Entry): number {
+  #listedDataBytes(source: TreeSource, entry: Entry): number {
     return isFile(entry) ? this.#contents.dataBytes(source, entry) : 0;
-  }
-
-  #inoOf(directory: Directory, entry: Entry): Ino {
-    return entry.link === null ? inoBelow(directory.ino, entry.name) : linkIno(directory.rootIno, entry.link.id);
-  }
-
-  #numberFor(directory: Directory, extent: number): number {
-    return (directory.numbers[extent] ??= this.#table.numberOf(DIRECTORY_NUMBER, directory.nodeId, extent));
   }
 
   #place(nodeId: number): { directory: Directory; position: number } | undefined {
@@ -189,29 +183,6 @@ export class SnapshotTree {
   }
 }
 
-/** The directory behind an entry of `parent`. */
-export function childDirectory(parent: Directory, tree: Uint8Array, nodeId: number, ino: Ino): Directory {
-  const { snapshot, source, rootIno } = parent;
-  return { nodeId, snapshot, source, tree: tree.slice(), ino, rootIno, numbers: [] };
-}
-
-function entryAt(directory: Directory, position: number): Entry | undefined {
-  const found = leafAt(directory, position);
-  return found?.leaf.entries[position - found.start];
-}
-
-/** The leaf that holds `position`, the position of its first entry, and whether it is the last leaf. Undefined past the end. */
-function leafAt(directory: Directory, position: number): { leaf: LeafPage; start: number; last: boolean } | undefined {
-  let page = readPage(directory.source, directory.tree);
-  let start = 0;
-  let last = true;
-  while (!isLeaf(page)) {
-    const inner = page as InnerPage;
-    let row = 0;
-    while (row < inner.rows.length && start + inner.rows[row]!.count <= position) start += inner.rows[row++]!.count;
-    if (row === inner.rows.length) return undefined;
-    last &&= row === inner.rows.length - 1;
-    page = readChildPage(directory.source, inner, row);
-  }
-  return position < start + page.entries.length ? { leaf: page, start, last } : undefined;
+function inoOf(parent: Ino, root: Ino, name: Uint8Array, linkId: Uint8Array | undefined): Ino {
+  return linkId === undefined ? inoBelow(parent, name) : linkIno(root, linkId);
 }
