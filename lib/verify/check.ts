@@ -1,0 +1,312 @@
+/**
+ * The verb `check`: whether everything that was stored is there and is what it says. The structure always; with `readData` every byte of every pack too.
+ * It never writes to the repository, and damage never ends it: every object is looked at, and what is wrong is named with the files it touches.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { toHex } from '../bytes.js';
+import type { ChunkIndex } from '../chunk-index/chunk-index.js';
+import { InterruptedError, RoleError } from '../errors.js';
+import { indexName, manifestName, packName, parseIdName } from '../format/names.js';
+import { decodePackHeader } from '../format/pack.js';
+import { type SnapshotRecord, snapshotRecords, type TagChanges, tagChanges } from '../ledger/snapshots.js';
+import { ChunkReader, type ReadKeys } from '../repository/chunk-reader.js';
+import type { Ranges } from '../repository/ranges.js';
+import type { Repository } from '../repository/repository.js';
+import { rangesOf } from '../repository/snapshot-reader.js';
+import type { Damage } from './damage.js';
+import { DataScan } from './data-scan.js';
+import { checkIndexObjects, checkPackSizes, fillIndex, type IndexedPack, openCheckedIndex } from './index-check.js';
+import { type ReadableLedger, walkLedger } from './ledger-walk.js';
+import { type Listing, listStore } from './listing.js';
+import { ManifestReader, pinBytesFit } from './manifests.js';
+import { checkGenesis, checkSlots } from './objects.js';
+import { PackKeys } from './pack-check.js';
+import { checkSubset, choosePacks, type Subset } from './pack-scan.js';
+import { type CheckReport, Findings } from './report.js';
+import { checkRetention } from './retention-check.js';
+import { TreeWalk } from './tree-walk.js';
+
+export type { Subset } from './pack-scan.js';
+export type { Affected, CheckCounts, CheckError, CheckReport, CheckWarning } from './report.js';
+
+export interface CheckProgress {
+  /** `objects`, then `trees` (counted in snapshots), then `data` (counted in packs). */
+  readonly phase: 'objects' | 'trees' | 'data';
+  readonly done: number;
+  readonly total: number;
+  /** Bytes of packs read so far. */
+  readonly bytes: number;
+}
+
+export interface CheckOptions {
+  /** Read every pack in full and verify every chunk in it. */
+  readonly readData?: boolean;
+  /** Which packs to read; implies `readData`. */
+  readonly subset?: Subset;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: CheckProgress) => void;
+}
+
+/** Decoded metadata frames kept while trees are walked. */
+const CACHE_BYTES = 24 << 20;
+
+/**
+ * Checks a repository.
+ *
+ * @returns what was found; the repository is sound if `errorCount` is 0
+ * @throws RoleError without the reader's key, InterruptedError when the signal fired, StoreError if the store cannot be listed
+ * @throws RangeError for a subset that cannot be
+ */
+export async function check(repository: Repository, options: CheckOptions = {}): Promise<CheckReport> {
+  if (options.subset !== undefined) checkSubset(options.subset);
+  if (repository.keyring.root === null) throw new RoleError('reader', 'checking');
+  const job = new CheckJob(repository, options);
+  try {
+    return await job.run();
+  } finally {
+    await job.close();
+  }
+}
+
+class CheckJob {
+  readonly #repository: Repository;
+  readonly #options: CheckOptions;
+  readonly #findings = new Findings();
+  readonly #damage: Damage = new Map();
+  readonly #keys: PackKeys;
+  readonly #ranges: Ranges;
+  #index: ChunkIndex | undefined;
+  #scan: DataScan | undefined;
+  #treePages = 0;
+  #rebuilt = false;
+  /** Packs that some snapshot pins, hex. */
+  readonly #pinned = new Set<string>();
+
+  constructor(repository: Repository, options: CheckOptions) {
+    this.#repository = repository;
+    this.#options = options;
+    this.#keys = new PackKeys({ repository: repository.id, salt: repository.genesis.salt, root: repository.keyring.root! });
+    this.#ranges = rangesOf(repository.store);
+  }
+
+  async close(): Promise<void> {
+    await this.#scan?.stop();
+    this.#ranges.close();
+    await this.#index?.close();
+  }
+
+  /** Lets timers, signals and threads have their turn. @throws InterruptedError */
+  readonly #breathe = async (): Promise<void> => {
+    await nextTurn();
+    if (this.#options.signal?.aborted === true) throw new InterruptedError('check');
+  };
+
+  async run(): Promise<CheckReport> {
+    const repository = this.#repository;
+    const findings = this.#findings;
+    this.#progress('objects', 0, 0);
+    const listing = await listStore(repository.store, findings);
+    const readData = this.#options.readData === true || this.#options.subset !== undefined;
+    if (readData) {
+      const chosen = choosePacks(listing.packs, this.#options.subset);
+      this.#scan = new DataScan(repository, this.#keys, chosen, findings, (done, total, bytes) =>
+        this.#options.onProgress?.({ phase: 'data', done, total, bytes }),
+      );
+    }
+    await checkGenesis(repository, listing, findings);
+    await checkSlots(repository, listing, findings);
+    const ledger = await walkLedger(repository, listing, findings);
+    const indexed = await checkIndexObjects(repository, listing, findings, this.#breathe);
+    const { index, rebuilt } = await openCheckedIndex(repository, this.#ranges, listing, this.#damage, findings);
+    this.#index = index;
+    this.#rebuilt = rebuilt;
+    checkPackSizes(indexed, index, listing, this.#damage, findings);
+
+    const records = await this.#trees(listing, ledger);
+    if (this.#scan !== undefined) {
+      await this.#scan.finish(index, indexed, this.#damage, this.#breathe);
+      if (this.#scan.newlyDamaged.size > 0) await this.#walk(listing, records, ledger, this.#scan.newlyDamaged);
+    }
+    await this.#orphans(listing, ledger);
+    this.#unreferenced(listing, indexed);
+    return {
+      errors: findings.errors,
+      errorCount: findings.errorCount,
+      warnings: findings.warnings,
+      warningCount: findings.warningCount,
+      counts: {
+        snapshots: snapshotRecords(ledger).length,
+        packs: listing.packs.size,
+        packBytes: listing.packBytes,
+        chunks: index.rowCount,
+        treePages: this.#treePages,
+        readBytes: this.#scan?.bytes ?? 0,
+      },
+      rebuiltIndex: this.#rebuilt,
+    };
+  }
+
+  #progress(phase: CheckProgress['phase'], done: number, total: number): void {
+    this.#options.onProgress?.({ phase, done, total, bytes: this.#scan?.bytes ?? 0 });
+  }
+
+  /** Checks every manifest and walks its tree. @returns the snapshots whose trees could be begun */
+  async #trees(listing: Listing, ledger: ReadableLedger): Promise<SnapshotRecord[]> {
+    const findings = this.#findings;
+    const reader = new ManifestReader(this.#repository, listing);
+    const tags = this.#tags(ledger);
+    const readable: SnapshotRecord[] = [];
+    const missingIndexes = new Set<string>();
+    for (const record of snapshotRecords(ledger)) {
+      await this.#breathe();
+      const affected = { snapshot: toHex(record.id), path: '/' };
+      const name = manifestName(record.id);
+      try {
+        const { envelope } = await reader.open(record, tags);
+        checkRetention(ledger, record, envelope.started, findings);
+        const pins = await reader.pins(record.id, envelope);
+        for (const id of envelope.indexIds) if (!listing.index.has(indexName(id))) missingIndexes.add(indexName(id));
+        let lost = false;
+        for (let at = 0; at < pins.byteLength; at += 32) {
+          const hex = toHex(pins.subarray(at, at + 32));
+          this.#pinned.add(hex);
+          if (listing.packs.has(hex)) {
+            lost ||= this.#damage.has(hex);
+            continue;
+          }
+          lost = true;
+          findings.error(packName(pins.subarray(at, at + 32)), 'NOT_FOUND', 'is missing');
+          this.#damage.set(hex, { code: 'NOT_FOUND', message: 'is missing', frames: undefined });
+        }
+        if (!lost && !pinBytesFit(envelope, pins, listing.packs))
+          findings.error(name, 'CORRUPT', 'its packs do not have the size that it says', affected);
+        readable.push(record);
+      } catch (error) {
+        findings.thrown(error, name, affected);
+      }
+    }
+    for (const name of missingIndexes) findings.warning(name, 'is missing; what it said is read from the packs');
+    await this.#walk(listing, readable, ledger, undefined);
+    return readable;
+  }
+
+  /** The tag entries that open; the others are reported, and their changes left out. */
+  #tags(ledger: ReadableLedger): TagChanges {
+    try {
+      return tagChanges(this.#repository, ledger);
+    } catch (error) {
+      this.#findings.thrown(error, 'ledger');
+      return { apply: (_id, tags) => [...tags] };
+    }
+  }
+
+  /** Walks the trees of `records`; with `only`, of those that pin one of these packs. */
+  async #walk(
+    listing: Listing,
+    records: readonly SnapshotRecord[],
+    ledger: ReadableLedger,
+    only: ReadonlySet<string> | undefined,
+  ): Promise<void> {
+    const index = this.#index!;
+    for (let attempt = 0; ; attempt++) {
+      const covered = index.covered().size;
+      const found = new Findings();
+      await this.#walkOnce(listing, records, ledger, only, found);
+      // The local index is only a cache: when part of it proved damaged on the way, it is filled again and the walk repeated.
+      if (found.errorCount === 0 || index.covered().size >= covered || attempt > 0) {
+        this.#findings.takeErrors(found);
+        return;
+      }
+      this.#rebuilt = true;
+      await fillIndex(this.#repository, this.#ranges, index, listing, this.#damage, this.#findings);
+    }
+  }
+
+  async #walkOnce(
+    listing: Listing,
+    records: readonly SnapshotRecord[],
+    ledger: ReadableLedger,
+    only: ReadonlySet<string> | undefined,
+    found: Findings,
+  ): Promise<void> {
+    const manifests = new ManifestReader(this.#repository, listing);
+    const tags = this.#tags(ledger);
+    const walk = new TreeWalk(this.#index!, this.#chunkReader(), this.#damage, found, this.#breathe);
+    try {
+      let done = 0;
+      for (const record of records) {
+        if (only === undefined) this.#progress('trees', done++, records.length);
+        const { envelope, body } = await manifests.open(record, tags);
+        const pins = await manifests.pins(record.id, envelope);
+        if (only !== undefined && !pinsAny(pins, only)) continue;
+        const chunkIdKey = this.#repository.domainKeys(envelope.domain).chunkId;
+        await walk.walk({ hex: toHex(record.id), object: manifestName(record.id), root: body.root, pins, chunkIdKey });
+      }
+      if (only === undefined) {
+        this.#treePages = walk.pages;
+        this.#progress('trees', done, records.length);
+      }
+    } finally {
+      walk.close();
+    }
+  }
+
+  #chunkReader(): ChunkReader {
+    const index = this.#index!;
+    const keys = this.#keys;
+    const chunkIds = new Map<string, Uint8Array>();
+    for (const { packIndex } of index.packs()) {
+      const domain = index.header(packIndex).subarray(56, 72);
+      const hex = toHex(domain);
+      if (!chunkIds.has(hex)) chunkIds.set(hex, keys.domain(domain).chunkId);
+    }
+    const read: ReadKeys = { sessions: new Map(), chunkIds };
+    return new ChunkReader(index, this.#ranges, read, {
+      cacheBytes: CACHE_BYTES,
+      missingSession: (_session, header) => keys.session(decodePackHeader(header, 'pack'), 'pack'),
+    });
+  }
+
+  /** Manifests that no ledger entry names: sound ones are worth a warning only. */
+  async #orphans(listing: Listing, ledger: ReadableLedger): Promise<void> {
+    const committed = new Set(snapshotRecords(ledger).map(({ id }) => manifestName(id)));
+    const reader = new ManifestReader(this.#repository, listing);
+    for (const name of listing.manifests.keys()) {
+      if (committed.has(name)) continue;
+      const id = parseIdName('snapshots', name)!;
+      try {
+        const envelope = await reader.envelope(id);
+        const pins = await reader.pins(id, envelope);
+        for (let at = 0; at < pins.byteLength; at += 32) this.#pinned.add(toHex(pins.subarray(at, at + 32)));
+        this.#findings.warning(name, 'no ledger entry names it: its run was interrupted before the commit, or the entry is lost');
+      } catch (error) {
+        this.#findings.thrown(error, name);
+      }
+    }
+  }
+
+  #unreferenced(listing: Listing, indexed: ReadonlyMap<string, IndexedPack>): void {
+    let bytes = 0;
+    const names: string[] = [];
+    for (const [hex, size] of listing.packs) {
+      if (this.#pinned.has(hex)) continue;
+      names.push(packName(Buffer.from(hex, 'hex')));
+      bytes += size;
+    }
+    if (names.length > 0) {
+      const some = names.slice(0, 10).join(', ') + (names.length > 10 ? ', …' : '');
+      this.#findings.warning(
+        'packs',
+        `${names.length} packs (${bytes} bytes) are needed by no snapshot; the next backup reuses what they hold: ${some}`,
+      );
+    }
+    const stale = new Set<string>();
+    for (const [hex, { index }] of indexed) if (!listing.packs.has(hex) && !this.#pinned.has(hex)) stale.add(index);
+    for (const name of stale) this.#findings.warning(name, 'describes packs that are gone and that no snapshot needs');
+  }
+}
+
+function pinsAny(pins: Uint8Array, packs: ReadonlySet<string>): boolean {
+  for (let at = 0; at < pins.byteLength; at += 32) if (packs.has(toHex(pins.subarray(at, at + 32)))) return true;
+  return false;
+}

@@ -1,0 +1,110 @@
+/** The results of reading packs in full: which are damaged, in which frames, and where an index says something else than the pack itself. */
+import { toHex } from '../bytes.js';
+import type { ChunkIndex } from '../chunk-index/chunk-index.js';
+import { packName } from '../format/names.js';
+import { MAX_FRAME_BYTES } from '../format/pack.js';
+import type { Repository } from '../repository/repository.js';
+import { isLocalStore } from '../store/store.js';
+import type { Damage } from './damage.js';
+import { type IndexedPack, indexDigests } from './index-check.js';
+import { damagedFrames, type OwnDirectory, ownDirectory, type PackKeys } from './pack-check.js';
+import { type Scan, scanPacks } from './pack-scan.js';
+import type { Findings } from './report.js';
+import { readWhole, type ScannedPack } from './worker.js';
+
+export class DataScan {
+  /** Packs found damaged that were not known to be, hex. */
+  readonly newlyDamaged = new Set<string>();
+  bytes = 0;
+  readonly #repository: Repository;
+  readonly #keys: PackKeys;
+  readonly #findings: Findings;
+  readonly #digests = new Map<string, string>();
+  readonly #failed = new Map<string, ScannedPack>();
+  readonly #scan: Scan;
+
+  /** Starts reading `packs`, hex. */
+  constructor(
+    repository: Repository,
+    keys: PackKeys,
+    packs: readonly string[],
+    findings: Findings,
+    onProgress: (done: number, total: number, bytes: number) => void,
+  ) {
+    this.#repository = repository;
+    this.#keys = keys;
+    this.#findings = findings;
+    const secrets = { repository: repository.id, salt: repository.genesis.salt, root: repository.keyring.root! };
+    let done = 0;
+    this.#scan = scanPacks(repository.store, secrets, packs, (hex, scanned) => {
+      this.bytes += scanned.bytes;
+      if (scanned.digest === undefined) this.#failed.set(hex, scanned);
+      else this.#digests.set(hex, toHex(scanned.digest));
+      onProgress(++done, packs.length, this.bytes);
+    });
+  }
+
+  /** Waits for the threads, reports what they found, and adds it to `damage`. */
+  async finish(
+    index: ChunkIndex,
+    indexed: ReadonlyMap<string, IndexedPack>,
+    damage: Damage,
+    breathe: () => Promise<void>,
+  ): Promise<void> {
+    let over = false;
+    const finished = this.#scan.finished.finally(() => {
+      over = true;
+    });
+    finished.catch(() => undefined);
+    while (!over) {
+      await Promise.race([finished, new Promise((resolve) => setTimeout(resolve, 50).unref())]);
+      await breathe();
+    }
+    await finished;
+    const said = indexDigests(index, new Set(this.#digests.keys()));
+    for (const [hex, digest] of this.#digests) {
+      const other = said.get(hex);
+      if (other === undefined || other === digest) continue;
+      const object = indexed.get(hex)?.index ?? packName(Buffer.from(hex, 'hex'));
+      this.#findings.error(
+        object,
+        'CORRUPT',
+        `says something else of ${packName(Buffer.from(hex, 'hex'))} than that pack itself`,
+      );
+    }
+    const scratch = new Uint8Array(MAX_FRAME_BYTES);
+    for (const [hex, { code, message }] of this.#failed) {
+      // The listing, or an index object, already gave this pack an error.
+      if (damage.has(hex)) continue;
+      await breathe();
+      this.#findings.error(packName(Buffer.from(hex, 'hex')), code, message);
+      damage.set(hex, { code, message, frames: this.#framesOf(hex, index, scratch) });
+      this.newlyDamaged.add(hex);
+    }
+  }
+
+  /** Which frames of a damaged pack do not verify; undefined when none can be opened. */
+  #framesOf(hex: string, index: ChunkIndex, scratch: Uint8Array): ReadonlySet<number> | undefined {
+    const { store } = this.#repository;
+    const name = packName(Buffer.from(hex, 'hex'));
+    try {
+      if (!isLocalStore(store)) return undefined;
+      const bytes = readWhole(store.pathOf(name), new Uint8Array(0));
+      const known = indexedDirectory(hex, index) ?? ownDirectory(bytes, name, this.#keys);
+      return new Set(damagedFrames(bytes, name, known, this.#keys, scratch).frames);
+    } catch {
+      return undefined;
+    }
+  }
+
+  stop(): Promise<void> {
+    return this.#scan.stop();
+  }
+}
+
+function indexedDirectory(hex: string, index: ChunkIndex): OwnDirectory | undefined {
+  for (const { packIndex, packId } of index.packs()) {
+    if (toHex(packId) === hex) return { header: index.header(packIndex), directory: index.directory(packIndex) };
+  }
+  return undefined;
+}

@@ -1,0 +1,48 @@
+/** The small objects that stand for themselves: genesis and key slots. What only a passphrase could tell about a slot is not checked. */
+import { equalBytes, toHex } from '../bytes.js';
+import { SEAL_OVERHEAD_BYTES } from '../crypto/envelope.js';
+import { sha256 } from '../crypto/kdf.js';
+import { verifySignature } from '../crypto/sign.js';
+import { BadSignatureError, CorruptError } from '../errors.js';
+import { decodeGenesis, GENESIS_LABEL, MAX_GENESIS_BYTES } from '../format/genesis.js';
+import { decodeSlot, MAX_SLOT_BYTES } from '../format/key-slot.js';
+import { GENESIS_NAME } from '../format/names.js';
+import { Kind } from '../format/preamble.js';
+import type { Repository } from '../repository/repository.js';
+import type { Listing } from './listing.js';
+import type { Findings } from './report.js';
+
+/** Checks that the genesis object is still the one that the repository was opened with. */
+export async function checkGenesis(repository: Repository, listing: Listing, findings: Findings): Promise<void> {
+  try {
+    if ((listing.genesisBytes ?? 0) > MAX_GENESIS_BYTES)
+      throw new CorruptError(GENESIS_NAME, 'larger than a genesis object may be');
+    const bytes = await repository.store.get(GENESIS_NAME);
+    const { genesis, signed, signature } = decodeGenesis(bytes);
+    if (!equalBytes(sha256(bytes), repository.id)) throw new CorruptError(GENESIS_NAME, 'is not the one that the keys belong to');
+    if (!verifySignature(genesis.admins[0]!, GENESIS_LABEL, signed, signature))
+      throw new BadSignatureError(GENESIS_NAME, 'not signed by its admin key');
+  } catch (error) {
+    findings.thrown(error, GENESIS_NAME);
+  }
+}
+
+/** Lengths a keyring can have: an array head, the repository's id, and each of the three roles or a null. */
+const KEYRING_BYTES = new Set(
+  [1, 34].flatMap((root) => [1, 34].flatMap((admin) => [1, 86].map((writer) => 35 + root + admin + writer))),
+);
+
+/** Checks form and name of every key slot. */
+export async function checkSlots(repository: Repository, listing: Listing, findings: Findings): Promise<void> {
+  for (const [name, sizeBytes] of listing.slots) {
+    try {
+      if (sizeBytes > MAX_SLOT_BYTES) throw new CorruptError(name, 'larger than a key slot may be');
+      const { header, content } = decodeSlot(await repository.store.get(name), Kind.keySlot, name);
+      if (name !== `keys/${toHex(header.id)}`) throw new CorruptError(name, 'is not the slot its name says');
+      if (!KEYRING_BYTES.has(content.byteLength - SEAL_OVERHEAD_BYTES))
+        throw new CorruptError(name, 'holds no keyring: its length is impossible');
+    } catch (error) {
+      findings.thrown(error, name);
+    }
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * What a check found: the report's types, and the collector that keeps it bounded however much is damaged. Findings about one object with one
+ * message are one error; the files that it touches are counted, and the first of them listed.
+ */
+import { NotFoundError, VarveError } from '../errors.js';
+import { adviceFor } from './advice.js';
+
+/** A file (or directory) of a snapshot that an error touches. */
+export interface Affected {
+  /** Snapshot id, hex. */
+  readonly snapshot: string;
+  /** Absolute path, ill-formed UTF-8 replaced; `/` when all of the snapshot is meant. */
+  readonly path: string;
+}
+
+export interface CheckError {
+  /** Store name of the object that is damaged, missing or does not belong. */
+  readonly object: string;
+  /** A VarveError code: `NOT_FOUND` missing, `CORRUPT` damaged, `BAD_SIGNATURE`, `NEWER_FORMAT`, `STORE` unreadable. */
+  readonly code: string;
+  readonly message: string;
+  /** The first MAX_AFFECTED of them. */
+  readonly affects: readonly Affected[];
+  readonly affectedCount: number;
+  /** What a person can do about it. */
+  readonly advice: string;
+}
+
+/** Something worth knowing that costs no data. */
+export interface CheckWarning {
+  readonly object: string;
+  readonly message: string;
+}
+
+export interface CheckCounts {
+  readonly snapshots: number;
+  readonly packs: number;
+  readonly packBytes: number;
+  /** Chunks in all packs that are known; one in two packs counts twice. */
+  readonly chunks: number;
+  /** Distinct tree pages decoded. */
+  readonly treePages: number;
+  /** Bytes of packs read in full. */
+  readonly readBytes: number;
+}
+
+export interface CheckReport {
+  /** The first MAX_FINDINGS, in the order found. */
+  readonly errors: readonly CheckError[];
+  /** How many there are, listed or not. */
+  readonly errorCount: number;
+  readonly warnings: readonly CheckWarning[];
+  readonly warningCount: number;
+  readonly counts: CheckCounts;
+  /** Whether the local chunk index lacked something and was filled from the repository. */
+  readonly rebuiltIndex: boolean;
+}
+
+export const MAX_AFFECTED = 100;
+export const MAX_FINDINGS = 1000;
+
+interface OpenError extends CheckError {
+  readonly affects: Affected[];
+  affectedCount: number;
+}
+
+/** Collects findings. */
+export class Findings {
+  readonly #errors = new Map<string, OpenError>();
+  readonly #warnings: CheckWarning[] = [];
+  #errorCount = 0;
+  #warningCount = 0;
+
+  get errors(): readonly CheckError[] {
+    return [...this.#errors.values()];
+  }
+  get errorCount(): number {
+    return this.#errorCount;
+  }
+  get warnings(): readonly CheckWarning[] {
+    return this.#warnings;
+  }
+  get warningCount(): number {
+    return this.#warningCount;
+  }
+
+  /** Adds an error, or one more file to an error that is known. */
+  error(object: string, code: string, message: string, affected?: Affected): void {
+    const key = `${object} ${message}`;
+    let found = this.#errors.get(key);
+    if (found === undefined) {
+      found = { object, code, message, affects: [], affectedCount: 0, advice: adviceFor(object, code) };
+      // Beyond the limit an error is counted at each finding, since there is no telling it from the others.
+      this.#errorCount++;
+      if (this.#errors.size >= MAX_FINDINGS) return;
+      this.#errors.set(key, found);
+    }
+    if (affected === undefined) return;
+    found.affectedCount++;
+    if (found.affects.length < MAX_AFFECTED) found.affects.push(affected);
+  }
+
+  /** Adds what was thrown. `object` names it when the error does not. @throws whatever is not about stored objects */
+  thrown(error: unknown, object: string, affected?: Affected): void {
+    if (error instanceof NotFoundError) {
+      this.error(object, error.code, 'is missing', affected);
+      return;
+    }
+    if (!(error instanceof VarveError) || error.code === 'INTERRUPTED' || error.code === 'ROLE') throw error;
+    const named = typeof error.details.object === 'string' ? error.details.object : object;
+    // Errors from below may name a session or a page; people need the object that holds it.
+    const isStored = /^(genesis$|(keys|packs|index|snapshots|ledger)\/)/.test(named);
+    const text = isStored && error.message.startsWith(`${named}: `) ? error.message.slice(named.length + 2) : error.message;
+    this.error(isStored ? named : object, error.code, text, affected);
+  }
+
+  warning(object: string, message: string): void {
+    this.#warningCount++;
+    if (this.#warnings.length < MAX_FINDINGS) this.#warnings.push({ object, message });
+  }
+
+  /** Takes over all errors of `other`. */
+  takeErrors(other: Findings): void {
+    for (const error of other.#errors.values()) {
+      const key = `${error.object} ${error.message}`;
+      const mine = this.#errors.get(key);
+      if (mine === undefined) {
+        this.#errorCount++;
+        if (this.#errors.size < MAX_FINDINGS) this.#errors.set(key, error);
+      } else {
+        mine.affectedCount += error.affectedCount;
+        mine.affects.push(...error.affects.slice(0, MAX_AFFECTED - mine.affects.length));
+      }
+    }
+    this.#errorCount += other.#errorCount - other.#errors.size;
+  }
+}
