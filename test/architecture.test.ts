@@ -23,12 +23,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   repository: CORE,
   ledger: ['repository', ...CORE],
   retention: LEDGER,
-  // policy and slots are pure: which snapshots to keep, decided when one is written
+  // policy and slots are pure: which snapshots to keep, decided when one is written and recomputed when it is checked
   ingest: ['retention/policy', 'retention/slots', ...LEDGER],
   restore: LEDGER,
   browse: LEDGER,
   view: LEDGER,
-  verify: LEDGER,
+  verify: ['retention/slots', ...LEDGER],
   replicate: LEDGER,
   mount: ['view', ...LEDGER],
   index: ['*'],
