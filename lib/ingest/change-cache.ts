@@ -8,6 +8,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { Level } from 'level';
 import { toHex } from '../bytes.js';
 import { CborReader, CborWriter } from '../format/cbor.js';
+import { native } from '../native.js';
 
 /** Packs that something needs, with the bytes it needs of each: number, bytes, number, bytes… */
 export type PackUses = readonly number[];
@@ -97,7 +98,7 @@ export class ChangeCache {
 
   async #load(isStored: (packHex: string) => boolean): Promise<void> {
     const db = this.#db!;
-    const meta = await db.get(key('m'));
+    const meta = unsealed(await db.get(key('m')));
     if (meta !== undefined) {
       const from = new CborReader(meta, 'change cache');
       from.array(3);
@@ -105,7 +106,9 @@ export class ChangeCache {
       this.#nextNumber = this.#reservedTo = from.uint();
       this.runs = from.uint() + 1;
     }
-    for await (const [rowKey, value] of db.iterator({ gt: key('p'), lt: key('q') })) {
+    for await (const [rowKey, row] of db.iterator({ gt: key('p'), lt: key('q') })) {
+      const value = unsealed(row);
+      if (value === undefined) continue;
       const hex = toHex(value);
       if (value.byteLength !== 32 || rowKey.byteLength !== 5 || !isStored(hex)) continue;
       const number = new DataView(rowKey.buffer, rowKey.byteOffset, 5).getUint32(1);
@@ -120,7 +123,7 @@ export class ChangeCache {
   async #reserve(): Promise<void> {
     this.#reservedTo = this.#nextNumber + RESERVE;
     const meta = new CborWriter().array(3).int(VERSION).int(this.#reservedTo).int(this.runs).finish();
-    await this.#db!.put(key('m'), meta, { sync: true } as object);
+    await this.#db!.put(key('m'), sealed(meta), { sync: true } as object);
   }
 
   /** Pack id of a number, or undefined when the pack is not known to be stored. */
@@ -208,12 +211,16 @@ export class ChangeCache {
   }
 
   #get(rowKey: Uint8Array): Uint8Array | undefined {
-    return this.#db?.getSync(rowKey);
+    try {
+      return unsealed(this.#db?.getSync(rowKey));
+    } catch {
+      return undefined; // a damaged table is a cache that knows less
+    }
   }
 
   #put(rowKey: Uint8Array, value: Uint8Array): void {
     if (this.#readOnly) return;
-    this.#operations.push({ type: 'put', key: rowKey, value });
+    this.#operations.push({ type: 'put', key: rowKey, value: sealed(value) });
     this.#operationBytes += value.byteLength;
     if (this.#operations.length >= FLUSH_OPERATIONS || this.#operationBytes >= FLUSH_BYTES) this.#flush();
   }
@@ -237,6 +244,20 @@ export class ChangeCache {
     await this.#writing;
     await this.#db.close().catch(() => undefined);
   }
+}
+
+/** LevelDB does not check what it reads unless told to, and then only whole tables: every row carries its own checksum. */
+function sealed(value: Uint8Array): Uint8Array {
+  const out = new Uint8Array(4 + value.byteLength);
+  new DataView(out.buffer).setUint32(0, native().crc32c(value));
+  out.set(value, 4);
+  return out;
+}
+
+function unsealed(row: Uint8Array | undefined): Uint8Array | undefined {
+  if (row === undefined || row.byteLength < 4) return undefined;
+  const value = row.subarray(4);
+  return new DataView(row.buffer, row.byteOffset, 4).getUint32(0) === native().crc32c(value) ? value : undefined;
 }
 
 function removed(folder: string): boolean {

@@ -20,7 +20,7 @@ import { WorkerPool } from './worker-pool.js';
 
 const META_PACK_BYTES = 4 << 20;
 const META_FRAME_BYTES = 256 << 10;
-const MAX_UPLOADS = 3;
+const MAX_UPLOADS = 2;
 /** Chunks of packs that wait for an index object; at so many, one is written and the claims of the run start anew. */
 const ROTATE_CHUNKS = 400_000;
 

@@ -99,6 +99,7 @@ const ROLLING_SHARE = 512; // a power of two
 const NO_XATTRS: readonly Xattr[] = [];
 const NO_PACKS: PackUses = [];
 const UNSURE = new Uint8Array(32);
+const CHANGED: Ingested = { sizeBytes: 0, digest: null, content: { kind: 'empty' }, packs: NO_PACKS, changed: true };
 const MAX_LARGE = 4;
 
 export interface WalkResult {
@@ -127,6 +128,7 @@ export class Walk {
     readBytes: 0,
     current: new Uint8Array(0),
   };
+  #attributePacks: number[] = [];
   #large = 0;
   #largeDone: (() => void)[] = [];
   #failure: unknown;
@@ -175,7 +177,8 @@ export class Walk {
       await nextTurn();
     }
     if (this.#failure !== undefined) throw this.#failure;
-    const root = this.#directoryEntry(record, source.path, new Uint8Array(0), this.#root.tree, this.#root.totals);
+    const root = this.#directoryEntry(record, source.path, EMPTY, this.#root.tree, this.#root.totals);
+    this.#run.use(this.#withAttributes(NO_PACKS));
     return { root, counts: this.counts, problems: this.#problems };
   }
 
@@ -290,7 +293,10 @@ export class Walk {
       if (record.ctimeSec >= this.#settledBeforeSec) node.unsure[i] = 1;
       if (record.type === ScanType.directory) {
         // Its attributes are taken over if it is unchanged itself; its tree comes when it is finished.
-        if (same && !reread) node.entries[i] = this.#fromCache(cached, record);
+        if (same && !reread) {
+          node.entries[i] = this.#fromCache(cached, record);
+          node.packs[i] = cached.packs;
+        }
         return;
       }
       if (same && !reread) {
@@ -323,16 +329,19 @@ export class Walk {
           return;
         case ScanType.symlink:
           node.entries[i] = Object.assign(this.#common(node, record, path), { kind: EntryKind.symlink, target: native().readLink(path) });
+          node.packs[i] = this.#withAttributes(NO_PACKS);
           return;
         case ScanType.charDevice:
         case ScanType.blockDevice: {
           const kind = record.type === ScanType.charDevice ? EntryKind.charDevice : EntryKind.blockDevice;
           node.entries[i] = Object.assign(this.#common(node, record, path), { kind, major: record.rdevMajor, minor: record.rdevMinor });
+          node.packs[i] = this.#withAttributes(NO_PACKS);
           return;
         }
         case ScanType.fifo:
         case ScanType.socket:
           node.entries[i] = Object.assign(this.#common(node, record, path), { kind: record.type === ScanType.fifo ? EntryKind.fifo : EntryKind.socket } as const);
+          node.packs[i] = this.#withAttributes(NO_PACKS);
           return;
         default:
           this.#fail(node, i, path, 'UNKNOWN_TYPE');
@@ -353,12 +362,12 @@ export class Walk {
       this.#finishIfDone(node);
     };
     node.pending++;
-    if (record.nlink > 1) this.#linked(node, record, path, done);
-    else this.#ingest(node, record, path, done);
+    if (record.nlink > 1) this.#linked(node, record, path, attempt, done);
+    else this.#ingest(node, record, path, attempt, done);
   }
 
   /** One of several names of a file: its content is read once. */
-  #linked(node: Node, record: ScanRecord, path: Uint8Array, done: (outcome: Ingested | string) => void): void {
+  #linked(node: Node, record: ScanRecord, path: Uint8Array, attempt: number, done: (outcome: Ingested | string) => void): void {
     const key = `${record.device}:${record.ino}`;
     const first = this.#links.get(key);
     if (first !== undefined) {
@@ -369,7 +378,7 @@ export class Walk {
     }
     const link: LinkedFile = { outcome: undefined, namesLeft: record.nlink - 1, waiting: [done] };
     this.#links.set(key, link);
-    this.#ingest(node, record, path, (outcome) => {
+    this.#ingest(node, record, path, attempt, (outcome) => {
       // A change is looked into by whoever meets it; the next name reads again.
       if (typeof outcome === 'string' || outcome.changed) this.#links.delete(key);
       else link.outcome = outcome;
@@ -377,11 +386,12 @@ export class Walk {
     });
   }
 
-  #ingest(node: Node, record: ScanRecord, path: Uint8Array, done: (outcome: Ingested | string) => void): void {
+  #ingest(node: Node, record: ScanRecord, path: Uint8Array, attempt: number, done: (outcome: Ingested | string) => void): void {
     if (record.sizeBytes <= SMALL_FILE_BYTES) {
       this.#small.add(node.path, record, (outcome) => {
-        if (outcome === GROWN) this.#ingestLarge(path, done);
-        else done(outcome);
+        if (outcome !== GROWN) done(outcome);
+        else if (attempt === 0) done(CHANGED);
+        else this.#ingestLarge(path, (grown) => done(typeof grown === 'string' ? grown : { ...grown, changed: true }));
       });
     } else this.#ingestLarge(path, done);
   }
@@ -437,7 +447,7 @@ export class Walk {
         digest: file.digest,
         content: file.content,
       };
-      node.packs[i] = file.packs;
+      node.packs[i] = this.#withAttributes(file.packs);
     } catch (error) {
       this.#fail(node, i, path, (error as NodeJS.ErrnoException).code ?? 'EIO');
     }
@@ -486,9 +496,14 @@ export class Walk {
       .map(([name, value]) => {
         if (value.byteLength <= MAX_INLINE_XATTR_BYTES) return { name, value };
         const stored = this.#run.meta.put(ChunkType.attribute, value);
-        this.#run.use([this.#run.packNumber(stored.pack), value.byteLength]);
+        this.#attributePacks.push(this.#run.packNumber(stored.pack), value.byteLength);
         return { name, value: { lengthBytes: value.byteLength, id: stored.id } };
       });
+  }
+
+  /** `packs` and those of the long attribute values stored since the last call. */
+  #withAttributes(packs: PackUses): PackUses {
+    return this.#attributePacks.length === 0 ? packs : [...packs, ...this.#attributePacks.splice(0)];
   }
 
   #directoryEntry(record: ScanRecord, path: Uint8Array, name: Uint8Array, tree: Uint8Array, totals: Totals): DirectoryEntry {
@@ -506,16 +521,28 @@ export class Walk {
       const trees = node.entries;
       node.entries = new Array(node.records.length);
       this.#startEntries(node);
-      for (const at of node.subdirectories) node.entries[at] = this.#mergeDirectory(node.entries[at], trees[at], node.records[at]!, node);
+      for (const at of node.subdirectories) this.#mergeDirectory(node, at, trees[at]);
       if (node.pending > 0) return;
     }
     this.#write(node);
   }
 
-  /** The finished directory's tree with the attributes the cache had, or fresh ones. */
-  #mergeDirectory(cached: Entry | undefined, finished: Entry | undefined, _record: ScanRecord, _node: Node): Entry | undefined {
-    if (finished === undefined || !isDirectory(finished)) return finished;
-    return cached !== undefined && isDirectory(cached) ? { ...cached, tree: finished.tree, totals: finished.totals } : finished;
+  /** Puts the tree of a finished subdirectory under the attributes that the cache has, or fresh ones. */
+  #mergeDirectory(node: Node, at: number, finished: Entry | undefined): void {
+    const cached = node.entries[at];
+    if (finished === undefined || !isDirectory(finished)) node.entries[at] = finished;
+    else if (cached !== undefined && isDirectory(cached)) node.entries[at] = { ...cached, tree: finished.tree, totals: finished.totals };
+    else this.#setDirectory(node, at, childPath(node.path, node.records[at]!.name), finished.tree, finished.totals);
+  }
+
+  #setDirectory(node: Node, at: number, path: Uint8Array, tree: Uint8Array, totals: Totals): void {
+    const record = node.records[at]!;
+    try {
+      node.entries[at] = this.#directoryEntry(record, path, record.name, tree, totals);
+      node.packs[at] = this.#withAttributes(NO_PACKS);
+    } catch (error) {
+      this.#fail(node, at, path, (error as NodeJS.ErrnoException).code ?? 'EIO');
+    }
   }
 
   #sameChildren(node: Node): boolean {
@@ -530,7 +557,7 @@ export class Walk {
   #reuse(node: Node): void {
     const head = node.head!;
     this.counts.directoriesUnmodified++;
-    this.counts.filesUnmodified += node.records.length - node.subdirectories.length;
+    for (const { type } of node.records) if (type === ScanType.regular) this.counts.filesUnmodified++;
     this.#run.use(head.packs);
     this.#deliver(node, head.tree, { files: head.files, directories: head.directories, bytes: head.bytes });
   }
@@ -579,14 +606,10 @@ export class Walk {
     }
     const record = parent.records[at]!;
     const kept = parent.entries[at];
-    try {
-      if (kept !== undefined && isDirectory(kept)) parent.entries[at] = { ...kept, tree, totals };
-      // The attributes of a clean parent's directories are in the cache and are fetched only if it must be written.
-      else if (parent.clean) parent.entries[at] = bareDirectory(record, this.#owner(record.uid, record.gid), tree, totals);
-      else parent.entries[at] = this.#directoryEntry(record, node.path, record.name, tree, totals);
-    } catch (error) {
-      this.#fail(parent, at, node.path, (error as NodeJS.ErrnoException).code ?? 'EIO');
-    }
+    if (kept !== undefined && isDirectory(kept)) parent.entries[at] = { ...kept, tree, totals };
+    // The attributes of a clean parent's directories are in the cache and are fetched only if it must be written.
+    else if (parent.clean) parent.entries[at] = bareDirectory(record, this.#owner(record.uid, record.gid), tree, totals);
+    else this.#setDirectory(parent, at, node.path, tree, totals);
     parent.pending--;
     this.#finishIfDone(parent);
   }

@@ -93,7 +93,7 @@ export class WorkerPool {
   }
 
   #start(): Member {
-    const worker = new Worker(workerFile('lib/ingest/worker'), { workerData: { ...this.#setup, tables: this.#latestTables }, execArgv: [] });
+    const worker = new Worker(workerFile('lib/ingest/worker'), { workerData: { ...this.#setup, tables: this.#latestTables }, execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: 6, maxOldGenerationSizeMb: 256 } });
     const pending = new Map<number, Pending>();
     worker.on('message', (message: WorkerMessage) => {
       if (message.kind === 'pack') this.#onPack(message.pack);
