@@ -8,6 +8,8 @@ import { type Run, withRepository } from './run.js';
 import { UsageError } from './usage-error.js';
 
 const SHOWN_PATHS = 10;
+/** What each phase of a check counts. */
+const NOUNS = { objects: 'objects', trees: 'snapshots', data: 'packs' } as const;
 
 export function configure(command: Command, run: Run): void {
   command
@@ -34,6 +36,8 @@ Examples:
           readData: options.readData === true || subset !== undefined,
           ...(subset === undefined ? {} : { subset }),
           signal: run.signal,
+          onProgress: ({ phase, done, total, bytes }) =>
+            progress.update({ files: done, totalFiles: total, bytes, noun: NOUNS[phase] }),
         };
         let report: CheckReport;
         try {

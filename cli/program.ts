@@ -54,20 +54,21 @@ function report(error: unknown, status: number, json: boolean, verbose: boolean)
   const code =
     error instanceof CommanderError || error instanceof UsageError ? 'USAGE' : ((error as { code?: unknown }).code ?? 'FAILED');
   const text = (message ?? String(error)).replace(/^error: /, '');
+  reportReady({ failed: { message: text, error: String(code), code: status } });
   if (json)
     process.stderr.write(
-      `${JSON.stringify({ message_type: 'exit_error', schema: SCHEMA, code: status, error: code, message: text, ...(details ?? {}) })}\n`,
+      `${JSON.stringify({ message_type: 'exit_error', schema: SCHEMA, ...(details ?? {}), code: status, error: code, message: text })}\n`,
     );
   else process.stderr.write(`varve: ${text}\n`);
-  // An error that nobody made on purpose is a defect, and its place is what a report of it needs.
-  const unexpected = code === 'FAILED' || error instanceof TypeError || error instanceof ReferenceError;
-  if (verbose || (unexpected && process.env['VARVE_DEBUG'])) process.stderr.write(`${(error as Error).stack ?? ''}\n`);
+  if (verbose) process.stderr.write(`${(error as Error).stack ?? ''}\n`);
 }
 
 /** Runs the program with the arguments after its name, and ends the process when something still holds it open afterwards. */
 export async function runProgram(argv: readonly string[], version: string): Promise<void> {
-  const json = argv.slice(0, argv.indexOf('--') < 0 ? argv.length : argv.indexOf('--')).includes('--json');
-  const quiet = argv.some((argument) => argument === '-q' || argument === '--quiet');
+  // Known before anything is parsed, so that an error of parsing is reported as asked for.
+  const options = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
+  const json = options.includes('--json');
+  const quiet = options.includes('-q') || options.includes('--quiet');
   const out = new Output({ json, quiet });
   let program: Command | undefined;
   const run: Run = {

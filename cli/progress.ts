@@ -12,8 +12,8 @@ export interface Step {
   readonly totalFiles?: number | undefined;
   /** Undefined or 0: unknown. */
   readonly totalBytes?: number | undefined;
-  /** What is being worked on. */
-  readonly current?: string | undefined;
+  /** What is counted, if not files. */
+  readonly noun?: string;
 }
 
 const BAR_INTERVAL_MS = 200;
@@ -45,30 +45,28 @@ export class Progress {
     this.#nextMs = now + (this.#terminal ? BAR_INTERVAL_MS : LINE_INTERVAL_MS);
     const seconds = Math.max(0.001, (now - this.#startedMs) / 1000);
     const rate = step.bytes / seconds;
-    const total = step.totalBytes ?? 0;
-    const left = total > step.bytes && rate > 0 ? (total - step.bytes) / rate : undefined;
+    const [done, total] = amounts(step);
+    const left = total > done && done > 0 ? ((total - done) / done) * seconds : undefined;
     if (this.#terminal) this.#draw(step, rate, left);
     else if (this.#out.json) this.#line(JSON.stringify(record(step, seconds, left)));
     else this.#line(`varve: ${this.#verb} ${words(step, rate, left)}`);
   }
 
   #draw(step: Step, rate: number, left: number | undefined): void {
-    const total = step.totalBytes ?? 0;
+    const [done, total] = amounts(step);
     const payload = { words: words(step, rate, left) };
     if (this.#bar !== undefined) {
       this.#bar.setTotal(Math.max(total, 1));
-      this.#bar.update(Math.min(step.bytes, Math.max(total, 1)), payload);
+      this.#bar.update(Math.min(done, Math.max(total, 1)), payload);
     } else if (!this.#loading) {
       this.#loading = true;
       void import('cli-progress').then(({ default: { SingleBar, Presets } }) => {
         if (this.#stopped) return;
         const format = total > 0 ? `${this.#verb} [{bar}] {percentage}% {words}` : `${this.#verb} {words}`;
         // The cursor stays: a killed process could not give it back.
-        this.#bar = new SingleBar(
-          { format, stream: process.stderr, clearOnComplete: true, barsize: 24, fps: 5, hideCursor: null },
-          Presets.legacy,
-        );
-        this.#bar.start(Math.max(total, 1), Math.min(step.bytes, Math.max(total, 1)), payload);
+        const options = { format, stream: process.stderr, clearOnComplete: true, barsize: 24, fps: 5, hideCursor: null };
+        this.#bar = new SingleBar(options, Presets.legacy);
+        this.#bar.start(Math.max(total, 1), Math.min(done, Math.max(total, 1)), payload);
       });
     }
   }
@@ -87,11 +85,16 @@ export class Progress {
   }
 }
 
+/** How much of how much: bytes where their total is known, else files; a total of 0 is unknown. */
+function amounts(step: Step): [done: number, total: number] {
+  return step.totalBytes ? [step.bytes, step.totalBytes] : [step.files, step.totalFiles ?? 0];
+}
+
 function words(step: Step, rate: number, left: number | undefined): string {
   const of = (done: string, total: string | undefined): string => (total === undefined ? done : `${done} of ${total}`);
   const bytes = of(bytesText(step.bytes), step.totalBytes ? bytesText(step.totalBytes) : undefined);
   const files = of(String(step.files), step.totalFiles ? String(step.totalFiles) : undefined);
-  return `${bytes}, ${files} files, ${bytesText(rate)}/s${left === undefined ? '' : `, ${durationText(left)} left`}`;
+  return `${bytes}, ${files} ${step.noun ?? 'files'}, ${bytesText(rate)}/s${left === undefined ? '' : `, ${durationText(left)} left`}`;
 }
 
 function record(step: Step, seconds: number, left: number | undefined): Record<string, unknown> {

@@ -1,6 +1,6 @@
 /** `varve snapshots`: what points in time there are. */
 import type { Command } from 'commander';
-import { idHex, type Snapshot, selectSnapshot, selectSnapshots, shortHex } from '../lib/index.js';
+import { idHex, lossyUtf8, type Snapshot, selectSnapshot, selectSnapshots, shortHex, utf8 } from '../lib/index.js';
 import { bytesText, countText, jsonName, localTime, rfc3339, safeText } from './human.js';
 import { type Run, withRepository } from './run.js';
 import { addFilterOptions, type FilterOptions, filterOf } from './snapshot-arguments.js';
@@ -80,6 +80,15 @@ export function slotNames(bits: number): string[] {
   return ['hour', 'day', 'week', 'month', 'year'].filter((_, i) => (bits & (1 << i)) !== 0);
 }
 
+/** The label in brackets, unless it is the one that backups get by default: their paths. */
+function labelText({ body }: Snapshot): string {
+  const usual = body.paths
+    .map((path) => lossyUtf8(path))
+    .sort()
+    .join(' ');
+  return body.label === usual ? '' : ` (${safeText(utf8(body.label))})`;
+}
+
 function print(run: Run, snapshots: readonly Snapshot[]): void {
   if (run.out.json) {
     for (const snapshot of snapshots) run.out.record('snapshot', describeSnapshot(snapshot));
@@ -92,12 +101,12 @@ function print(run: Run, snapshots: readonly Snapshot[]): void {
   const rows = snapshots.map((snapshot) => [
     shortHex(snapshot.id),
     localTime(snapshot.time),
-    snapshot.body.host,
-    snapshot.tags.join(','),
+    safeText(utf8(snapshot.body.host)),
+    safeText(utf8(snapshot.tags.join(','))),
     bytesText(snapshot.body.root.totals.bytes),
     bytesText(snapshot.envelope.newBytes),
     stateOf(snapshot),
-    snapshot.body.paths.map((path) => safeText(path)).join(' ') + (snapshot.body.label === '' ? '' : ` (${snapshot.body.label})`),
+    snapshot.body.paths.map((path) => safeText(path)).join(' ') + labelText(snapshot),
   ]);
   for (const line of tableLines(['ID', 'Time', 'Host', 'Tags', 'Size', 'Stored', 'State', 'Paths'], rows, [4, 5]))
     run.out.text(line);

@@ -1,5 +1,6 @@
 /** Streams that a backup stores as one file: standard input, or what a command prints. */
 import { spawn } from 'node:child_process';
+import { PassThrough } from 'node:stream';
 import { SourceError, type StreamSource } from '../lib/index.js';
 import { UsageError } from './usage-error.js';
 
@@ -24,5 +25,7 @@ export function commandSource(name: string, argv: readonly string[], signal: Abo
   });
   // Whoever awaits it learns of the failure; until then it must not count as unhandled.
   finished.catch(() => undefined);
-  return { name, stream: child.stdout, finished };
+  // Node throws away what a child printed and nobody has begun to read when the child ends; a pipe that is read from the start keeps it.
+  const stream = child.stdout.pipe(new PassThrough());
+  return { name, stream, finished };
 }
