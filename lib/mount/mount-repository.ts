@@ -15,6 +15,7 @@ import { openFileSystem, type ViewData } from '../view/file-system-thread.js';
 import { LedgerFollower } from '../view/ledger-follower.js';
 import { createNodeTable } from '../view/node-table.js';
 import { objectReader } from '../view/objects.js';
+import { createSharedFrames } from '../view/shared-frames.js';
 import type { FileSystem, Mounted } from './driver.js';
 import { mountDriver } from './drivers.js';
 
@@ -45,8 +46,8 @@ const POLL_MS = 1000;
 const DEFAULT_THREADS = 2;
 const DEFAULT_READ_AHEAD_KIB = 1024;
 const MIB = 1 << 20;
-/** Of each serving thread; together with two of them a server stays below 256 MiB. */
-const CACHE_BYTES = { frames: 24 * MIB, pages: 16 * MIB, lists: 4 * MIB } as const;
+/** With two threads a server stays below 256 MiB. */
+const CACHE_BYTES = { frames: 48 * MIB, pages: 8 * MIB, lists: 4 * MIB } as const;
 
 // What a view makes is what a driver takes: checked here, because the view does not know of drivers.
 openFileSystem satisfies (data: unknown) => FileSystem;
@@ -82,7 +83,7 @@ export async function mountRepository(repository: Repository, options: MountRepo
     keyring: { repository: keyring.repository, root: keyring.root, adminSeed: null, writer: null },
     cacheDir,
     ledger,
-    numbers: driver.name === 'kernel' ? createNodeTable() : undefined,
+    ...(driver.name === 'kernel' ? { numbers: createNodeTable(), frames: createSharedFrames(CACHE_BYTES.frames) } : { numbers: undefined, frames: undefined }),
     view: {
       ownerRoot: options.ownerRoot ?? false,
       listVirtualXattrs: options.listVirtualXattrs ?? false,
@@ -121,7 +122,7 @@ function snapshotHex(ledger: Ledger, name: string): string {
 
 /** @throws NotFoundError, CorruptError */
 function checkSubPath(data: ViewData, path: Uint8Array): void {
-  const fs = openFileSystem({ ...data, numbers: undefined });
+  const fs = openFileSystem({ ...data, numbers: undefined, frames: undefined });
   try {
     const mode = fs.getattr(1)?.mode;
     if (mode === undefined) throw new NotFoundError('path', lossyUtf8(path));

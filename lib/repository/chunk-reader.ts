@@ -8,7 +8,7 @@ import { sha256 } from '../crypto/kdf.js';
 import { packKey } from '../crypto/session.js';
 import { CorruptError, NotFoundError } from '../errors.js';
 import { packName } from '../format/names.js';
-import { CHUNK_ROW_BYTES, decodeDirectory, decodePackHeader, type Directory, frameAad, MAX_PACK_BYTES, rowsOfFrame } from '../format/pack.js';
+import { CHUNK_ROW_BYTES, decodeDirectory, decodePackHeader, type Directory, type Frame, frameAad, MAX_PACK_BYTES, rowsOfFrame } from '../format/pack.js';
 import { native } from '../native.js';
 import type { Ranges } from './ranges.js';
 
@@ -35,14 +35,40 @@ export interface KeyLookup {
   readonly chunkIds: Pick<ReadonlyMap<string, Uint8Array>, 'get'>;
 }
 
+/** Which frame, and how large it is. */
+export interface FramePlace {
+  readonly packId: Uint8Array;
+  readonly frame: number;
+  readonly rawBytes: number;
+  readonly chunkCount: number;
+}
+
+/** A place for decoded frames, shared between readers perhaps. */
+export interface FrameMemory {
+  /**
+   * The frame's plaintext, decoded by `decode` unless it is there, and a byte for each chunk, nonzero once its id was recomputed. Good until the next call.
+   */
+  frame(place: FramePlace, decode: (into: Uint8Array) => void): { readonly raw: Uint8Array; readonly verified: Uint8Array };
+}
+
 export interface ChunkReaderOptions {
   readonly cacheBytes: number;
+  /** Keeps decoded frames in place of this reader's own cache; then what `read` returns is good until the next `read` only. */
+  readonly memory?: FrameMemory;
   /** Called when a session's key is not in `keys`. May block; undefined: there is none. */
   readonly missingSession?: (session: Uint8Array, header: Uint8Array) => Uint8Array | undefined;
 }
 
+/** The chunks of a frame: their rows, and where each starts. */
+interface Layout {
+  readonly rows: Uint8Array;
+  readonly starts: Uint32Array;
+}
+
 interface OpenPack {
   readonly name: string;
+  readonly packId: Uint8Array;
+  readonly layouts: Map<number, Layout>;
   readonly directory: Directory;
   readonly key: Uint8Array;
   readonly chunkIdKey: Uint8Array;
@@ -71,6 +97,8 @@ export class ChunkReader {
   readonly #packs = new Map<number, OpenPack>();
   readonly #frames = new Map<number, OpenFrame>();
   #frameBytes = 0;
+  /** Sealed frames are read into this. */
+  #sealed: Uint8Array = new Uint8Array(0);
 
   constructor(index: ReadIndex, ranges: Ranges, keys: KeyLookup, options: ChunkReaderOptions) {
     this.#index = index;
@@ -121,13 +149,16 @@ export class ChunkReader {
     const known = this.#packs.get(packIndex);
     if (known !== undefined) return known;
     const header = this.#index.header(packIndex);
-    const name = packName(this.#index.packId(packIndex));
+    const packId = this.#index.packId(packIndex);
+    const name = packName(packId);
     const fields = decodePackHeader(header, name);
     const session = this.#keys.sessions.get(toHex(fields.session)) ?? this.#options.missingSession?.(fields.session, header);
     const chunkIdKey = this.#keys.chunkIds.get(toHex(fields.domain));
     if (session === undefined || chunkIdKey === undefined) throw new CorruptError(name, 'no key in hand opens it');
     const pack: OpenPack = {
       name,
+      packId,
+      layouts: new Map(),
       directory: decodeDirectory(this.#index.directory(packIndex), MAX_PACK_BYTES, name),
       key: packKey(session, fields.salt),
       chunkIdKey,
@@ -139,6 +170,15 @@ export class ChunkReader {
   }
 
   #frame(packIndex: number, pack: OpenPack, number: number): OpenFrame | undefined {
+    const frame = pack.directory.frames[number];
+    if (frame === undefined) return undefined;
+    const layout = layoutOf(pack, number, frame);
+    const { memory } = this.#options;
+    if (memory !== undefined) {
+      const place = { packId: pack.packId, frame: number, rawBytes: frame.rawBytes, chunkCount: frame.chunkCount };
+      const { raw, verified } = memory.frame(place, (into) => this.#decode(pack, number, frame, layout.rows, into));
+      return { ...layout, raw, verified };
+    }
     const cacheKey = packIndex * 65536 + number;
     const known = this.#frames.get(cacheKey);
     if (known !== undefined) {
@@ -146,20 +186,9 @@ export class ChunkReader {
       this.#frames.set(cacheKey, known);
       return known;
     }
-    const frame = pack.directory.frames[number];
-    if (frame === undefined) return undefined;
-    const rows = rowsOfFrame(pack.directory, frame);
     const raw = new Uint8Array(frame.rawBytes);
-    const sealed = this.#ranges.read(pack.name, frame.offset, frame.sealedBytes);
-    try {
-      native().openFrame(sealed, pack.key, number, frameAad(pack.headerDigest, number, frame.codec, frame.rawBytes, rows), frame.codec, raw, frame.rawBytes);
-    } catch (cause) {
-      throw new CorruptError(pack.name, `frame ${number} at byte ${frame.offset} does not verify`, { frame: number, offset: frame.offset }, cause);
-    }
-    const starts = new Uint32Array(frame.chunkCount + 1);
-    const view = new DataView(rows.buffer, rows.byteOffset, rows.byteLength);
-    for (let i = 0; i < frame.chunkCount; i++) starts[i + 1] = starts[i]! + view.getUint32(i * CHUNK_ROW_BYTES + 33, true);
-    const opened = { raw, rows, starts, verified: new Uint8Array(frame.chunkCount) };
+    this.#decode(pack, number, frame, layout.rows, raw);
+    const opened = { ...layout, raw, verified: new Uint8Array(frame.chunkCount) };
     this.#frames.set(cacheKey, opened);
     this.#frameBytes += raw.byteLength;
     for (const [key, old] of this.#frames) {
@@ -169,4 +198,30 @@ export class ChunkReader {
     }
     return opened;
   }
+
+  /** Reads, authenticates and decompresses a frame. @throws CorruptError, NotFoundError, StoreError */
+  #decode(pack: OpenPack, number: number, frame: Frame, rows: Uint8Array, into: Uint8Array): void {
+    if (this.#sealed.byteLength < frame.sealedBytes) this.#sealed = new Uint8Array(Math.max(frame.sealedBytes, 2 * this.#sealed.byteLength));
+    const sealed = this.#sealed.subarray(0, frame.sealedBytes);
+    this.#ranges.readInto(pack.name, frame.offset, sealed);
+    const aad = frameAad(pack.headerDigest, number, frame.codec, frame.rawBytes, rows);
+    try {
+      native().openFrame(sealed, pack.key, number, aad, frame.codec, into, frame.rawBytes);
+    } catch (cause) {
+      throw new CorruptError(pack.name, `frame ${number} at byte ${frame.offset} does not verify`, { frame: number, offset: frame.offset }, cause);
+    }
+  }
+}
+
+function layoutOf(pack: OpenPack, number: number, frame: Frame): Layout {
+  let layout = pack.layouts.get(number);
+  if (layout === undefined) {
+    const rows = rowsOfFrame(pack.directory, frame);
+    const starts = new Uint32Array(frame.chunkCount + 1);
+    const view = new DataView(rows.buffer, rows.byteOffset, rows.byteLength);
+    for (let i = 0; i < frame.chunkCount; i++) starts[i + 1] = starts[i]! + view.getUint32(i * CHUNK_ROW_BYTES + 33, true);
+    layout = { rows, starts };
+    pack.layouts.set(number, layout);
+  }
+  return layout;
 }

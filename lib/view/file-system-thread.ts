@@ -22,6 +22,7 @@ import { LedgerFollower } from './ledger-follower.js';
 import { Manifests } from './manifests.js';
 import { createNodeTable, NodeTable } from './node-table.js';
 import { objectReader } from './objects.js';
+import { createSharedFrames, SharedFrames } from './shared-frames.js';
 import { type ShownSnapshot, SnapshotTable } from './snapshot-table.js';
 import { ledgerJsonLines, snapshotJson, statusJson } from './status-files.js';
 import { ViewIndex } from './view-index.js';
@@ -39,14 +40,16 @@ export interface ViewData {
   readonly ledger: Ledger;
   /** From createNodeTable, the same for all threads of a mount. Undefined when one alone serves. */
   readonly numbers: SharedArrayBuffer | undefined;
+  /** From createSharedFrames, likewise. */
+  readonly frames: SharedArrayBuffer | undefined;
   readonly view: ViewOptions;
-  /** Decoded frames, decoded pages and list pages that one thread may keep, in bytes. */
+  /** How much may be kept, in bytes: decoded frames by all threads together (unless `frames` says), pages and list pages by each. */
   readonly cacheBytes: { readonly frames: number; readonly pages: number; readonly lists: number };
 }
 
 /** See FileSystemSource in lib/mount/driver.ts. */
 export function openFileSystem(data: unknown): RepositoryFileSystem {
-  const { location, repositoryId, genesis, keyring, cacheDir, ledger, numbers, view, cacheBytes } = data as ViewData;
+  const { location, repositoryId, genesis, keyring, cacheDir, ledger, numbers, frames, view, cacheBytes } = data as ViewData;
   const store = new DirectoryStore(location);
   const id = asId('repository', repositoryId);
   const repository = openRepository({ store, id, genesis }, keyring, cacheDir);
@@ -62,7 +65,8 @@ export function openFileSystem(data: unknown): RepositoryFileSystem {
   };
   const missingSession = (session: Uint8Array, header: Uint8Array): Uint8Array | undefined =>
     manifests.sessionOfPack(session, header);
-  const reader = new ChunkReader(index, ranges, keys, { cacheBytes: cacheBytes.frames, missingSession });
+  const memory = new SharedFrames(frames ?? createSharedFrames(cacheBytes.frames));
+  const reader = new ChunkReader(index, ranges, keys, { cacheBytes: 0, missingSession, memory });
   const sources = new Map<string, TreeSource>();
 
   const sourceOf = (snapshot: ShownSnapshot): TreeSource => {
