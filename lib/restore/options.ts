@@ -45,7 +45,7 @@ export interface RestoreOptions {
   readonly dryRun?: boolean;
   /** Takes user and group ids as they are; otherwise names come first where this system knows them. */
   readonly numericIds?: boolean;
-  /** Writing threads; 0 writes in this one. Default: as the restore is large and the machine has cores. */
+  /** Writing threads, when there is work for them; 0 writes in this one. Default: as many as cores, at most 4. */
   readonly threads?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: RestoreProgress) => void;

@@ -13,6 +13,9 @@ import type { Writers } from './writers.js';
 const FIRST_SIZE = 4096;
 const LAST_SIZE = 65_536;
 const WINDOW_BYTES = 1 << 30;
+/** Below this, threads take longer to start than to help. Only a last window is so small. */
+const LITTLE_SIZE = 512;
+const LITTLE_BYTES = 16 << 20;
 const MAX_UNDER_WAY = 2;
 const SLICE_MS = 50;
 
@@ -79,7 +82,8 @@ export class Pipeline {
   }
 
   async #process(window: Window, previous: Promise<void>): Promise<void> {
-    const plan = this.#planner.plan(window, this.#writers.count);
+    const isLittle = window.size < LITTLE_SIZE && window.bytes < LITTLE_BYTES;
+    const plan = this.#planner.plan(window, this.#writers.ready(isLittle));
     const results: Promise<TaskResult>[] = plan.tasks.map(({ task }, n) => this.#writers.run(n, task));
     const all = Promise.all(results);
     all.catch(() => undefined);

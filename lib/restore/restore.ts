@@ -28,9 +28,6 @@ import { Writers } from './writers.js';
 
 const MAX_THREADS = 4;
 const PROGRESS_MS = 200;
-/** Below this, threads take longer to start than to help. */
-const THREADS_FROM_FILES = 256;
-const THREADS_FROM_BYTES = 16 << 20;
 
 /**
  * Restores `snapshot` as `options` say.
@@ -141,13 +138,12 @@ async function restoreInto(
   const [totalFiles, totalBytes] = isDirectory(entry)
     ? [entry.totals.files, entry.totals.bytes]
     : [1, isFile(entry) ? entry.sizeBytes : 0];
-  const isSmall = options.dryRun === true || (totalFiles < THREADS_FROM_FILES && totalBytes < THREADS_FROM_BYTES);
   const counters = new SharedArrayBuffer(16);
   const stop = new SharedArrayBuffer(4);
   const storePath = store.pathOf(GENESIS_NAME).slice(0, -GENESIS_NAME.length);
   const writers = new Writers(
     { storePath, keys, rootFd: target.fd ?? -1, sparse: options.sparse === true, counters, stop },
-    options.threads ?? (isSmall ? 0 : Math.min(MAX_THREADS, availableParallelism())),
+    options.threads ?? Math.min(MAX_THREADS, availableParallelism()),
   );
   const pipeline = new Pipeline(run, new Planner(reader.index, source.chunkIdKey, isPinned), writers);
   const counted = new BigInt64Array(counters);

@@ -10,27 +10,42 @@ interface Waiting {
 }
 
 export class Writers {
+  readonly #start: WriterStart;
+  readonly #wanted: number;
   readonly #threads: { readonly worker: Worker; readonly waiting: Waiting[]; readonly ended: Promise<void> }[] = [];
-  readonly #own: Writer | undefined;
+  #own: Writer | undefined;
 
+  /** `threads`: how many, once there is work for them. */
   constructor(start: WriterStart, threads: number) {
-    if (threads === 0) this.#own = new Writer(start);
-    for (let i = 0; i < threads; i++) {
-      const worker = new Worker(workerFile('lib/restore/worker'), { workerData: start });
-      const waiting: Waiting[] = [];
-      worker.on('message', (answer: { result?: TaskResult; error?: unknown }) => {
-        const { resolve, reject } = waiting.shift()!;
-        if (answer.result !== undefined) resolve(answer.result);
-        else reject(answer.error);
-      });
-      const failAll = (error: unknown): void => {
-        for (const { reject } of waiting.splice(0)) reject(error);
-      };
-      worker.on('error', failAll);
-      const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-      void ended.then(() => failAll(new Error('a writing thread ended')));
-      this.#threads.push({ worker, waiting, ended });
+    this.#start = start;
+    this.#wanted = threads;
+  }
+
+  /** Starts what will do the work, unless it runs already: this thread alone when it `isLittle`. Returns how many tasks run at once. */
+  ready(isLittle: boolean): number {
+    if (this.#own === undefined && this.#threads.length === 0) {
+      if (isLittle || this.#wanted === 0) this.#own = new Writer(this.#start);
+      else for (let i = 0; i < this.#wanted; i++) this.#startThread();
     }
+    return this.count;
+  }
+
+  #startThread(): void {
+    // No flags of the main thread: loaders there would only slow down what is compiled already.
+    const worker = new Worker(workerFile('lib/restore/worker'), { workerData: this.#start, execArgv: [] });
+    const waiting: Waiting[] = [];
+    worker.on('message', (answer: { result?: TaskResult; error?: unknown }) => {
+      const { resolve, reject } = waiting.shift()!;
+      if (answer.result !== undefined) resolve(answer.result);
+      else reject(answer.error);
+    });
+    const failAll = (error: unknown): void => {
+      for (const { reject } of waiting.splice(0)) reject(error);
+    };
+    worker.on('error', failAll);
+    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    void ended.then(() => failAll(new Error('a writing thread ended')));
+    this.#threads.push({ worker, waiting, ended });
   }
 
   /** How many tasks run at once. */
