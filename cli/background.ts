@@ -80,6 +80,8 @@ export async function startInBackground(
     await ended;
     throw new ReportedError(message.failed);
   }
+  // The lasting process keeps its end of the pipe for secrets; ours must not keep this one alive.
+  secret.destroy();
   child.unref();
   return { pid: child.pid!, log, ...message.ready };
 }
