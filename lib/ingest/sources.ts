@@ -47,7 +47,9 @@ export function existingSources(paths: readonly Uint8Array[], onMissing: (path: 
       native().statPath(path, false);
       return true;
     } catch (error) {
-      onMissing(path, (error as NodeJS.ErrnoException).code ?? 'EIO');
+      const { code, syscall } = error as NodeJS.ErrnoException;
+      if (code === undefined || syscall === undefined) throw error;
+      onMissing(path, code);
       return false;
     }
   });

@@ -387,7 +387,8 @@ export class Walk {
   }
 
   #ingest(node: Node, record: ScanRecord, path: Uint8Array, attempt: number, done: (outcome: Ingested | string) => void): void {
-    if (record.sizeBytes <= SMALL_FILE_BYTES) {
+    // Files that are sources themselves may be reached through a symlink, which the batches do not follow.
+    if (record.sizeBytes <= SMALL_FILE_BYTES && node.source?.children === undefined) {
       this.#small.add(node.path, record, (outcome) => {
         if (outcome !== GROWN) done(outcome);
         else if (attempt === 0) done(CHANGED);
