@@ -2,8 +2,9 @@
  * A real repository in a scratch folder, backups into it, and reading everything back: each snapshot's whole tree through the ordinary readers,
  * checked against the source with lstat, and against itself (totals, digests, lengths).
  */
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { closeSync, lstatSync, mkdtempSync, openSync, readdirSync, readlinkSync, readSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,7 +19,7 @@ import { initRepository } from '../../lib/ledger/init.js';
 import { loadLedger } from '../../lib/ledger/ledger.js';
 import { resolvePins } from '../../lib/ledger/pins.js';
 import { openSnapshot, readEnvelope, type Snapshot, snapshotRecords, tagChanges } from '../../lib/ledger/snapshots.js';
-import { native } from '../../lib/native.js';
+import { native, packageRoot } from '../../lib/native.js';
 import { listPacks } from '../../lib/repository/open-index.js';
 import { locateRepository, openRepository, type Repository } from '../../lib/repository/repository.js';
 import { openSnapshotReader } from '../../lib/repository/snapshot-reader.js';
@@ -220,9 +221,8 @@ export function differences(tree: ReadTree, path: string | Uint8Array, options: 
     want('mtime', BigInt(entry.mtimeSec) * 1_000_000_000n + BigInt(entry.mtimeNsec), stat.mtimeNs);
     const xattrs = native().getXattrs(bytes);
     want('attributes', read.xattrs.map(([name]) => name).join(), xattrs.map(([name]) => latin1(name)).join());
-    xattrs.forEach(([name, value], i) =>
-      want(`attribute ${latin1(name)}`, equalBytes(read.xattrs[i]?.[1] ?? utf8('none'), value), true),
-    );
+    for (const [i, [name, value]] of xattrs.entries())
+      want(`attribute ${latin1(name)}`, equalBytes(read.xattrs[i]?.[1] ?? utf8('none'), value), true);
     if (entry.kind !== EntryKind.directory) {
       want('link count', entry.link?.nlink ?? 1, Number(stat.nlink));
       if (entry.link !== null) {
@@ -250,4 +250,41 @@ export function differences(tree: ReadTree, path: string | Uint8Array, options: 
   for (const at of tree.keys())
     if (at.startsWith(`${root.toString('latin1')}/`) && !seen.has(at)) found.push(`${at}: is in the snapshot only`);
   return found;
+}
+
+/** What a child is told: where the repository is, what to do, and options of `backup` that JSON can carry. */
+export interface ChildTask {
+  readonly repo: Pick<TestRepository, 'location' | 'keyFile' | 'cacheDir'>;
+  readonly options: BackupOptions;
+  readonly init?: boolean;
+}
+
+/** Starts a backup (or, with `init`, the making of a repository) in a process of its own, from compiled code. */
+export function startChild(task: ChildTask, as: { readonly uid?: number; readonly gid?: number } = {}): ChildProcess {
+  const { location, keyFile, cacheDir } = task.repo;
+  const text = JSON.stringify({ ...task, repo: { location, keyFile, cacheDir } });
+  return spawn(process.execPath, [join(packageRoot(), 'test/helpers/backup-child.mjs'), text], {
+    ...as,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+}
+
+export interface ChildReport {
+  readonly state: string;
+  readonly newBytes: number;
+  readonly readBytes: number;
+  readonly maxRssBytes: number;
+  readonly problems: readonly { readonly path: string; readonly code: string }[];
+  readonly notes: readonly string[];
+}
+
+/** What the child reports when it has ended. @throws when it failed */
+export async function childReport(child: ChildProcess): Promise<ChildReport> {
+  let text = '';
+  child.stdout!.setEncoding('utf8').on('data', (part: string) => {
+    text += part;
+  });
+  const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
+  if (code !== 0) throw new Error(`the child ended with ${code ?? signal}`);
+  return JSON.parse(text) as ChildReport;
 }

@@ -1,0 +1,24 @@
+// One backup, or the making of a repository, in a process of its own: for tests that kill it, measure it, or run it as somebody else.
+// The task is JSON (ChildTask in backup-repository.ts); the report goes to standard output as JSON.
+import { readFileSync } from 'node:fs';
+import { decodeKeyring } from '../../dist/lib/format/key-slot.js';
+import { backup } from '../../dist/lib/ingest/backup.js';
+import { initRepository } from '../../dist/lib/ledger/init.js';
+import { locateRepository, openRepository } from '../../dist/lib/repository/repository.js';
+import { DEFAULT_POLICY } from '../../dist/lib/retention/slots.js';
+import { createDirectoryStore, openDirectoryStore } from '../../dist/lib/store/directory.js';
+
+const { repo, options, init } = JSON.parse(process.argv[2]);
+if (init) {
+  const store = await createDirectoryStore(repo.location);
+  await initRepository(store, { label: 'test', policy: DEFAULT_POLICY, passphrase: 'secret', log2N: 4 });
+  process.stdout.write('{}');
+} else {
+  const keyring = decodeKeyring(new Uint8Array(readFileSync(repo.keyFile)), repo.keyFile);
+  const repository = openRepository(await locateRepository(await openDirectoryStore(repo.location)), keyring, repo.cacheDir);
+  const notes = [];
+  const { state, newBytes, counts, problems } = await backup(repository, { ...options, onNote: (note) => notes.push(note) });
+  const shown = problems.map(({ path, code }) => ({ path: Buffer.from(path).toString('latin1'), code }));
+  const maxRssBytes = process.resourceUsage().maxRSS * 1024;
+  process.stdout.write(JSON.stringify({ state, newBytes, readBytes: counts.readBytes, maxRssBytes, problems: shown, notes }));
+}
