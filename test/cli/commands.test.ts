@@ -1,0 +1,304 @@
+/** The program end to end: each command, its exit status, its JSON, what it refuses, and the examples. */
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { packageRoot } from '../../lib/native.js';
+import { scratch } from '../helpers/backup-repository.js';
+import { MAIN, runner } from './program.js';
+
+const folder = scratch(t);
+const source = join(folder, 'source');
+const repo = join(folder, 'repo');
+mkdirSync(join(source, 'sub', 'cache'), { recursive: true });
+writeFileSync(join(source, 'a.txt'), 'hello\n');
+writeFileSync(join(source, 'b.tmp'), 'temporary');
+writeFileSync(join(source, 'sub', 'c'), 'c'.repeat(5000));
+writeFileSync(join(source, 'sub', 'cache', 'CACHEDIR.TAG'), 'Signature: 8a477f597d28d172789f06886806bc55');
+writeFileSync(join(source, 'sub', 'cache', 'junk'), 'junk');
+writeFileSync(Buffer.concat([Buffer.from(`${source}/odd`), Buffer.from([0xff])]), 'odd');
+const environment = {
+  VARVE_REPOSITORY: repo,
+  VARVE_PASSWORD: 'pass',
+  VARVE_CACHE_DIR: join(folder, 'cache'),
+  VARVE_STATE_DIR: join(folder, 'state'),
+};
+const varve = runner(environment);
+const anonymous = { VARVE_PASSWORD: undefined };
+
+t.test('help teaches, the version is quick, and usage errors are 2', async (t) => {
+  const help = varve(['--help']);
+  t.equal(help.status, 0);
+  for (const word of [
+    'backup|create',
+    'restore|extract',
+    'check|verify',
+    'VARVE_PASSWORD_FD',
+    'Exit status:',
+    '130  interrupted',
+    'Examples:',
+  ])
+    t.ok(help.stdout.includes(word), word);
+  for (const command of [
+    'init',
+    'backup',
+    'snapshots',
+    'ls',
+    'find',
+    'diff',
+    'dump',
+    'mount',
+    'restore',
+    'check',
+    'stats',
+    'tag',
+    'key',
+    'umount',
+  ]) {
+    const own = varve(['help', command]);
+    t.ok(own.status === 0 && own.stdout.includes('varve ') && own.stdout.includes('Examples:'), `${command} shows examples`);
+  }
+  t.match(varve(['--version']).stdout, /^varve \d+\.\d+\.\d+\n$/);
+  const wrong: string[][] = [
+    ['nonsense'],
+    ['ls'],
+    ['snapshots', '--nonsense'],
+    ['backup'],
+    ['restore', 'latest'],
+    ['snapshots', '-H', 'x'],
+    ['backup', '-e', '[x', '/'],
+    ['ls', 'latest', '--since', 'soon'],
+    [],
+  ];
+  for (const args of wrong) t.equal(varve(args).status, 2, args.join(' ') || 'nothing at all');
+  t.equal(varve(['snapshots'], { env: { VARVE_REPOSITORY: undefined } }).status, 2);
+});
+
+t.test('init wants a key, and says how to give one', async (t) => {
+  t.equal(varve(['snapshots']).status, 10, 'no repository yet');
+  const none = varve(['init'], { env: anonymous });
+  t.equal(none.status, 2);
+  t.match(none.stderr, /VARVE_PASSWORD_COMMAND.*terminal/);
+  t.equal(existsSync(repo), false, 'and nothing was made');
+  const made = varve(['init', '--json']);
+  t.equal(made.status, 0, made.stderr);
+  t.match(made.records[0], { message_type: 'initialized', schema: 1, id: /^[0-9a-f]{64}$/ });
+  t.equal(varve(['init']).status, 1, 'never twice');
+});
+
+t.test('every way to give a passphrase opens, wrong ones are 12', async (t) => {
+  const file = join(folder, 'pass');
+  writeFileSync(file, 'pass\n');
+  const ways: [string[], Record<string, string>][] = [
+    [['-p', file], {}],
+    [['--password-command', 'echo pass'], {}],
+    [[], { VARVE_PASSWORD_FILE: file }],
+    [[], { VARVE_PASSWORD_COMMAND: `cat '${file}'` }],
+    [['-p', file], { VARVE_KEY_FILE: '/nonexistent' }],
+  ];
+  for (const [args, env] of ways)
+    t.equal(varve(['key', 'list', ...args], { env: { ...anonymous, ...env } }).status, 0, JSON.stringify([args, env]));
+  t.equal(varve(['key', 'list'], { env: { ...anonymous, VARVE_PASSWORD_FD: '0' }, input: 'pass\n' }).status, 0);
+  t.equal(varve(['key', 'list'], { env: anonymous }).status, 2);
+  const wrong = varve(['--json', 'key', 'list'], { env: { VARVE_PASSWORD: 'other' } });
+  t.equal(wrong.status, 12);
+  t.match(JSON.parse(wrong.stderr), { message_type: 'exit_error', schema: 1, code: 12, error: 'WRONG_KEY' });
+  t.equal(varve(['key', 'list', '--key-file', join(folder, 'none')]).status, 12);
+});
+
+t.test('keys are added, changed, exported and removed', async (t) => {
+  const added = varve(['key', 'add', '--json', '--label', 'spare'], { env: { VARVE_NEW_PASSWORD: 'spare' } });
+  const { id } = added.records[0] as unknown as { id: string };
+  t.match(added.records[0], { message_type: 'key_added', label: 'spare' });
+  t.equal(varve(['key', 'passwd'], { env: { VARVE_PASSWORD: 'spare', VARVE_NEW_PASSWORD: 'changed' } }).status, 0);
+  t.equal(varve(['key', 'list'], { env: { VARVE_PASSWORD: 'spare' } }).status, 12);
+  const key = join(folder, 'key');
+  t.equal(varve(['key', 'export', key, '--no-passphrase']).status, 0);
+  t.equal(statSync(key).mode & 0o777, 0o600);
+  const before = readFileSync(key);
+  t.equal(varve(['key', 'export', key, '--no-passphrase']).status, 2, 'a key file replaces nothing');
+  t.ok(readFileSync(key).equals(before));
+  const rest = varve(['key', 'list', '--json'], { env: { ...anonymous, VARVE_KEY_FILE: key } });
+  t.equal(rest.records.length, 2);
+  const spare = rest.records.find(({ label }) => label === 'spare') as unknown as { id: string };
+  t.not(spare.id, id);
+  t.equal(varve(['key', 'remove', spare.id]).status, 0);
+  const last = varve(['key', 'list', '--json']).records[0] as unknown as { id: string };
+  const refused = varve(['key', 'remove', last.id]);
+  t.equal(refused.status, 13);
+  t.match(refused.stderr, /only one.*key add/);
+});
+
+t.test('backup, and all that looks at it', async (t) => {
+  const done = varve(['backup', source, '--exclude-caches', '-e', '*.tmp', '--tag', 'x,y', '--host', 'web1', '--json']);
+  t.equal(done.status, 0, done.stderr);
+  const summary = done.records.at(-1) as unknown as { snapshot_id: string };
+  t.match(summary, { message_type: 'summary', state: 'complete', files_new: 4, snapshot_id: /^[0-9a-f]{64}$/ });
+  t.equal(varve(['backup', '-q', source]).stdout, '', '-q says nothing');
+  const partial = varve(['create', source, join(folder, 'nowhere')]);
+  t.equal(partial.status, 3);
+  t.match(partial.stderr, /nowhere/);
+  t.equal(varve(['backup', join(folder, 'nowhere')]).status, 1);
+
+  const list = varve(['snapshots', '--json', '--host', 'web1']);
+  t.match(list.records, [
+    {
+      message_type: 'snapshot',
+      schema: 1,
+      id: summary.snapshot_id,
+      host: 'web1',
+      tags: ['x', 'y'],
+      state: 'complete',
+      time: /^\d{4}-.*\.\d{9}Z$/,
+    },
+  ]);
+  t.equal(varve(['snapshots', '--json', '--state', 'partial']).records.length, 1);
+  t.equal(varve(['snapshots', '--json', '--until', '2000-01-01']).records.length, 0);
+  t.ok(!varve(['snapshots']).stdout.includes('\u001b'), 'no escape sequences in a pipe');
+
+  const short = summary.snapshot_id.slice(0, 8);
+  const names = varve(['ls', '--json', `${short}:${source}`]).records.filter(({ message_type }) => message_type === 'node');
+  t.same(
+    names.map(({ name }) => name),
+    ['a.txt', 'odd\ufffd', 'sub', 'c', 'cache', 'CACHEDIR.TAG'],
+  );
+  t.equal(
+    names.find(({ name_b64 }) => name_b64 !== undefined)!.name_b64,
+    Buffer.concat([Buffer.from('odd'), Buffer.from([0xff])]).toString('base64'),
+  );
+  t.match(varve(['ls', '-l', `${short}:${source}/a.txt`]).stdout, /^-rw.* 6 \d{4}-\d\d-\d\d .*\/a\.txt\n$/);
+  const odd = spawnSync('sh', ['-c', `exec "$0" "$1" dump "$2:$3/$(printf 'odd\\377')"`, process.execPath, MAIN, short, source], {
+    env: { ...process.env, ...environment },
+  });
+  t.equal(odd.stdout.toString(), 'odd', `a name that is not UTF-8 can be named: ${odd.stderr}`);
+  t.equal(varve(['ls', 'ffffffff']).status, 1);
+  t.equal(varve(['ls', `latest:${source}/nope`]).status, 1);
+
+  t.equal(varve(['dump', `latest:${source}/a.txt`]).stdout, 'hello\n');
+  t.match(varve(['find', '*.tmp', '--json']).records, [
+    { message_type: 'match', name: 'b.tmp' },
+    { message_type: 'summary', found: 1 },
+  ]);
+  t.match(varve(['diff', short, 'latest']).stdout, /^\+ {4}.*\/b\.tmp$/m);
+  t.equal(varve(['tag', '--add', 'kept', short]).status, 0);
+  t.equal(varve(['snapshots', '--json', '--tag', 'kept,x']).records.length, 1);
+  t.match(varve(['stats', '--json']).records[0], { message_type: 'stats', snapshots: 3 });
+  t.match(JSON.parse(varve(['cat', 'genesis']).stdout), { object: 'genesis' });
+  t.equal(varve(['check', '--read-data']).status, 0);
+  t.equal(varve(['verify', '--read-data-subset', '3/2']).status, 2);
+});
+
+t.test('restore brings back what was asked for', async (t) => {
+  const target = join(folder, 'target');
+  const done = varve(['restore', `latest:${source}`, '--target', target, '--include', 'sub', '--exclude', 'junk', '--json']);
+  t.equal(done.status, 0, done.stderr);
+  t.equal(readFileSync(join(target, 'sub', 'c'), 'utf8'), 'c'.repeat(5000));
+  t.equal(existsSync(join(target, 'a.txt')), false);
+  t.equal(existsSync(join(target, 'sub', 'cache', 'junk')), false);
+  t.equal(varve(['extract', 'latest', '--target', join(folder, 'dry'), '-n']).status, 0);
+  t.equal(existsSync(join(folder, 'dry')), false);
+});
+
+t.test('streams are stored whole or not at all', async (t) => {
+  t.equal(varve(['backup', '--stdin', '--stdin-filename', 'in.txt'], { input: 'from a pipe' }).status, 0);
+  t.equal(varve(['dump', 'latest:/in.txt']).stdout, 'from a pipe');
+  t.equal(varve(['backup', '--stdin-from-command', '--stdin-filename', 'out', '--', 'echo', '-v', '--json']).status, 0);
+  t.equal(varve(['dump', 'latest:/out']).stdout, '-v --json\n', 'the output of a command that ends before anybody reads it');
+  const before = varve(['snapshots', '--json']).records.length;
+  const failed = varve(['backup', '--stdin-from-command', '--', 'sh', '-c', 'echo half; exit 3']);
+  t.equal(failed.status, 1);
+  t.match(failed.stderr, /status 3; no snapshot/);
+  t.equal(varve(['snapshots', '--json']).records.length, before);
+});
+
+t.test('lists of sources come from files', async (t) => {
+  writeFileSync(join(folder, 'globs'), `# comment\n${source}/*.t*\n`);
+  writeFileSync(join(folder, 'raw'), Buffer.concat([Buffer.from(`${source}/odd`), Buffer.from([0xff, 0])]));
+  const done = varve([
+    'backup',
+    '--files-from',
+    join(folder, 'globs'),
+    '--files-from-raw',
+    join(folder, 'raw'),
+    '--json',
+    '--label',
+    'lists',
+  ]);
+  t.match(done.records.at(-1), { total_files: 3, state: 'complete' }, done.stderr);
+});
+
+t.test('an interrupted backup ends with 130 and leaves nothing to see', async (t) => {
+  const before = varve(['snapshots', '--json']).records.length;
+  const child = spawn(process.execPath, [MAIN, 'backup', '--stdin'], {
+    env: { ...process.env, ...environment },
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  child.stdin.on('error', () => undefined);
+  child.stdin.write(Buffer.alloc(1 << 20, 'x'));
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  child.kill('SIGINT');
+  const [status] = (await once(child, 'exit')) as [number];
+  t.equal(status, 130);
+  t.equal(varve(['snapshots', '--json']).records.length, before);
+});
+
+t.test('a reader that goes away ends a listing quietly', async (t) => {
+  const shell = spawnSync('bash', ['-c', `"$0" "$1" ls latest~1 | head -0; echo "\${PIPESTATUS[0]}"`, process.execPath, MAIN], {
+    env: { ...process.env, ...environment },
+  });
+  t.equal(shell.stdout.toString(), '0\n');
+  t.equal(shell.stderr.toString(), '');
+});
+
+t.test('a cache that cannot be written costs a warning', async (t) => {
+  const done = varve(['ls', 'latest'], { env: { VARVE_CACHE_DIR: join(source, 'a.txt', 'below') } });
+  t.equal(done.status, 0);
+  t.match(done.stderr, /^varve: the cache folder cannot be used .*\n$/);
+});
+
+t.test(
+  'a mount in the background is ready when the command returns, and gone when umount does',
+  { skip: existsSync('/dev/fuse') ? false : 'there is no /dev/fuse' },
+  async (t) => {
+    const at = join(folder, 'mnt');
+    mkdirSync(at);
+    const mounted = varve(['mount', '--json', at]);
+    t.equal(mounted.status, 0, mounted.stderr);
+    t.match(mounted.records[0], { message_type: 'mounted', mountpoint: at, log: /\.log$/ });
+    const { pid } = mounted.records[0] as unknown as { pid: number };
+    t.teardown(() => void spawnSync(process.execPath, [MAIN, 'umount', '-l', at]));
+    t.ok(execFileSync('ls', [at]).toString().includes('latest'));
+    const shown = `${readFileSync(`/proc/${pid}/environ`)}${readFileSync(`/proc/${pid}/cmdline`)}`;
+    t.notOk(shown.includes('VARVE_PASSWORD='), 'the passphrase stands in no environment that lasts');
+    const again = varve(['mount', at]);
+    t.equal(again.status, 1);
+    t.match(again.stderr, /mounted already/);
+    t.equal(varve(['umount', at]).status, 0);
+    t.notOk(readFileSync('/proc/mounts', 'utf8').includes(at));
+    t.equal(varve(['umount', at]).status, 1);
+    t.equal(varve(['mount', 'latest:/nope', at]).status, 1);
+    t.equal(varve(['mount', at], { env: { VARVE_PASSWORD: 'other' } }).status, 12);
+  },
+);
+
+t.test('the examples do what they say', async (t) => {
+  // The loader that runs this file runs them too.
+  const example = (name: string, ...args: string[]) =>
+    spawnSync(
+      process.execPath,
+      [...process.execArgv, join(packageRoot(), 'examples', `${name}.ts`), repo, join(folder, 'cache-of-examples'), ...args],
+      {
+        env: { ...process.env, ...environment },
+        encoding: 'utf8',
+      },
+    );
+  const stored = example('back-up-and-list', source);
+  t.match(stored.stdout, /^complete: \d+ files, \d+ bytes stored\n[0-9a-f]{8} /, stored.stderr);
+  const target = join(folder, 'one-file');
+  const restored = example('restore-one-file', `${source}/a.txt`, target);
+  t.match(restored.stdout, /1 restored, 1 verified/, restored.stderr);
+  t.equal(readFileSync(join(target, 'a.txt'), 'utf8'), 'hello\n');
+  const verified = example('verify-hash', 'latest', `${source}/sub/c`);
+  t.match(verified.stdout, /^matches [0-9a-f]{64}\n$/, verified.stderr);
+});

@@ -1,0 +1,98 @@
+/** Keys and first entries: every way in opens the same keys, and the last one stays. */
+import t from 'tap';
+import { RefusedError, RepositoryExistsError, WrongKeyError } from '../../lib/errors.js';
+import { EntryType } from '../../lib/format/entry.js';
+import { initRepository } from '../../lib/ledger/init.js';
+import { loadLedger } from '../../lib/ledger/ledger.js';
+import {
+  addKey,
+  changePassphrase,
+  exportKeyFile,
+  keyFileNeedsPassphrase,
+  listKeys,
+  removeKey,
+  rolesOf,
+  unlockWithKeyFile,
+  unlockWithPassphrase,
+} from '../../lib/repository/keys.js';
+import { locateRepository, openRepository } from '../../lib/repository/repository.js';
+import { DEFAULT_POLICY } from '../../lib/retention/slots.js';
+import { MemoryStore } from '../../lib/store/memory.js';
+
+const CHEAP = { log2N: 4, label: 'test@host', policy: DEFAULT_POLICY };
+
+t.test('a new repository can be written to at once, and is never made twice', async (t) => {
+  const store = new MemoryStore();
+  const { place, keyring, slot } = await initRepository(store, { ...CHEAP, passphrase: 'first' });
+  t.ok(slot);
+  t.same(rolesOf(keyring), ['admin', 'reader', 'writer']);
+  const { entries, chains } = await loadLedger(openRepository(place, keyring, ''), true);
+  t.same(
+    entries.map(({ payload }) => payload.type),
+    [EntryType.genesis, EntryType.writerCert, EntryType.policy],
+  );
+  t.equal(chains.length, 1, 'the writer has a certificate, and no entry yet');
+  await t.rejects(initRepository(store, { ...CHEAP, passphrase: 'second' }), RepositoryExistsError);
+  t.ok(await locateRepository(store), 'and the second attempt takes nothing away');
+});
+
+t.test('what fails half-way leaves no repository', async (t) => {
+  const store = new MemoryStore();
+  const put = store.put.bind(store);
+  store.put = (name, parts) => (name.startsWith('ledger/') ? Promise.reject(new Error('disk full')) : put(name, parts));
+  await t.rejects(initRepository(store, { ...CHEAP, passphrase: 'x' }), /disk full/);
+  t.equal(await store.stat('genesis'), undefined);
+});
+
+t.test('passphrases open, change and go; the last one stays', async (t) => {
+  const store = new MemoryStore();
+  const { place, keyring, slot } = await initRepository(store, { ...CHEAP, passphrase: 'first' });
+  const added = await addKey(place, keyring, 'zweite ü', { ...CHEAP, label: 'second' });
+  t.same((await unlockWithPassphrase(place, 'zweite ü')).keyring, keyring);
+  t.equal((await unlockWithPassphrase(place, 'first')).slotId, slot!.id);
+  await t.rejects(unlockWithPassphrase(place, 'First'), WrongKeyError);
+  await t.rejects(addKey(place, keyring, '', CHEAP), RangeError);
+
+  const changed = await changePassphrase(place, keyring, added.id, 'third', { ...CHEAP, label: added.label });
+  await t.rejects(unlockWithPassphrase(place, 'zweite ü'), WrongKeyError);
+  t.same(
+    (await listKeys(place)).map(({ id, label }) => [id, label]).sort(),
+    [
+      [slot!.id, 'test@host'],
+      [changed.id, 'second'],
+    ].sort(),
+  );
+
+  await removeKey(place, slot!.id.slice(0, 6));
+  await t.rejects(unlockWithPassphrase(place, 'first'), WrongKeyError);
+  await t.rejects(removeKey(place, changed.id), RefusedError);
+  t.same((await unlockWithPassphrase(place, 'third')).keyring, keyring);
+});
+
+t.test('a damaged slot does not shut out the others', async (t) => {
+  const store = new MemoryStore();
+  const { place, keyring } = await initRepository(store, { ...CHEAP, passphrase: 'good' });
+  await store.put('keys/0000000000000000', [new Uint8Array(100)]);
+  t.same((await unlockWithPassphrase(place, 'good')).keyring, keyring);
+  await t.rejects(unlockWithPassphrase(place, 'bad'), /damaged/);
+  t.equal((await listKeys(place)).length, 1);
+});
+
+t.test('key files open with and without a passphrase, their own repository only', async (t) => {
+  const { place, keyring } = await initRepository(new MemoryStore(), CHEAP);
+  await t.rejects(unlockWithPassphrase(place, 'any'), /key file/);
+  const clear = await exportKeyFile(keyring, undefined, CHEAP);
+  t.equal(keyFileNeedsPassphrase(clear, 'k'), false);
+  t.same(await unlockWithKeyFile(place, clear, 'k'), keyring);
+  const sealed = await exportKeyFile(keyring, 'secret', CHEAP);
+  t.equal(keyFileNeedsPassphrase(sealed, 'k'), true);
+  t.same(await unlockWithKeyFile(place, sealed, 'k', 'secret'), keyring);
+  await t.rejects(unlockWithKeyFile(place, sealed, 'k', 'Secret'), WrongKeyError);
+  await t.rejects(unlockWithKeyFile(place, sealed, 'k'), WrongKeyError);
+  await t.rejects(unlockWithKeyFile(place, Buffer.from('not a key'), 'k'), WrongKeyError);
+  const damaged = Buffer.from(clear);
+  damaged[damaged.byteLength - 20] = damaged[damaged.byteLength - 20]! ^ 1;
+  await t.rejects(unlockWithKeyFile(place, damaged, 'k'), WrongKeyError);
+  const other = await initRepository(new MemoryStore(), CHEAP);
+  await t.rejects(unlockWithKeyFile(other.place, clear, 'k'), /belongs to/);
+});
