@@ -18,7 +18,8 @@
         "native/segment-merge.cc",
         "native/mount_fd.cc",
         "native/target.cc",
-        "native/xattr.cc"
+        "native/xattr.cc",
+        "native/copy.cc"
       ],
       "include_dirs": [
         "node_modules/node-addon-api",

@@ -162,6 +162,11 @@ export interface XattrKernels {
   readLink(path: Uint8Array): Uint8Array;
 }
 
+export interface CopyKernels {
+  /** memcpy; for shared memory, which Uint8Array.set copies byte by byte. @throws RangeError beyond the end of either */
+  copyBytes(from: Uint8Array, fromOffset: number, into: Uint8Array, intoOffset: number, length: number): void;
+}
+
 export interface MountKernels {
   /** Runs fusermount3 with `options` on `mountpoint` and receives the /dev/fuse descriptor over SCM_RIGHTS. */
   fusermountOpen(fusermountPath: string, mountpoint: string, options: string): number;
@@ -171,7 +176,7 @@ export interface MountKernels {
 }
 
 export interface Native
-  extends ScanKernels, ReadKernels, DigestKernels, CutKernels, FrameKernels, ClaimKernels, SegmentKernels, TargetKernels, XattrKernels, MountKernels {}
+  extends ScanKernels, ReadKernels, DigestKernels, CutKernels, FrameKernels, ClaimKernels, SegmentKernels, TargetKernels, XattrKernels, MountKernels, CopyKernels {}
 
 let loaded: Native | undefined;
 

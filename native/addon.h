@@ -14,6 +14,7 @@ void initXattr(Napi::Env env, Napi::Object exports);
 void initSegment(Napi::Env env, Napi::Object exports);
 void initMountFd(Napi::Env env, Napi::Object exports);
 void initTarget(Napi::Env env, Napi::Object exports);
+void initCopy(Napi::Env env, Napi::Object exports);
 
 /** Adds one function, under its own name, without a heap-allocated closure. */
 template <auto Function>

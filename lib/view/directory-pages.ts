@@ -49,7 +49,11 @@ export class DirectoryPages {
   }
 
   /** Leaf and position of `name`, or undefined. @throws CorruptError */
-  find(source: TreeSource, tree: Uint8Array, name: Uint8Array): { leaf: ScannedLeaf; index: number; position: number } | undefined {
+  find(
+    source: TreeSource,
+    tree: Uint8Array,
+    name: Uint8Array,
+  ): { leaf: ScannedLeaf; index: number; position: number } | undefined {
     let page = this.#page(source, tree);
     let position = 0;
     while (!(page instanceof ScannedLeaf)) {

@@ -8,6 +8,7 @@ import { CorruptError } from '../errors.js';
 import { checkRows, isZeroId, ROW_BYTES, rowLength } from '../format/content.js';
 import { ChunkType } from '../format/pack.js';
 import type { FileEntry } from '../format/tree.js';
+import { native } from '../native.js';
 import type { TreeSource } from '../repository/tree-reader.js';
 import { ByteLru } from './byte-lru.js';
 
@@ -41,7 +42,7 @@ export class FileContents {
     const { content } = file;
     if (content.kind === 'inline') into.set(content.bytes.subarray(offset, end));
     else if (content.kind === 'whole')
-      into.set(this.#chunk(source, this.#wholeId(source, file), file.sizeBytes).subarray(offset, end));
+      native().copyBytes(this.#chunk(source, this.#wholeId(source, file), file.sizeBytes), offset, into, 0, end - offset);
     else if (content.kind === 'rows') this.#readRows(source, this.#top(file), 0, offset, end, into, offset);
     return end - offset;
   }
@@ -79,7 +80,7 @@ export class FileContents {
       const id = idOf(rows, i);
       if (id === undefined) into.fill(0, first - base, last - base);
       else if (rows.depth === 0)
-        into.set(this.#chunk(source, id, rowEnd - rowStart).subarray(first - rowStart, last - rowStart), first - base);
+        native().copyBytes(this.#chunk(source, id, rowEnd - rowStart), first - rowStart, into, first - base, last - first);
       else this.#readRows(source, this.#page(source, rows, i), rowStart, first, last, into, base);
     }
   }

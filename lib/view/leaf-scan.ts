@@ -113,7 +113,8 @@ export class ScannedLeaf {
     const owner = this.#owners[this.#head(0)];
     const mtimeSec = this.#int();
     const mtimeNsec = this.#head(0);
-    if (kind < 1 || kind > MAX_KIND || mode > 0o7777 || owner === undefined || mtimeNsec > 999_999_999) this.#fail('an impossible entry');
+    if (kind < 1 || kind > MAX_KIND || mode > 0o7777 || owner === undefined || mtimeNsec > 999_999_999)
+      this.#fail('an impossible entry');
     this.#skip(0);
     this.#skip(0);
     this.#skip(0);
@@ -149,7 +150,8 @@ export class ScannedLeaf {
     const length = this.#head(2);
     const view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
     let sum = 0;
-    for (let at = this.#at; at + ROW_BYTES <= this.#at + length; at += ROW_BYTES) if (!isZeroId(this.bytes, at + 8)) sum += rowLength(view, at);
+    for (let at = this.#at; at + ROW_BYTES <= this.#at + length; at += ROW_BYTES)
+      if (!isZeroId(this.bytes, at + 8)) sum += rowLength(view, at);
     return sum;
   }
 
@@ -194,7 +196,8 @@ export class ScannedLeaf {
       value = high * TWO32 + (((bytes[at + 4]! << 24) | (bytes[at + 5]! << 16) | (bytes[at + 6]! << 8) | bytes[at + 7]!) >>> 0);
       this.#at = at + 8;
     } else this.#fail('CBOR length of a kind that is not allowed');
-    if (this.#at > bytes.byteLength || value > Number.MAX_SAFE_INTEGER) this.#fail('CBOR ends too early, or an integer is too large');
+    if (this.#at > bytes.byteLength || value > Number.MAX_SAFE_INTEGER)
+      this.#fail('CBOR ends too early, or an integer is too large');
     return value;
   }
 

@@ -59,7 +59,11 @@ export class SnapshotTree {
   readonly #located = new ByteLru<number, Located>(LOCATED_BYTES);
   readonly #directories = new ByteLru<number, Directory>(DIRECTORIES_BYTES);
 
-  constructor(parts: { numbers: NodeTable; contents: FileContents; pages: DirectoryPages }, rootOf: RootResolver, ownerRoot: boolean) {
+  constructor(
+    parts: { numbers: NodeTable; contents: FileContents; pages: DirectoryPages },
+    rootOf: RootResolver,
+    ownerRoot: boolean,
+  ) {
     this.#table = parts.numbers;
     this.#contents = parts.contents;
     this.#pages = parts.pages;
@@ -105,7 +109,9 @@ export class SnapshotTree {
     const { snapshot, source } = parent;
     const found = this.#pages.find(source, parent.entry.tree, name);
     const entry = found?.leaf.entry(found.index);
-    return entry === undefined ? undefined : { snapshot, source, entry, ino: inoOf(parent.ino, root, entry.name, entry.link?.id) };
+    return entry === undefined
+      ? undefined
+      : { snapshot, source, entry, ino: inoOf(parent.ino, root, entry.name, entry.link?.id) };
   }
 
   /** Whether `nodeId` is of something that is no entry of a directory. */
