@@ -1,0 +1,280 @@
+/**
+ * Golden vectors of every object and record (test/vectors/format.json): what is encoded today is what was encoded then, and stays readable. And what
+ * becomes of the vectors when they are cut or bent: refused with an error of ours, or another value with exactly one encoding.
+ * `VARVE_ADD_VECTORS=1` adds vectors for cases that have none; nothing replaces one.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { concat, equalBytes, fromHex, toHex, utf8 } from '../../lib/bytes.js';
+import { chunkId } from '../../lib/crypto/chunk-id.js';
+import { open } from '../../lib/crypto/envelope.js';
+import { sha256 } from '../../lib/crypto/kdf.js';
+import { readerPrivateKey } from '../../lib/crypto/roles.js';
+import { manifestKey, openSessionKey, packKey } from '../../lib/crypto/session.js';
+import { sessionOpener } from '../../lib/crypto/session-open.js';
+import { publicKeyOf, verifySignature } from '../../lib/crypto/sign.js';
+import { VarveError } from '../../lib/errors.js';
+import { decodeEntry, decodeTagChange, ENTRY_LABEL, misplaced, tagsAad } from '../../lib/format/entry.js';
+import { decodeGenesis, GENESIS_LABEL } from '../../lib/format/genesis.js';
+import { decodeIndexBody, INDEX_HEADER_BYTES, indexAad } from '../../lib/format/index-object.js';
+import { decodeKeyFileText, encodeKeyring } from '../../lib/format/key-slot.js';
+import { decodeEnvelope, decodeManifestBody, encodeManifestBody, manifestAad } from '../../lib/format/manifest.js';
+import * as pack from '../../lib/format/pack.js';
+import { Kind } from '../../lib/format/preamble.js';
+import { decodePage } from '../../lib/format/tree.js';
+import { native, packageRoot } from '../../lib/native.js';
+import { openKeyring } from '../../lib/repository/keyring.js';
+import { cases, chunks, domain, entries, ids, keyring, keys, leafOf, repository, sealedKey } from '../helpers/vector-cases.js';
+
+// Hostile input is refused by throwing, a hundred thousand times here.
+Error.stackTraceLimit = 0;
+const file = join(packageRoot(), 'test', 'vectors', 'format.json');
+const vectors = (existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {}) as Record<string, string>;
+if (process.env.VARVE_ADD_VECTORS === '1') {
+  for (const [name, one] of Object.entries(cases)) vectors[name] ??= toHex(one.make());
+  writeFileSync(file, `${JSON.stringify(vectors, null, 1)}\n`);
+}
+const vector = (name: string): Uint8Array => fromHex(vectors[name] ?? '');
+const kept = Object.keys(vectors);
+
+t.test('there is a vector for every case, and a case for every vector', async (t) => {
+  t.same(kept.slice().sort(), Object.keys(cases).sort(), 'vectors are added with VARVE_ADD_VECTORS=1 and never removed');
+});
+
+t.test('every case still encodes to its vector, and its vector decodes and encodes to itself', async (t) => {
+  for (const name of kept) {
+    const one = cases[name]!;
+    const bytes = vector(name);
+    t.equal(toHex(one.make()), toHex(bytes), `${name} encodes to its vector`);
+    const again = one.encode?.(one.decode(bytes) as never, bytes);
+    if (again !== undefined) t.equal(toHex(again), toHex(bytes), `${name} decodes and encodes to itself`);
+  }
+});
+
+t.test('vectors hold the values they were made of', async (t) => {
+  const page = decodePage(vector('leaf of every kind of entry and content'), 'vector');
+  t.ok(page.level === 0 && 'entries' in page);
+  if ('entries' in page) {
+    // Byte strings come back as views, which compare as what they hold.
+    const plain = (value: unknown): string =>
+      JSON.stringify(value, (_, part) => (part instanceof Uint8Array ? toHex(part) : part));
+    t.equal(page.entries.length, entries.length);
+    page.entries.forEach((entry, i) => {
+      t.equal(plain(sorted(entry)), plain(sorted(entries[i]!)));
+    });
+  }
+  const { root, tags, problems, notes, host } = decodeManifestBody(vector('manifest body'), 'vector');
+  t.same({ host, tags, notes }, { host: 'höst', tags: ['daily', '～', '😀'], notes: [['pre-hook', 'exit 0']] });
+  t.equal(problems[0]!.code, 'EACCES');
+  t.same(root.totals, { files: 14, directories: 1, bytes: 5 });
+  const { envelope } = decodeEnvelope(vector('manifest envelope with a difference'), 'vector');
+  t.equal(envelope.pins.depth, 16);
+  t.same(envelope.claimed, { sec: -86_400_000, nsec: 999_999_999 });
+});
+
+function sorted(value: object): object {
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+t.test('signatures, seals and keys of the vectors verify', async (t) => {
+  const admin = publicKeyOf(keys.adminSeed);
+  const writer = publicKeyOf(keys.writerSeed);
+  const { signed, signature } = decodeGenesis(vector('genesis'));
+  t.ok(verifySignature(admin, GENESIS_LABEL, signed, signature));
+  t.notOk(verifySignature(writer, GENESIS_LABEL, signed, signature), 'by the admin only');
+  t.notOk(verifySignature(admin, ENTRY_LABEL, signed, signature), 'under its own label only');
+  t.same(sha256(vector('genesis')), repository);
+  for (const name of kept.filter((one) => one.startsWith('entry: '))) {
+    const { entry, signed, signature } = decodeEntry(vector(name), name);
+    const byAdmin = /genesis|cert|policy/.test(name);
+    t.ok(verifySignature(byAdmin ? admin : writer, ENTRY_LABEL, signed, signature), name);
+    t.equal(misplaced(entry, byAdmin ? (entry.sequence === 0 ? 'founder' : 'admin') : 'writer'), undefined);
+    if (byAdmin) t.type(misplaced(entry, 'writer'), 'string', `${name} by a writer is out of place`);
+  }
+  const tags = decodeEntry(vector('entry: tags'), 'vector').entry;
+  const plain = open(
+    domain.tags,
+    tagsAad(repository, tags.author, tags.sequence),
+    'sealed' in tags.payload ? tags.payload.sealed : new Uint8Array(0),
+  );
+  t.same(decodeTagChange(plain!, 'vector').added, ['kept', 'ä']);
+
+  const readerPrivate = readerPrivateKey(keys.root, keys.salt);
+  const sessionKey = await openSessionKey(readerPrivate, domain, ids, sealedKey);
+  t.same(sessionKey, keys.sessionKey, 'HPKE opens the session key');
+  t.same(sessionOpener(readerPrivate)(domain, ids, sealedKey), keys.sessionKey, 'in blocking threads too');
+  const { head, sealed } = decodeEnvelope(vector('manifest'), 'vector');
+  const body = open(manifestKey(keys.sessionKey, keys.session), manifestAad(sha256(head)), sealed);
+  t.equal(toHex(encodeManifestBody(decodeManifestBody(body!, 'vector'))), toHex(vector('manifest body')));
+  const index = vector('index object');
+  const contents = open(domain.index, indexAad(index.subarray(0, INDEX_HEADER_BYTES)), index.subarray(INDEX_HEADER_BYTES));
+  t.same(decodeIndexBody(contents!, 'vector')[0]!.packId, sha256(vector('pack')));
+
+  for (const [name, kind] of [
+    ['key slot', Kind.keySlot],
+    ['key file with a passphrase', Kind.keyFile],
+  ] as const) {
+    const opened = await openKeyring(vector(name), kind, repository, keys.passphrase, name);
+    t.equal(toHex(encodeKeyring(opened!)), toHex(encodeKeyring(keyring)), name);
+    t.equal(await openKeyring(vector(name), kind, repository, `${keys.passphrase} `, name), undefined, 'a wrong passphrase');
+  }
+  const clear = decodeKeyFileText(vector('key file text'), 'vector');
+  t.ok(equalBytes(clear, vector('key file without a passphrase')));
+  t.equal(
+    toHex(encodeKeyring((await openKeyring(clear, Kind.keyFile, repository, undefined, 'x'))!)),
+    toHex(encodeKeyring(keyring)),
+  );
+});
+
+t.test('a whole pack opens from its end: footer, directory, frames, chunks', async (t) => {
+  const bytes = vector('pack');
+  const header = bytes.slice(0, pack.PACK_HEADER_BYTES);
+  const { salt } = pack.decodePackHeader(header, 'pack');
+  const footer = pack.decodePackFooter(bytes.subarray(-pack.PACK_FOOTER_BYTES), bytes.byteLength, 'pack');
+  const plain = open(domain.index, pack.directoryAad(header), bytes.subarray(footer.offset, footer.offset + footer.length));
+  const directory = pack.decodeDirectory(plain!, footer.offset, 'pack');
+  const found: Uint8Array[] = [];
+  directory.frames.forEach((frame, n) => {
+    const rows = pack.rowsOfFrame(directory, frame);
+    const raw = new Uint8Array(frame.rawBytes);
+    const aad = pack.frameAad(sha256(header), n, frame.codec, frame.rawBytes, rows);
+    if (n === 0) t.equal(toHex(aad), vectors['associated data of a frame']);
+    native().openFrame(
+      bytes.slice(frame.offset, frame.offset + frame.sealedBytes),
+      packKey(keys.sessionKey, salt),
+      n,
+      aad,
+      frame.codec,
+      raw,
+      frame.rawBytes,
+    );
+    t.equal(native().verifyRows(domain.chunkId, raw, rows), -1, 'chunk ids fit');
+    for (let at = 0, c = 0; c < frame.chunkCount; c++) {
+      const length = new DataView(rows.buffer, rows.byteOffset).getUint32(c * pack.CHUNK_ROW_BYTES + 33, true);
+      found.push(raw.slice(at, at + length));
+      t.same(rows.slice(c * 37, c * 37 + 32), chunkId(domain.chunkId, pack.ChunkType.data, found.at(-1)!));
+      at += length;
+    }
+  });
+  t.same(found, chunks);
+});
+
+/** What a decoder makes of hostile bytes: nothing is wrong when it throws one of our errors, or when what it reads encodes to the same bytes. */
+function wrong(name: string, bytes: Uint8Array): string | undefined {
+  const one = cases[name]!;
+  let value: unknown;
+  try {
+    value = one.decode(bytes);
+  } catch (error) {
+    return error instanceof VarveError ? undefined : `${name}: ${String(error)}`;
+  }
+  const again = one.encode?.(value as never, bytes);
+  return again === undefined || equalBytes(again, bytes) ? undefined : `${name}: accepted but not canonical: ${toHex(bytes)}`;
+}
+
+t.test('every truncation, every flipped bit and every bit of a longer vector is refused or canonical', async (t) => {
+  const problems: string[] = [];
+  for (const name of kept) {
+    const bytes = vector(name);
+    for (let length = 0; length < bytes.byteLength; length++) problems.push(wrong(name, bytes.slice(0, length)) ?? '');
+    for (const tail of [0, 1, 0xf6, 0xff]) problems.push(wrong(name, concat(bytes, Uint8Array.of(tail))) ?? '');
+    const bent = bytes.slice();
+    for (let bit = 0; bit < bytes.byteLength * 8; bit++) {
+      bent[bit >> 3]! ^= 1 << (bit & 7);
+      problems.push(wrong(name, bent) ?? '');
+      bent[bit >> 3]! ^= 1 << (bit & 7);
+    }
+  }
+  t.same(problems.filter((problem) => problem !== '').slice(0, 5), []);
+});
+
+t.test('a signed or sealed object with one flipped bit or byte less never verifies', async (t) => {
+  const admin = publicKeyOf(keys.adminSeed);
+  const verifies = (bytes: Uint8Array): boolean => {
+    try {
+      const { signed, signature } = decodeGenesis(bytes);
+      return verifySignature(admin, GENESIS_LABEL, signed, signature);
+    } catch (error) {
+      if (error instanceof VarveError) return false;
+      throw error;
+    }
+  };
+  const bytes = vector('genesis');
+  t.ok(verifies(bytes));
+  let accepted = 0;
+  for (let bit = 0; bit < bytes.byteLength * 8; bit++) {
+    const bent = bytes.slice();
+    bent[bit >> 3]! ^= 1 << (bit & 7);
+    if (verifies(bent)) accepted++;
+  }
+  t.equal(accepted, 0);
+});
+
+t.test('a version or suite of another program is told apart from damage', async (t) => {
+  for (const name of ['genesis', 'key slot', 'pack header', 'index object', 'manifest', 'entry: policy']) {
+    const newer = vector(name);
+    newer[5] = 2;
+    t.throws(() => cases[name]!.decode(newer), { code: 'NEWER_FORMAT' }, name);
+    for (const [at, value] of [
+      [5, 0],
+      [6, 2],
+      [6, 0],
+      [7, 1],
+      [4, 9],
+    ] as const) {
+      const other = vector(name);
+      other[at] = value;
+      t.throws(() => cases[name]!.decode(other), { code: 'CORRUPT' }, `${name} with byte ${at} of ${value}`);
+    }
+  }
+});
+
+t.test('values that break a rule of the specification are refused', async (t) => {
+  const leaf = (change: object): Uint8Array => leafOf([{ ...entries[1]!, ...change } as never]);
+  const refused: Record<string, Uint8Array> = {
+    'an empty name': leaf({ name: utf8('') }),
+    'the name ..': leaf({ name: utf8('..') }),
+    'a slash in a name': leaf({ name: utf8('a/b') }),
+    'a NUL in a name': leaf({ name: utf8('a\0b') }),
+    'a name of 256 bytes': leaf({ name: new Uint8Array(256).fill(97) }),
+    'a file type in the mode': leaf({ mode: 0o100644 }),
+    'a negative uid': leaf({ owner: { uid: -1, gid: 0, user: null, group: null } }),
+    'a uid of 33 bits': leaf({ owner: { uid: 2 ** 32, gid: 0, user: null, group: null } }),
+    'a second of a billion nanoseconds': leaf({ mtimeNsec: 1_000_000_000 }),
+    'nlink 1': leaf({ link: { id: new Uint8Array(16), nlink: 1 } }),
+    'inline content without a digest': leaf({ digest: null }),
+    'inline content of another length': leaf({ sizeBytes: 6 }),
+    'a size without content': leaf({ content: { kind: 'empty' } }),
+    'a whole chunk without a digest': leaf({ content: { kind: 'whole' }, digest: null }),
+    'a whole chunk of more than 2 MiB': leaf({ content: { kind: 'whole' }, sizeBytes: 2_097_153 }),
+    'rows of depth 5': leaf({ content: { kind: 'rows', depth: 5, rows: new Uint8Array(40).fill(1) } }),
+    'no rows': leaf({ content: { kind: 'rows', depth: 0, rows: new Uint8Array(0) } }),
+    'a kind of 9': leaf({ kind: 9 }),
+    'attributes twice': leaf({
+      xattrs: [
+        { name: utf8('user.a'), value: utf8('1') },
+        { name: utf8('user.a'), value: utf8('2') },
+      ],
+    }),
+    'a long attribute value inline': leaf({ xattrs: [{ name: utf8('user.a'), value: new Uint8Array(4097) }] }),
+    'a short attribute value as a chunk': leaf({
+      xattrs: [{ name: utf8('user.a'), value: { lengthBytes: 4096, id: new Uint8Array(32) } }],
+    }),
+    'entries twice': leafOf([entries[7]!, entries[7]!]),
+    'entries out of order': leafOf([entries[8]!, entries[7]!]),
+    'a directory with a hard link': leafOf([{ ...entries[5]!, link: { id: new Uint8Array(16), nlink: 2 } } as never]),
+    'an empty symlink': leafOf([{ ...entries[6]!, target: utf8('') } as never]),
+  };
+  for (const [what, bytes] of Object.entries(refused)) t.throws(() => decodePage(bytes, 'page'), { code: 'CORRUPT' }, what);
+
+  const body = decodeManifestBody(vector('manifest body'), 'body');
+  const of = (change: object) => () => decodeManifestBody(encodeManifestBody({ ...body, ...change }), 'body');
+  t.throws(of({ problemCount: 2 }), { code: 'CORRUPT' }, 'a count that is not that of the problems');
+  t.throws(of({ paths: [utf8('home')] }), { code: 'CORRUPT' }, 'a relative source');
+  t.same(
+    of({ tags: ['😀', '～', 'b', 'a', 'b'] })().tags,
+    ['a', 'b', '～', '😀'],
+    'tags are written in the order of their UTF-8 bytes, once',
+  );
+});

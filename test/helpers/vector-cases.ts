@@ -1,0 +1,502 @@
+/**
+ * The values behind test/vectors/format.json: one case for every kind of object and record of docs/format.md, made of fixed keys and fixed bytes. `make` builds
+ * the bytes, `decode` reads them, `encode` writes what was read. Cases may be added; those that are there never change, nor do their vectors.
+ */
+import { createCipheriv } from 'node:crypto';
+import { xchacha20poly1305 } from '@noble/ciphers/chacha.js';
+import { concat, EMPTY, fromHex, utf8 } from '../../lib/bytes.js';
+import { chunkId } from '../../lib/crypto/chunk-id.js';
+import { hkdf, hmac, sha256 } from '../../lib/crypto/kdf.js';
+import { domainKeys, domainSecret, readerPrivateKey, x25519Public } from '../../lib/crypto/roles.js';
+import { packKey } from '../../lib/crypto/session.js';
+import { authorOf, publicKeyOf, sign } from '../../lib/crypto/sign.js';
+import { CborReader, CborWriter } from '../../lib/format/cbor.js';
+import { checkRows, encodeRows } from '../../lib/format/content.js';
+import * as entry from '../../lib/format/entry.js';
+import { decodeGenesis, encodeGenesis, GENESIS_LABEL, type Genesis } from '../../lib/format/genesis.js';
+import * as index from '../../lib/format/index-object.js';
+import * as slot from '../../lib/format/key-slot.js';
+import * as manifest from '../../lib/format/manifest.js';
+import * as pack from '../../lib/format/pack.js';
+import { Kind, withLength } from '../../lib/format/preamble.js';
+import * as tree from '../../lib/format/tree.js';
+
+/** Fixed bytes that look random. */
+export function bytesOf(label: string, length = 32): Uint8Array {
+  return hkdf(utf8(label), utf8('varve test vectors'), 'bytes', EMPTY, length);
+}
+
+/** Every secret that the vectors are made with. */
+export const keys = {
+  salt: bytesOf('salt'),
+  root: bytesOf('root'),
+  adminSeed: bytesOf('admin'),
+  writerSeed: bytesOf('writer'),
+  domain: bytesOf('domain', 16),
+  session: bytesOf('session', 16),
+  sessionKey: bytesOf('session key'),
+  packSalt: bytesOf('pack salt'),
+  passphrase: 'correct horse — Ünïcödé',
+};
+export const domainSecretBytes = domainSecret(keys.root, keys.salt, keys.domain);
+export const domain = domainKeys(domainSecretBytes, keys.salt, keys.domain);
+export const writer = authorOf(publicKeyOf(keys.writerSeed));
+const admin = authorOf(publicKeyOf(keys.adminSeed));
+const time = { sec: 1_772_323_200, nsec: 123_456_789 };
+const longAgo = { sec: -86_400_000, nsec: 999_999_999 };
+
+/** Seal of docs/format.md §2 with a nonce that follows from what is sealed, which only vectors may do. */
+export function sealFixed(key: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
+  const nonce = hmac(key, aad, plaintext).slice(0, 24);
+  return concat(nonce, xchacha20poly1305(key, nonce, aad).encrypt(plaintext));
+}
+
+export const genesis: Genesis = {
+  salt: keys.salt,
+  created: time,
+  admins: [publicKeyOf(keys.adminSeed)],
+  threshold: 1,
+  readerKey: x25519Public(readerPrivateKey(keys.root, keys.salt)),
+  vault: null,
+};
+const signed = (seed: Uint8Array, label: string, bytes: Uint8Array): Uint8Array => concat(bytes, sign(seed, label, bytes));
+const genesisBytes = signed(keys.adminSeed, GENESIS_LABEL, encodeGenesis(genesis));
+export const repository = sha256(genesisBytes);
+export const ids = { repository, writer, domain: keys.domain, session: keys.session };
+
+const writerKeys = { seed: keys.writerSeed, domain: keys.domain, domainSecret: domainSecretBytes };
+export const keyring: slot.Keyring = { repository, root: keys.root, adminSeed: keys.adminSeed, writer: writerKeys };
+
+/** Sealed session key of the vectors; made once, because HPKE draws a key of its own. Opens to keys.sessionKey. */
+export const sealedKey = {
+  enc: fromHex('c1a09aa2dbc4479ce452582bcd3889c21f59b6610419cdd3105173880ee94103'),
+  ct: fromHex('9f84530af5b8e777f44adc01a6148a3a0e93cf58f1307351a2cd4b9f2d9208ad25e9840a787489a3dbea141f8e24d505'),
+  commitment: hkdf(keys.sessionKey, keys.session, 'varve v1 commitment'),
+};
+
+const packHeader: pack.PackHeader = { ...ids, ...sealedKey, packClass: pack.PackClass.data, salt: keys.packSalt };
+const headerBytes = pack.encodePackHeader(packHeader);
+export const chunks = [utf8('the first chunk'), utf8('the second, in the same frame'), bytesOf('third', 600)];
+const row = (chunk: Uint8Array): Uint8Array => {
+  const tail = new Uint8Array(5);
+  tail[0] = pack.ChunkType.data;
+  new DataView(tail.buffer).setUint32(1, chunk.byteLength, true);
+  return concat(chunkId(domain.chunkId, pack.ChunkType.data, chunk), tail);
+};
+// One zstd frame of the first two chunks, as raw blocks: any encoder's output is fine, and this one is fixed.
+const zstdOf = (raw: Uint8Array): Uint8Array => {
+  const head = (raw.byteLength << 3) | 1;
+  return concat(Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x20, raw.byteLength, head & 255, (head >> 8) & 255, head >> 16), raw);
+};
+const frameParts = [
+  { raw: concat(chunks[0]!, chunks[1]!), rows: concat(row(chunks[0]!), row(chunks[1]!)), codec: 1 },
+  { raw: chunks[2]!, rows: row(chunks[2]!), codec: 0 },
+];
+const aads = frameParts.map(({ raw, rows, codec }, n) => pack.frameAad(sha256(headerBytes), n, codec, raw.byteLength, rows));
+const sealedFrames = frameParts.map(({ raw, codec }, n) => {
+  const plaintext = codec === 1 ? zstdOf(raw) : raw;
+  const nonce = new Uint8Array(12);
+  nonce[0] = n;
+  const cipher = createCipheriv('chacha20-poly1305', packKey(keys.sessionKey, keys.packSalt), nonce, { authTagLength: 16 });
+  cipher.setAAD(aads[n]!, { plaintextLength: plaintext.byteLength });
+  const body = cipher.update(plaintext);
+  cipher.final();
+  return concat(body, cipher.getAuthTag());
+});
+const frames = sealedFrames.map((sealed, n) => ({
+  offset: 256 + (n === 0 ? 0 : sealedFrames[0]!.byteLength),
+  sealedBytes: sealed.byteLength,
+  rawBytes: frameParts[n]!.raw.byteLength,
+  codec: frameParts[n]!.codec,
+  chunkCount: frameParts[n]!.rows.byteLength / 37,
+}));
+const directory = pack.encodeDirectory(
+  frames,
+  frameParts.map(({ rows }) => rows),
+);
+const frameEnd = 256 + sealedFrames[0]!.byteLength + sealedFrames[1]!.byteLength;
+const sealedDirectory = sealFixed(domain.index, pack.directoryAad(headerBytes), concat(directory, new Uint8Array(21)));
+const footer = pack.encodePackFooter(sealedKey, frameEnd, sealedDirectory.byteLength);
+export const packBytes = concat(headerBytes, ...sealedFrames, sealedDirectory, footer);
+
+const indexed: index.PackDirectory[] = [
+  { packId: sha256(packBytes), packBytes: packBytes.byteLength, header: headerBytes, directory },
+];
+const indexHead = index.encodeIndexHeader(ids);
+
+const root: tree.Owner = { uid: 0, gid: 0, user: 'root', group: 'root' };
+const nobody: tree.Owner = { uid: 4294967295, gid: 65534, user: null, group: 'nögroup' };
+const common = {
+  mode: 0o644,
+  owner: root,
+  mtimeSec: 1_772_323_200,
+  mtimeNsec: 1,
+  btimeSec: null,
+  btimeNsec: 0,
+  xattrs: [],
+  link: null,
+};
+const named = (name: string | Uint8Array) => ({ ...common, name: typeof name === 'string' ? utf8(name) : name });
+const chunk = (label: string): Uint8Array => bytesOf(label);
+const rowsOf = (...list: [number, string | undefined][]): Uint8Array =>
+  encodeRows(list.map(([length, label]) => ({ length, id: label === undefined ? undefined : chunk(label) })));
+const twelveTera = 12 * 2 ** 40;
+/** Every kind of entry and every form of content, in order of name. */
+export const entries: tree.Entry[] = [
+  { ...named('a-empty'), kind: 1, sizeBytes: 0, digest: sha256(), content: { kind: 'empty' } },
+  {
+    ...named('b-inline'),
+    kind: 1,
+    sizeBytes: 5,
+    digest: sha256(utf8('hello')),
+    content: { kind: 'inline', bytes: utf8('hello') },
+  },
+  { ...named('c-whole'), mode: 0o7777, kind: 1, sizeBytes: 70_000, digest: chunk('whole'), content: { kind: 'whole' } },
+  {
+    ...named('d-rows'),
+    kind: 1,
+    sizeBytes: 2_097_152 + 1_000_000_000_000 + 7,
+    digest: chunk('rows'),
+    content: { kind: 'rows', depth: 0, rows: rowsOf([2_097_152, 'r1'], [1_000_000_000_000, undefined], [7, 'r2']) },
+  },
+  {
+    ...named('e-lists'),
+    kind: 1,
+    sizeBytes: twelveTera + 1,
+    digest: null,
+    content: { kind: 'rows', depth: 4, rows: rowsOf([twelveTera, 'l1'], [1, 'l2']) },
+  },
+  {
+    ...named('f-directory'),
+    kind: 2,
+    mode: 0o755,
+    owner: nobody,
+    mtimeSec: longAgo.sec,
+    mtimeNsec: longAgo.nsec,
+    btimeSec: -1,
+    btimeNsec: 999_999_999,
+    tree: chunk('tree'),
+    totals: { files: 3, directories: 1, bytes: Number.MAX_SAFE_INTEGER },
+  },
+  { ...named('g-symlink'), kind: 3, mode: 0o777, target: Uint8Array.of(0x2e, 0x2e, 0x2f, 0xff, 0xfe) },
+  { ...named('h-fifo'), kind: 4 },
+  { ...named('i-socket'), kind: 5 },
+  { ...named('j-character'), kind: 6, major: 1, minor: 4294967295 },
+  { ...named('k-block'), kind: 7, owner: nobody, major: 259, minor: 0 },
+  {
+    ...named('l-image'),
+    kind: 8,
+    sizeBytes: 1,
+    digest: chunk('image'),
+    content: { kind: 'rows', depth: 0, rows: rowsOf([1, undefined]) },
+  },
+  {
+    ...named('m-linked'),
+    kind: 1,
+    link: { id: bytesOf('link', 16), nlink: 2 },
+    xattrs: [
+      { name: utf8('security.capability'), value: EMPTY },
+      { name: utf8('user.long'), value: { lengthBytes: 4097, id: chunk('attribute') } },
+      { name: utf8('user.short'), value: utf8('v') },
+    ],
+    sizeBytes: 0,
+    digest: sha256(),
+    content: { kind: 'empty' },
+  },
+  { ...named(Uint8Array.of(0xff, 0x0a, 0x80)), kind: 4 },
+];
+
+/** The page of `list`, its owners in order of first use. */
+export function leafOf(list: readonly tree.Entry[]): Uint8Array {
+  const owners: tree.Owner[] = [];
+  const known = new Map<string, number>();
+  const out = new CborWriter();
+  for (const one of list) {
+    const key = JSON.stringify(one.owner);
+    if (!known.has(key)) known.set(key, owners.push(one.owner) - 1);
+    tree.writeEntry(out, one, known.get(key)!);
+  }
+  return tree.encodeLeaf(owners, list.length, out.finish());
+}
+
+const encodePage = (page: tree.Page): Uint8Array =>
+  'rows' in page ? tree.encodeInner(page.level, page.rows) : leafOf(page.entries);
+
+const rows: tree.InnerRow[] = [
+  { firstName: utf8('a'), id: chunk('page 1'), count: 64 },
+  { firstName: utf8('a-'), id: chunk('page 2'), count: 4096 },
+];
+
+const envelope: manifest.Envelope = {
+  ...ids,
+  ...sealedKey,
+  stream: bytesOf('stream', 16),
+  started: time,
+  finished: { sec: time.sec + 60, nsec: 0 },
+  claimed: longAgo,
+  state: manifest.State.complete,
+  pins: { depth: 0, ids: concat(new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)) },
+  pinCount: 2,
+  pinBytes: 33_554_432,
+  newBytes: 16_777_216,
+  indexIds: [bytesOf('index id')],
+};
+const difference: manifest.Envelope = {
+  ...envelope,
+  state: manifest.State.partial,
+  pins: { depth: 16, base: bytesOf('base'), removed: new Uint8Array(32).fill(1), added: new Uint8Array(32).fill(3) },
+  indexIds: [],
+};
+const body: manifest.ManifestBody = {
+  host: 'höst',
+  label: 'home',
+  paths: [utf8('/home'), concat(utf8('/srv/'), Uint8Array.of(0xff))],
+  // U+FF5E comes before U+1F600 in UTF-8, after it in UTF-16.
+  tags: ['daily', '～', '😀'],
+  root: { ...common, name: EMPTY, kind: 2, mode: 0o755, tree: chunk('root'), totals: { files: 14, directories: 1, bytes: 5 } },
+  problems: [{ path: utf8('/home/x'), code: 'EACCES' }],
+  problemCount: 1,
+  program: 'varve 0.1.0',
+  notes: [['pre-hook', 'exit 0']],
+};
+const manifestKeyBytes = hkdf(keys.sessionKey, keys.session, 'varve v1 manifest');
+
+const place = { repository, author: admin, sequence: 0, previous: new Uint8Array(32), time };
+const byAdmin = (one: entry.LedgerEntry): Uint8Array => signed(keys.adminSeed, entry.ENTRY_LABEL, entry.encodeEntry(one));
+const byWriter = (one: entry.LedgerEntry): Uint8Array => signed(keys.writerSeed, entry.ENTRY_LABEL, entry.encodeEntry(one));
+const change: entry.TagChange = { snapshots: [bytesOf('snapshot')], added: ['kept', 'ä'], removed: ['daily'] };
+const mine = { ...place, author: writer, previous: bytesOf('previous') };
+const unknownBody = new CborWriter()
+  .array(7)
+  .bytes(repository)
+  .bytes(writer)
+  .int(3)
+  .bytes(bytesOf('previous'))
+  .array(2)
+  .int(time.sec)
+  .int(0);
+unknownBody.int(200).array(3).null().text('later').array(1).array(1).int(-1);
+
+/** encode() is undefined where one decoded value does not make the bytes again (paddings, unknown types). */
+export interface VectorCase {
+  readonly make: () => Uint8Array;
+  readonly decode: (bytes: Uint8Array) => unknown;
+  readonly encode: ((value: never, bytes: Uint8Array) => Uint8Array | undefined) | undefined;
+}
+const of = <T>(
+  make: () => Uint8Array,
+  decode: (bytes: Uint8Array) => T,
+  encode?: (value: T, bytes: Uint8Array) => Uint8Array | undefined,
+): VectorCase => ({
+  make,
+  decode,
+  encode,
+});
+type Signed = { signature: Uint8Array };
+const ofEntry = (make: () => Uint8Array): VectorCase =>
+  of(
+    make,
+    (bytes) => entry.decodeEntry(bytes, 'vector'),
+    (value) => ('reserved' in value.entry.payload ? undefined : concat(entry.encodeEntry(value.entry), value.signature)),
+  );
+const ofKeyring = (value: slot.Keyring): VectorCase =>
+  of(
+    () => slot.encodeKeyring(value),
+    (bytes) => slot.decodeKeyring(bytes, 'vector'),
+    slot.encodeKeyring,
+  );
+const ofPage = (page: tree.Page): VectorCase =>
+  of(
+    () => encodePage(page),
+    (bytes) => tree.decodePage(bytes, 'vector'),
+    encodePage,
+  );
+const ofSlot = (kind: typeof Kind.keySlot | typeof Kind.keyFile, make: () => Uint8Array): VectorCase =>
+  of(
+    make,
+    (bytes) => slot.decodeSlot(bytes, kind, 'vector'),
+    ({ header, content }) => concat(slot.encodeSlotHeader(header, kind), content),
+  );
+const slotHeader = (log2N: number): slot.SlotHeader => ({
+  id: bytesOf('slot', 8),
+  kdf: 1,
+  log2N,
+  r: 8,
+  p: 1,
+  salt: bytesOf('slot salt'),
+  // scrypt(passphrase, slot salt, 2^4, 8, 1), so that this table needs no derivation
+  commitment: hkdf(slotKek, bytesOf('slot salt'), 'varve v1 slot commitment'),
+  createdSec: time.sec,
+  label: 'täst@host',
+});
+const slotKek = fromHex('8c7f29b46b2512e41da538f015521cc535c171fbe2cf2e1a7177f2bb71d4da02');
+const slotBytes = (kind: typeof Kind.keySlot | typeof Kind.keyFile): Uint8Array => {
+  const head = slot.encodeSlotHeader(slotHeader(4), kind);
+  const key = hkdf(slotKek, bytesOf('slot salt'), 'varve v1 slot key');
+  return concat(head, sealFixed(key, concat(utf8('varve v1 slot'), repository, sha256(head)), slot.encodeKeyring(keyring)));
+};
+const clearHeader = (content: Uint8Array): slot.SlotHeader => ({
+  ...slotHeader(0),
+  kdf: 0,
+  r: 0,
+  p: 0,
+  salt: new Uint8Array(32),
+  commitment: sha256(content),
+});
+const clearFile = (): Uint8Array =>
+  concat(slot.encodeSlotHeader(clearHeader(slot.encodeKeyring(keyring)), Kind.keyFile), slot.encodeKeyring(keyring));
+
+export const cases: Readonly<Record<string, VectorCase>> = {
+  genesis: of(
+    () => genesisBytes,
+    (bytes) => decodeGenesis(bytes),
+    (value: { genesis: Genesis } & Signed) => concat(encodeGenesis(value.genesis), value.signature),
+  ),
+  'genesis with two admins and a vault': of(
+    () =>
+      signed(
+        keys.adminSeed,
+        GENESIS_LABEL,
+        encodeGenesis({
+          ...genesis,
+          admins: [...genesis.admins, publicKeyOf(keys.writerSeed)],
+          vault: publicKeyOf(bytesOf('vault')),
+        }),
+      ),
+    (bytes) => decodeGenesis(bytes),
+    (value: { genesis: Genesis } & Signed) => concat(encodeGenesis(value.genesis), value.signature),
+  ),
+  'keyring of every role': ofKeyring(keyring),
+  'keyring of a reader': ofKeyring({ ...keyring, adminSeed: null, writer: null }),
+  'keyring of a writer': ofKeyring({ ...keyring, adminSeed: null, root: null }),
+  'key slot': ofSlot(Kind.keySlot, () => slotBytes(Kind.keySlot)),
+  'key file with a passphrase': ofSlot(Kind.keyFile, () => slotBytes(Kind.keyFile)),
+  'key file without a passphrase': ofSlot(Kind.keyFile, clearFile),
+  'key file text': of(
+    () => slot.encodeKeyFileText(clearFile()),
+    (bytes) => slot.decodeKeyFileText(bytes, 'vector'),
+    undefined,
+  ),
+  'pack header': of(
+    () => headerBytes,
+    (bytes) => pack.decodePackHeader(bytes, 'vector'),
+    // A header may be read with what follows it.
+    (value, bytes) => concat(pack.encodePackHeader(value), bytes.subarray(pack.PACK_HEADER_BYTES)),
+  ),
+  'pack directory': of(
+    () => directory,
+    (bytes) => pack.decodeDirectory(bytes, frameEnd, 'vector'),
+    (value, bytes) =>
+      concat(
+        pack.encodeDirectory(value.frames, [value.chunkRows]),
+        new Uint8Array(bytes.byteLength - 8 - value.frames.length * 20 - value.chunkRows.byteLength),
+      ),
+  ),
+  'pack footer': of(
+    () => footer,
+    (bytes) => pack.decodePackFooter(bytes, packBytes.byteLength, 'vector'),
+    (value) => pack.encodePackFooter({ ...value, commitment: EMPTY }, value.offset, value.length),
+  ),
+  'associated data of a frame': of(
+    () => aads[0]!,
+    (bytes) => bytes,
+    undefined,
+  ),
+  pack: of(
+    () => packBytes,
+    (bytes) => pack.decodePackHeader(bytes, 'vector'),
+    undefined,
+  ),
+  'index contents': of(
+    () => index.encodeIndexBody(indexed),
+    (bytes) => index.decodeIndexBody(bytes, 'vector'),
+    index.encodeIndexBody,
+  ),
+  'index object': of(
+    () => concat(indexHead, sealFixed(domain.index, index.indexAad(indexHead), index.encodeIndexBody(indexed))),
+    (bytes) => index.decodeIndexHeader(bytes, 'vector'),
+    (value, bytes) => concat(index.encodeIndexHeader(value), bytes.subarray(index.INDEX_HEADER_BYTES)),
+  ),
+  'empty leaf': ofPage({ level: 0, entries: [] }),
+  'leaf of every kind of entry and content': ofPage({ level: 0, entries }),
+  'inner page': ofPage({ level: 1, rows }),
+  'inner page of the highest level': ofPage({ level: 8, rows: rows.slice(0, 1) }),
+  'list page': of(
+    () => rowsOf([2_097_152, 'r1'], [1_000_000_000_000, undefined], [7, 'r2']),
+    (bytes) => ({ sum: checkRows(bytes, 0, 'vector'), bytes }),
+    ({ bytes }) => bytes,
+  ),
+  'manifest envelope with all pins': of(
+    () => manifest.encodeEnvelope(envelope),
+    (bytes) => manifest.decodeEnvelope(bytes, 'vector'),
+    (value) => concat(manifest.encodeEnvelope(value.envelope), value.sealed),
+  ),
+  'manifest envelope with a difference': of(
+    () => manifest.encodeEnvelope(difference),
+    (bytes) => manifest.decodeEnvelope(bytes, 'vector'),
+    (value) => concat(manifest.encodeEnvelope(value.envelope), value.sealed),
+  ),
+  'manifest body': of(
+    () => manifest.encodeManifestBody(body),
+    (bytes) => manifest.decodeManifestBody(bytes, 'vector'),
+    manifest.encodeManifestBody,
+  ),
+  manifest: of(
+    () => {
+      const head = manifest.encodeEnvelope(envelope);
+      return concat(head, sealFixed(manifestKeyBytes, manifest.manifestAad(sha256(head)), manifest.encodeManifestBody(body)));
+    },
+    (bytes) => manifest.decodeEnvelope(bytes, 'vector'),
+    (value) => concat(manifest.encodeEnvelope(value.envelope), value.sealed),
+  ),
+  'stream name': of(
+    () => manifest.encodeStreamName('höst', 'home'),
+    (bytes) => new CborReader(bytes, 'vector').array(2),
+    undefined,
+  ),
+  'entry: genesis': ofEntry(() => byAdmin({ ...place, payload: { type: 1 } })),
+  'entry: writer-cert': ofEntry(() =>
+    byAdmin({ ...place, sequence: 1, payload: { type: 2, publicKey: publicKeyOf(keys.writerSeed), domain: keys.domain } }),
+  ),
+  'entry: policy': ofEntry(() =>
+    byAdmin({
+      ...place,
+      sequence: 2,
+      payload: {
+        type: 4,
+        minimumSec: 86_400,
+        hourSec: 172_800,
+        daySec: 0,
+        weekSec: 4_838_400,
+        monthSec: 31_622_400,
+        yearSec: 5_000_000_000,
+      },
+    }),
+  ),
+  'entry: snapshot': ofEntry(() =>
+    byWriter({
+      ...mine,
+      sequence: 1,
+      payload: {
+        type: 5,
+        manifest: bytesOf('manifest'),
+        stream: bytesOf('stream', 16),
+        state: 1,
+        retainUntilSec: 1_803_859_200,
+        slots: 31,
+      },
+    }),
+  ),
+  'entry: tags': ofEntry(() => {
+    const sealed = sealFixed(domain.tags, entry.tagsAad(repository, writer, 2), entry.encodeTagChange(change));
+    return byWriter({ ...mine, sequence: 2, payload: { type: 18, domain: keys.domain, sealed } });
+  }),
+  'entry: a type of later versions': ofEntry(() =>
+    signed(keys.writerSeed, entry.ENTRY_LABEL, withLength(Kind.entry, unknownBody.finish())),
+  ),
+  'tag change': of(
+    () => entry.encodeTagChange(change),
+    (bytes) => entry.decodeTagChange(bytes, 'vector'),
+    entry.encodeTagChange,
+  ),
+};
