@@ -23,7 +23,7 @@ import { checkGenesis, checkSlots } from './objects.js';
 import { PackKeys } from './pack-check.js';
 import { checkSubset, choosePacks, type Subset } from './pack-scan.js';
 import { type CheckReport, Findings } from './report.js';
-import { checkRetention } from './retention-check.js';
+import { RetentionCheck } from './retention-check.js';
 import { TreeWalk } from './tree-walk.js';
 
 export type { Subset } from './pack-scan.js';
@@ -155,6 +155,7 @@ class CheckJob {
     const findings = this.#findings;
     const reader = new ManifestReader(this.#repository, listing);
     const tags = this.#tags(ledger);
+    const retention = new RetentionCheck(ledger);
     const readable: SnapshotRecord[] = [];
     const missingIndexes = new Set<string>();
     for (const record of snapshotRecords(ledger)) {
@@ -163,7 +164,7 @@ class CheckJob {
       const name = manifestName(record.id);
       try {
         const { envelope } = await reader.open(record, tags);
-        checkRetention(ledger, record, envelope.started, findings);
+        retention.check(record, envelope.started, findings);
         const pins = await reader.pins(record.id, envelope);
         for (const id of envelope.indexIds) if (!listing.index.has(indexName(id))) missingIndexes.add(indexName(id));
         let lost = false;

@@ -2,7 +2,7 @@
  * Recomputes what the policy gives each snapshot and compares it with what its ledger entry says (docs/format.md §11). A run works with the ledger as it was
  * when it began, so what runs side by side did may be missing from its sums: shorter than every honest sum is an error, any other difference a warning.
  */
-import { equalBytes, toHex } from '../bytes.js';
+import { toHex } from '../bytes.js';
 import { EntryType, type LedgerEntry, type PolicyPayload } from '../format/entry.js';
 import { State } from '../format/manifest.js';
 import { entryName } from '../format/names.js';
@@ -24,35 +24,63 @@ function policiesBetween(entries: readonly LedgerEntry[], from: Timestamp, to: T
   return [before, ...during];
 }
 
-/** Checks one snapshot's retention. `started`: when its run began. */
-export function checkRetention(ledger: ReadableLedger, record: SnapshotRecord, started: Timestamp, findings: Findings): void {
-  const { entry, payload } = record;
-  // Sums over a broken chain would be wrong ones.
-  if (ledger.broken.size > 0) return;
-  const own = snapshotRecords(ledger).filter(
-    (other) =>
-      equalBytes(other.entry.author, entry.author) &&
-      equalBytes(other.payload.stream, payload.stream) &&
-      other.payload.state === State.complete &&
-      other.entry.sequence < entry.sequence,
-  );
-  const complete = payload.state === State.complete;
-  const seen = own.filter((other) => compareTimes(other.entry.time, started) <= 0);
-  const results = policiesBetween(ledger.entries, started, entry.time).flatMap((policy) =>
-    [own, seen].map((earlier) =>
-      retain(
-        policy,
-        entry.time.sec,
-        complete,
-        earlier.map((other) => other.entry.time.sec),
-      ),
-    ),
-  );
-  if (results.some(({ slots, retainUntilSec }) => slots === payload.slots && retainUntilSec === payload.retainUntilSec)) return;
-  const name = entryName(asId('author', entry.author), entry.sequence);
-  const least = Math.min(...results.map(({ retainUntilSec }) => retainUntilSec));
-  const affected = { snapshot: toHex(record.id), path: '/' };
-  if (payload.retainUntilSec < least)
-    findings.error(name, 'CORRUPT', 'keeps its snapshot for less time than the policy says', affected);
-  else findings.warning(name, 'keeps its snapshot for another time than the policy says');
+const DAY = 86_400;
+
+/** Of the times before `sec`, those that decide whether a slot is taken: all of its own day, one of every other day, none older than any slot. */
+function thin(times: readonly number[], sec: number): number[] {
+  const today = Math.floor(sec / DAY);
+  const days = new Map<number, number>();
+  const kept: number[] = [];
+  for (const time of times) {
+    const day = Math.floor(time / DAY);
+    if (day === today) kept.push(time);
+    else if (Math.abs(today - day) < 400) days.set(day, time);
+  }
+  return [...kept, ...days.values()];
+}
+
+/** Recomputes retention from one ledger. */
+export class RetentionCheck {
+  readonly #ledger: ReadableLedger;
+  readonly #streams = new Map<string, SnapshotRecord[]>();
+
+  constructor(ledger: ReadableLedger) {
+    this.#ledger = ledger;
+    for (const record of snapshotRecords(ledger)) {
+      const stream = streamOf(record);
+      const records = this.#streams.get(stream);
+      if (records === undefined) this.#streams.set(stream, [record]);
+      else records.push(record);
+    }
+  }
+
+  /** Checks one snapshot's retention. `started`: when its run began. */
+  check(record: SnapshotRecord, started: Timestamp, findings: Findings): void {
+    const { entry, payload } = record;
+    // Sums over a broken chain would be wrong ones.
+    if (this.#ledger.broken.size > 0) return;
+    const complete = payload.state === State.complete;
+    const own = this.#streams
+      .get(streamOf(record))!
+      .filter((other) => other.payload.state === State.complete && other.entry.sequence < entry.sequence);
+    const seen = own.filter((other) => compareTimes(other.entry.time, started) <= 0);
+    const { sec } = entry.time;
+    const results = policiesBetween(this.#ledger.entries, started, entry.time).flatMap((policy) =>
+      [own, seen].map((earlier) => {
+        const times = earlier.map((other) => other.entry.time.sec);
+        return retain(policy, sec, complete, thin(times, sec));
+      }),
+    );
+    if (results.some(({ slots, retainUntilSec }) => slots === payload.slots && retainUntilSec === payload.retainUntilSec)) return;
+    const name = entryName(asId('author', entry.author), entry.sequence);
+    const least = Math.min(...results.map(({ retainUntilSec }) => retainUntilSec));
+    const affected = { snapshot: toHex(record.id), path: '/' };
+    if (payload.retainUntilSec < least)
+      findings.error(name, 'CORRUPT', 'keeps its snapshot for less time than the policy says', affected);
+    else findings.warning(name, 'keeps its snapshot for another time than the policy says');
+  }
+}
+
+function streamOf({ entry, payload }: SnapshotRecord): string {
+  return toHex(entry.author) + toHex(payload.stream);
 }
