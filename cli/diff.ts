@@ -41,8 +41,8 @@ const size = (entry: Entry | undefined): number => (entry === undefined || !('si
 async function diff(run: Run, a: string, b: string, options: FilterOptions & { metadata?: boolean }): Promise<void> {
   const { out } = run;
   const [left, right] = [parseSnapshotPath(a), parseSnapshotPath(b)];
+  const filter = filterOf(options);
   await withRepository(run, async (repository) => {
-    const filter = filterOf(options);
     const before = await selectSnapshot(repository, left.snapshot, filter);
     const after = await selectSnapshot(repository, right.snapshot, filter);
     const opened = await openTrees(repository, [before, after]);

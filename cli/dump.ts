@@ -34,8 +34,9 @@ async function dump(
   const { snapshot: name, path = second === undefined ? undefined : argumentBytes(second) } = parseSnapshotPath(argument);
   if (path === undefined) throw new UsageError('name what to write out: varve dump SNAP:PATH');
   if (process.stdout.isTTY) run.out.warn('writing to the terminal');
+  const filter = filterOf(options);
   await withRepository(run, async (repository) => {
-    const opened = await openTrees(repository, [await selectSnapshot(repository, name, filterOf(options))]);
+    const opened = await openTrees(repository, [await selectSnapshot(repository, name, filter)]);
     try {
       const tree = opened.trees[0]!;
       const { entry } = await entryAt(tree, path);

@@ -32,8 +32,9 @@ Examples:
 async function ls(run: Run, argument: string, second: string | undefined, options: LsOptions): Promise<void> {
   const { out } = run;
   const { snapshot: name, path = second === undefined ? undefined : argumentBytes(second) } = parseSnapshotPath(argument);
+  const filter = filterOf(options);
   await withRepository(run, async (repository) => {
-    const snapshot = await selectSnapshot(repository, name, filterOf(options));
+    const snapshot = await selectSnapshot(repository, name, filter);
     const opened = await openTrees(repository, [snapshot]);
     try {
       out.record('snapshot', describeSnapshot(snapshot));

@@ -18,15 +18,15 @@ Examples:
   varve snapshots --host web1 --since 7d
   varve snapshots --json latest | jq .id`,
     )
-    .action(async (names: string[], options: FilterOptions & { latest?: string }) =>
-      withRepository(run, async (repository) => {
-        const filter = filterOf(options);
+    .action(async (names: string[], options: FilterOptions & { latest?: string }) => {
+      const filter = filterOf(options);
+      await withRepository(run, async (repository) => {
         let found = names.length === 0 ? await selectSnapshots(repository, filter) : [];
         for (const name of names) found.push(await selectSnapshot(repository, name, filter));
         if (options.latest !== undefined) found = lastOfEach(found, Number(options.latest));
         print(run, found);
-      }),
-    );
+      });
+    });
 }
 
 function lastOfEach(snapshots: readonly Snapshot[], count: number): Snapshot[] {
