@@ -136,6 +136,7 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
       notes: [],
     };
     const committed = await commit(repository, run, ledger, { stream, body, startedMs, claimedMs: options.claimedTimeMs ?? startedMs, complete }, nowMs);
+    cache.rememberSparse(run.used);
     return { ...report, snapshotId: committed.id, newBytes: run.storedBytes, retainUntilSec: committed.retainUntilSec, slots: committed.slots };
   } catch (error) {
     if (run !== undefined && options.signal?.aborted === true && options.dryRun !== true) {

@@ -34,7 +34,10 @@ export interface CachedEntry {
   readonly packs: PackUses;
 }
 
-const VERSION = 1;
+const VERSION = 2;
+const PACK_ROW_BYTES = 36;
+/** Live bytes of sparse packs that one run writes again at most. */
+const REWRITE_LIMIT_BYTES = 128 << 20;
 const RESERVE = 1 << 20;
 const FLUSH_OPERATIONS = 2048;
 const FLUSH_BYTES = 4 << 20;
@@ -45,6 +48,9 @@ export class ChangeCache {
   readonly #db: Database | undefined;
   readonly #readOnly: boolean;
   readonly #packIds = new Map<number, string>();
+  readonly #rawBytes = new Map<number, number>();
+  /** Packs that this stream shall not use again, because little of them is still needed. */
+  readonly #avoided = new Set<string>();
   readonly #numbers = new Map<string, number>();
   #nextNumber = 1;
   #reservedTo = 1;
@@ -109,12 +115,14 @@ export class ChangeCache {
     for await (const [rowKey, row] of db.iterator({ gt: key('p'), lt: key('q') })) {
       const value = unsealed(row);
       if (value === undefined) continue;
-      const hex = toHex(value);
-      if (value.byteLength !== 32 || rowKey.byteLength !== 5 || !isStored(hex)) continue;
+      const hex = toHex(value.subarray(0, 32));
+      if (value.byteLength !== PACK_ROW_BYTES || rowKey.byteLength !== 5 || !isStored(hex)) continue;
       const number = new DataView(rowKey.buffer, rowKey.byteOffset, 5).getUint32(1);
+      this.#rawBytes.set(number, new DataView(value.buffer, value.byteOffset).getUint32(32, true) * 16);
       this.#packIds.set(number, hex);
       this.#numbers.set(hex, number);
     }
+    this.#chooseAvoided(unsealed(await db.get(key('s'))));
     if (!this.#readOnly) await this.#reserve();
     else this.#reservedTo = this.#nextNumber + RESERVE;
   }
@@ -124,6 +132,39 @@ export class ChangeCache {
     this.#reservedTo = this.#nextNumber + RESERVE;
     const meta = new CborWriter().array(3).int(VERSION).int(this.#reservedTo).int(this.runs).finish();
     await this.#db!.put(key('m'), sealed(meta), { sync: true } as object);
+  }
+
+  /** Takes the emptiest of the sparse packs that the last run named, as far as writing their live chunks again stays within bounds. */
+  #chooseAvoided(row: Uint8Array | undefined): void {
+    if (row === undefined) return;
+    const sparse = readPacks(row);
+    const order = Array.from({ length: sparse.length / 2 }, (_, i) => [sparse[i * 2]!, sparse[i * 2 + 1]!] as const).sort((a, b) => a[1] - b[1]);
+    let bytes = 0;
+    for (const [number, live] of order) {
+      bytes += live;
+      if (bytes > REWRITE_LIMIT_BYTES) return;
+      const hex = this.#packIds.get(number);
+      if (hex === undefined) continue;
+      this.#avoided.add(hex);
+      this.#packIds.delete(number);
+      this.#numbers.delete(hex);
+    }
+  }
+
+  /** Whether chunks of this pack shall be written again rather than referred to. */
+  avoids(packHex: string): boolean {
+    return this.#avoided.has(packHex);
+  }
+
+  /** Remembers which packs the finished snapshot needs less than half of; the next run writes what it needs of them anew. */
+  rememberSparse(used: ReadonlyMap<number, number>): void {
+    if (this.#readOnly) return;
+    const sparse: number[] = [];
+    for (const [number, live] of used) if (live * 2 < (this.#rawBytes.get(number) ?? 0)) sparse.push(number, live);
+    const out = new Uint8Array(sparse.length * 4);
+    const view = new DataView(out.buffer);
+    for (let i = 0; i < sparse.length; i++) view.setUint32(i * 4, i % 2 === 0 ? sparse[i]! : Math.ceil(sparse[i]! / 16), true);
+    this.#put(key('s'), out);
   }
 
   /** Pack id of a number, or undefined when the pack is not known to be stored. */
@@ -137,25 +178,29 @@ export class ChangeCache {
     return this.#nextNumber++;
   }
 
-  /** The number of a stored pack. */
-  numberOf(packId: Uint8Array): number {
+  /** The number of a stored pack; `rawBytes` says how much it holds. */
+  numberOf(packId: Uint8Array, rawBytes: () => number): number {
     const hex = toHex(packId);
     const known = this.#numbers.get(hex);
     if (known !== undefined) return known;
     const number = this.newNumber();
-    this.stored(number, packId);
+    this.stored(number, packId, rawBytes());
     return number;
   }
 
-  /** Records that the pack with `number` is durable. */
-  stored(number: number, packId: Uint8Array): void {
+  /** Records that the pack with `number`, whose chunks have `rawBytes` in all, is durable. */
+  stored(number: number, packId: Uint8Array, rawBytes: number): void {
     const hex = toHex(packId);
     this.#packIds.set(number, hex);
     this.#numbers.set(hex, number);
     const rowKey = new Uint8Array(5);
     rowKey[0] = 0x70;
     new DataView(rowKey.buffer).setUint32(1, number);
-    this.#put(rowKey, packId.slice());
+    this.#rawBytes.set(number, rawBytes);
+    const row = new Uint8Array(PACK_ROW_BYTES);
+    row.set(packId);
+    new DataView(row.buffer).setUint32(32, Math.ceil(rawBytes / 16), true);
+    this.#put(rowKey, row);
   }
 
   /** The directory's head, or undefined; one that needs packs that are not stored is undefined too. */

@@ -11,7 +11,7 @@ import { indexName, packName } from '../format/names.js';
 import { PackClass } from '../format/pack.js';
 import { native } from '../native.js';
 import { sealIndexObject } from '../repository/pack-directory.js';
-import { type FinishedPack, PackWriter, type PackWriterKeys } from '../repository/pack-writer.js';
+import { type FinishedPack, PackWriter, type PackWriterKeys, rawBytesOf } from '../repository/pack-writer.js';
 import { type Repository, writerAuthor } from '../repository/repository.js';
 import type { ChangeCache, PackUses } from './change-cache.js';
 import { IN_RUN, type LookupTables } from './lookup.js';
@@ -64,7 +64,7 @@ export class Run {
     const { chunkId, gear } = repository.domainKeys(keys.domain);
     const counters = new Int32Array(new SharedArrayBuffer(4));
     this.#tables = this.#makeTables([native().claimsCreate()]);
-    this.#metaPacks = new PackWriter(keys, { packClass: PackClass.metadata, level: options.level, targetBytes: META_PACK_BYTES }, { metadata: META_FRAME_BYTES }, () =>
+    this.#metaPacks = new PackWriter(keys, { packClass: PackClass.metadata, level: options.level, targetBytes: META_PACK_BYTES }, { metadata: { closeAt: META_FRAME_BYTES } }, () =>
       Atomics.add(counters, 0, 1),
     );
     this.meta = new MetaWriter(this.#metaPacks, chunkId, () => this.#tables);
@@ -82,12 +82,16 @@ export class Run {
   }
 
   #makeTables(claims: readonly number[]): LookupTables {
-    return { claims, handles: this.#index.handles(), bases: this.#index.bases(), usable: this.#index.usable((packId) => this.#stored.has(toHex(packId))) };
+    return { claims, handles: this.#index.handles(), bases: this.#index.bases(), usable: this.#index.usable((packId) => this.#isUsable(toHex(packId))) };
+  }
+
+  #isUsable(packHex: string): boolean {
+    return this.#stored.has(packHex) && !this.cache.avoids(packHex);
   }
 
   /** The change cache's number of the pack that a look-up named. */
   packNumber(ref: number): number {
-    if (ref < IN_RUN) return (this.#indexNumbers[ref] ??= this.cache.numberOf(this.#index.packId(ref)));
+    if (ref < IN_RUN) return (this.#indexNumbers[ref] ??= this.cache.numberOf(this.#index.packId(ref), () => rawBytesOf(this.#index.directory(ref))));
     let number = this.#ordinals.get(ref);
     if (number === undefined) this.#ordinals.set(ref, (number = this.cache.newNumber()));
     return number;
@@ -116,7 +120,7 @@ export class Run {
       () => {
         this.storedBytes += packBytes;
         this.#stored.set(hex, packBytes);
-        this.cache.stored(number, pack.packId);
+        this.cache.stored(number, pack.packId, rawBytesOf(pack.directory));
         this.#unindexed.push({ packId: pack.packId, packBytes, header: pack.header, directory: pack.directory });
         this.#unindexedChunks += new DataView(pack.directory.buffer, pack.directory.byteOffset).getUint32(4, true);
       },

@@ -10,7 +10,8 @@ import { lookUp } from './lookup.js';
 import type { BlockResult, BlockTask, FilesResult, FilesTask, Task, WorkerMessage, WorkerSetup } from './tasks.js';
 
 const DATA_PACK_BYTES = 16 << 20;
-const FRAMES = { small: 512 << 10, piece: 256 << 10, dense: 256 << 10 };
+// What looks incompressible is tried at the fastest level only.
+const FRAMES = { small: { closeAt: 512 << 10 }, piece: { closeAt: 256 << 10 }, dense: { closeAt: 256 << 10, level: 1 } };
 const ROW = 96;
 
 const setup = workerData as WorkerSetup;

@@ -49,6 +49,7 @@ export interface FinishedPack {
 }
 
 interface FrameStream {
+  readonly level: number;
   readonly closeAt: number;
   readonly raw: Uint8Array;
   rawBytes: number;
@@ -70,8 +71,8 @@ const FRAME_SLACK_BYTES = 65_536;
 /** Room behind a pack's target size for the frames that end with it. */
 const PACK_SLACK_BYTES = 3 << 20;
 
-/** Which kinds of frames a writer keeps apart; each closes at its own size. */
-export type FrameSizes = Readonly<Record<string, number>>;
+/** Which kinds of frames a writer keeps apart; each closes at its own size and may have a compression level of its own. */
+export type FrameKinds = Readonly<Record<string, { readonly closeAt: number; readonly level?: number }>>;
 
 export class PackWriter {
   readonly #keys: PackWriterKeys;
@@ -82,12 +83,12 @@ export class PackWriter {
   #pack: OpenPack | undefined;
   #buffer: Uint8Array | undefined;
 
-  constructor(keys: PackWriterKeys, options: PackWriterOptions, frames: FrameSizes, nextOrdinal: () => number) {
+  constructor(keys: PackWriterKeys, options: PackWriterOptions, frames: FrameKinds, nextOrdinal: () => number) {
     this.#keys = keys;
     this.#options = options;
     this.#nextOrdinal = nextOrdinal;
-    for (const [name, closeAt] of Object.entries(frames)) {
-      this.#streams.set(name, { closeAt, raw: new Uint8Array(closeAt + FRAME_SLACK_BYTES), rawBytes: 0, rows: new Uint8Array(64 * CHUNK_ROW_BYTES), rowCount: 0 });
+    for (const [name, { closeAt, level }] of Object.entries(frames)) {
+      this.#streams.set(name, { closeAt, level: level ?? options.level, raw: new Uint8Array(closeAt + FRAME_SLACK_BYTES), rawBytes: 0, rows: new Uint8Array(64 * CHUNK_ROW_BYTES), rowCount: 0 });
     }
   }
 
@@ -106,7 +107,7 @@ export class PackWriter {
       if (plaintext.byteLength > frame.raw.byteLength) {
         const row = new Uint8Array(CHUNK_ROW_BYTES);
         writeRow(row, 0, id, type, plaintext.byteLength);
-        this.#sealRaw(plaintext, plaintext.byteLength, row, 1);
+        this.#sealRaw(plaintext, plaintext.byteLength, row, 1, frame.level);
         return;
       }
     }
@@ -154,12 +155,12 @@ export class PackWriter {
 
   #seal(frame: FrameStream): void {
     if (frame.rowCount === 0) return;
-    this.#sealRaw(frame.raw, frame.rawBytes, frame.rows.slice(0, frame.rowCount * CHUNK_ROW_BYTES), frame.rowCount);
+    this.#sealRaw(frame.raw, frame.rawBytes, frame.rows.slice(0, frame.rowCount * CHUNK_ROW_BYTES), frame.rowCount, frame.level);
     frame.rawBytes = 0;
     frame.rowCount = 0;
   }
 
-  #sealRaw(raw: Uint8Array, rawBytes: number, rows: Uint8Array, chunkCount: number): void {
+  #sealRaw(raw: Uint8Array, rawBytes: number, rows: Uint8Array, chunkCount: number, level: number): void {
     const pack = this.#pack!;
     const number = pack.frames.length;
     const room = rawBytes + (rawBytes >> 7) + 1024;
@@ -170,7 +171,7 @@ export class PackWriter {
       this.#buffer = buffer;
     }
     const aad = frameAad(pack.headerDigest, number, 0, rawBytes, rows);
-    const [sealedBytes, codec] = native().sealFrame(raw, rawBytes, pack.key, number, aad, FRAME_AAD_CODEC_AT, this.#options.level, buffer, pack.at);
+    const [sealedBytes, codec] = native().sealFrame(raw, rawBytes, pack.key, number, aad, FRAME_AAD_CODEC_AT, level, buffer, pack.at);
     pack.frames.push({ offset: pack.at, sealedBytes, rawBytes, codec, chunkCount });
     pack.rows.push(rows);
     pack.at += sealedBytes;
