@@ -5,10 +5,12 @@
 import { realpath } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
 import { lossyUtf8, toHex } from '../bytes.js';
+import type { ChunkIndex } from '../chunk-index/chunk-index.js';
 import { MountError, NotFoundError, RoleError, StoreError } from '../errors.js';
 import { type Ledger, loadLedger } from '../ledger/ledger.js';
 import { findSnapshot, type SnapshotFilter, snapshotRecords } from '../ledger/snapshots.js';
 import { workerFile } from '../native.js';
+import { openIndex, refreshIndex } from '../repository/open-index.js';
 import type { Repository } from '../repository/repository.js';
 import { isLocalStore } from '../store/store.js';
 import { openFileSystem, type ViewData } from '../view/file-system-thread.js';
@@ -83,7 +85,9 @@ export async function mountRepository(repository: Repository, options: MountRepo
     keyring: { repository: keyring.repository, root: keyring.root, adminSeed: null, writer: null },
     cacheDir,
     ledger,
-    ...(driver.name === 'kernel' ? { numbers: createNodeTable(), frames: createSharedFrames(CACHE_BYTES.frames) } : { numbers: undefined, frames: undefined }),
+    ...(driver.name === 'kernel'
+      ? { numbers: createNodeTable(), frames: createSharedFrames(CACHE_BYTES.frames) }
+      : { numbers: undefined, frames: undefined }),
     view: {
       ownerRoot: options.ownerRoot ?? false,
       listVirtualXattrs: options.listVirtualXattrs ?? false,
@@ -93,7 +97,10 @@ export async function mountRepository(repository: Repository, options: MountRepo
     cacheBytes: CACHE_BYTES,
   };
   if (only !== undefined && only.path.byteLength > 0) checkSubPath(data, only.path);
-  const mounted = await driver.mount(
+  const tell = teller(onLog);
+  // Before the first reader asks: a thread that finds nothing in the index reads the directory of every pack.
+  const index = await openIndex(repository, { filter: false, onDamaged: tell });
+  const mounting = driver.mount(
     { file: workerFile('lib/view/file-system-thread'), data },
     {
       mountpoint: options.mountpoint,
@@ -105,7 +112,11 @@ export async function mountRepository(repository: Repository, options: MountRepo
       onLog,
     },
   );
-  const stop = keepIndex(repository, new LedgerFollower(repository.id, ledger, objectReader(store)), onLog);
+  const mounted = await mounting.catch(async (error: unknown) => {
+    await index.close();
+    throw error;
+  });
+  const stop = keepIndex(repository, index, new LedgerFollower(repository.id, ledger, objectReader(store)), tell);
   mounted.finished.then(stop, stop);
   return mounted;
 }
@@ -160,36 +171,37 @@ function isInside(path: string, folder: string): boolean {
   return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
 }
 
-/** Brings the chunk index up to date now and whenever a snapshot appears. Returns what ends it. */
-function keepIndex(repository: Repository, follower: LedgerFollower, onLog: (message: string) => void): () => void {
+/** Brings the chunk index up to date whenever a snapshot appears. Returns what ends it and closes the index. */
+function keepIndex(
+  repository: Repository,
+  index: ChunkIndex,
+  follower: LedgerFollower,
+  tell: (error: unknown) => void,
+): () => void {
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
-  let told = '';
-  const tell = (error: unknown): void => {
-    const message = error instanceof Error ? error.message : String(error);
-    if (message !== told) onLog(message);
-    told = message;
+  const look = async (): Promise<void> => {
+    try {
+      if (follower.poll()) await refreshIndex(repository, index, tell);
+    } catch (error) {
+      if (!stopped) tell(error);
+    }
+    if (!stopped) timer = setTimeout(() => void look(), POLL_MS).unref();
   };
-  const run = async (): Promise<void> => {
-    const { openIndex, refreshIndex } = await import('../repository/open-index.js');
-    const index = await openIndex(repository, { filter: false, onDamaged: tell });
-    const look = async (): Promise<void> => {
-      try {
-        if (follower.poll()) await refreshIndex(repository, index, tell);
-      } catch (error) {
-        tell(error);
-      }
-      if (stopped) await index.close();
-      else timer = setTimeout(() => void look(), POLL_MS).unref();
-    };
-    await look();
-    close = () => index.close();
-  };
-  let close = async (): Promise<void> => undefined;
-  run().catch(tell);
+  void look();
   return () => {
     stopped = true;
     clearTimeout(timer);
-    close().catch(tell);
+    index.close().catch(tell);
+  };
+}
+
+/** Tells the message of an error unless it is the one told last. */
+function teller(onLog: (message: string) => void): (error: unknown) => void {
+  let told = '';
+  return (error) => {
+    const message = error instanceof Error ? error.message : String(error);
+    if (message !== told) onLog(message);
+    told = message;
   };
 }
