@@ -1,5 +1,4 @@
 /** From the chunks of a window to tasks: finds the pack, frame and place of each, sorts, and gives each writer a stretch of packs. */
-import { equalBytes, viewOf } from '../bytes.js';
 import { ABSENT, type ChunkIndex } from '../chunk-index/chunk-index.js';
 import { CorruptError } from '../errors.js';
 import { packName } from '../format/names.js';
@@ -53,16 +52,12 @@ export class Planner {
     const keys = new Float64Array(rowCount);
     const order: number[] = [];
     for (let row = 0; row < rowCount; row++) {
-      const found = packs[row] === ABSENT ? undefined : this.#place(packs[row]!, ids.subarray(row * 32, row * 32 + 32));
-      if (found === undefined) {
+      if (packs[row] === ABSENT || !this.#place(packs[row]!, ids, row, rows)) {
         unfound.push(row);
         continue;
       }
       const at = row * ROW_WORDS;
-      rows[at + ROW.pack] = packs[row]!;
-      rows[at + ROW.frame] = found.frame;
-      rows[at + ROW.chunk] = found.chunk;
-      keys[row] = packs[row]! * 0x1_0000_0000 + found.frame * 0x1_0000 + found.chunk;
+      keys[row] = packs[row]! * 0x1_0000_0000 + rows[at + ROW.frame]! * 0x1_0000 + rows[at + ROW.chunk]!;
       order.push(row);
     }
     order.sort((a, b) => keys[a]! - keys[b]! || a - b);
@@ -110,32 +105,40 @@ export class Planner {
     const rows = new Uint32Array(windowRows.length * ROW_WORDS);
     const ids = new Uint8Array(windowRows.length * 32);
     const packs: PackInfo[] = [];
-    windowRows.forEach((row, i) => {
-      rows.set(window.rows.subarray(row * ROW_WORDS, (row + 1) * ROW_WORDS), i * ROW_WORDS);
-      ids.set(window.ids.subarray(row * 32, row * 32 + 32), i * 32);
+    const idWords = new Uint32Array(ids.buffer);
+    const windowIdWords = new Uint32Array(window.ids.buffer);
+    for (let i = 0; i < windowRows.length; i++) {
+      const row = windowRows[i]!;
+      for (let w = 0; w < ROW_WORDS; w++) rows[i * ROW_WORDS + w] = window.rows[row * ROW_WORDS + w]!;
+      for (let w = 0; w < 8; w++) idWords[i * 8 + w] = windowIdWords[row * 8 + w]!;
       const packIndex = rows[i * ROW_WORDS + ROW.pack]!;
       if (packs.at(-1)?.packIndex !== packIndex) packs.push(this.#pack(packIndex).info);
-    });
+    }
     return { task: { kind: 'write', packs, rows, ids, ...rest }, windowRows };
   }
 
-  #place(packIndex: number, id: Uint8Array): { frame: number; chunk: number } | undefined {
+  /** Writes pack, frame and chunk into the row. False if the pack does not hold its id. */
+  #place(packIndex: number, ids: Uint8Array, row: number, rows: Uint32Array): boolean {
     let places: PackPlaces;
     try {
       places = this.#pack(packIndex);
     } catch (error) {
       // A damaged piece of the index: the repository itself is asked about this chunk later.
-      if (error instanceof CorruptError) return undefined;
+      if (error instanceof CorruptError) return false;
       throw error;
     }
     const { directory, byPrefix, frameOf } = places;
-    const found = byPrefix.get(prefixOf(id, 0));
-    for (const chunk of typeof found === 'number' ? [found] : (found ?? [])) {
-      const at = chunk * CHUNK_ROW_BYTES;
-      if (!equalBytes(directory.chunkRows.subarray(at, at + 32), id)) continue;
-      return { frame: frameOf[chunk]!, chunk: chunk - directory.frames[frameOf[chunk]!]!.firstChunk };
+    const found = byPrefix.get(prefixOf(ids, row * 32));
+    if (found === undefined) return false;
+    for (const chunk of typeof found === 'number' ? [found] : found) {
+      if (!sameId(directory.chunkRows, chunk * CHUNK_ROW_BYTES, ids, row * 32)) continue;
+      const at = row * ROW_WORDS;
+      rows[at + ROW.pack] = packIndex;
+      rows[at + ROW.frame] = frameOf[chunk]!;
+      rows[at + ROW.chunk] = chunk - directory.frames[frameOf[chunk]!]!.firstChunk;
+      return true;
     }
-    return undefined;
+    return false;
   }
 
   #pack(packIndex: number): PackPlaces {
@@ -165,6 +168,11 @@ export class Planner {
 }
 
 function prefixOf(bytes: Uint8Array, at: number): number {
-  const view = viewOf(bytes);
-  return view.getUint32(at, true) + view.getUint16(at + 4, true) * 0x1_0000_0000;
+  const low = (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+  return low + (bytes[at + 4]! | (bytes[at + 5]! << 8)) * 0x1_0000_0000;
+}
+
+function sameId(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): boolean {
+  for (let i = 0; i < 32; i++) if (a[aAt + i] !== b[bAt + i]) return false;
+  return true;
 }

@@ -3,9 +3,9 @@
  * A chunk that does not verify is never written; its row goes back to the planner.
  */
 import { equalBytes } from '../bytes.js';
-import { ChunkType } from '../format/pack.js';
+import { ChunkType, MAX_FRAME_BYTES } from '../format/pack.js';
 import { native } from '../native.js';
-import { ChunkReader, type ReadKeys } from '../repository/chunk-reader.js';
+import { ChunkReader, type FrameMemory, type FramePlace, type ReadKeys } from '../repository/chunk-reader.js';
 import { openRanges, type Ranges } from '../repository/ranges.js';
 import { DirectoryCache } from './directory-cache.js';
 import {
@@ -35,11 +35,28 @@ export interface WriterStart {
   readonly stop: SharedArrayBuffer;
 }
 
-const CACHE_BYTES = 8 << 20;
 const MAX_OPEN_FILES = 32;
 const BLOCK_BYTES = 4096;
 const ZEROS = new Uint8Array(BLOCK_BYTES);
 const VERIFY_BYTES = 1 << 20;
+
+/** The frame being written from, always in the same memory: fresh memory for each would cost as much as decoding it. */
+class OneFrame implements FrameMemory {
+  readonly #memory = new Uint8Array(MAX_FRAME_BYTES);
+  #place: FramePlace | undefined;
+  #frame = { raw: this.#memory, verified: new Uint8Array(0) };
+
+  frame(place: FramePlace, decode: (into: Uint8Array) => void): { readonly raw: Uint8Array; readonly verified: Uint8Array } {
+    if (this.#place?.frame !== place.frame || !equalBytes(this.#place.packId, place.packId)) {
+      this.#place = undefined;
+      const raw = this.#memory.subarray(0, place.rawBytes);
+      decode(raw);
+      this.#frame = { raw, verified: new Uint8Array(place.chunkCount) };
+      this.#place = place;
+    }
+    return this.#frame;
+  }
+}
 
 export class Writer {
   readonly #start: WriterStart;
@@ -66,7 +83,7 @@ export class Writer {
       header: (i: number) => pack(i).header,
       directory: (i: number) => pack(i).directory,
     };
-    this.#reader = new ChunkReader(places, this.#ranges, start.keys, { cacheBytes: CACHE_BYTES });
+    this.#reader = new ChunkReader(places, this.#ranges, start.keys, { cacheBytes: 0, memory: new OneFrame() });
   }
 
   run(task: Task): TaskResult {
@@ -120,6 +137,8 @@ export class Writer {
       if (files.length > 0) this.#flush(task, files, new Uint8Array(frame!), result);
       files = [];
     };
+    let lastPack = -1;
+    let lastFrame = -1;
     for (let row = 0, at = 0; at < rows.length; row++, at += ROW_WORDS) {
       if (this.#stopped()) return;
       const file = rows[at + ROW.file]!;
@@ -129,6 +148,13 @@ export class Writer {
         frame: rows[at + ROW.frame]!,
         chunk: rows[at + ROW.chunk]!,
       };
+      if (files.length > 0) {
+        // The next frame takes the place of this one in memory.
+        const sameFrame = location.packIndex === lastPack && location.frame === lastFrame;
+        if (!sameFrame || fileDirectory[files[0]!] !== fileDirectory[file]) flush();
+      }
+      lastPack = location.packIndex;
+      lastFrame = location.frame;
       let bytes: Uint8Array | undefined;
       try {
         bytes = this.#reader.readAt(location, ids.subarray(row * 32, row * 32 + 32), ChunkType.data);
@@ -143,7 +169,6 @@ export class Writer {
         this.#writePiece(task, file, rows, at, bytes, result);
         continue;
       }
-      if (files.length > 0 && (frame !== bytes.buffer || fileDirectory[files[0]!] !== fileDirectory[file])) flush();
       frame = bytes.buffer;
       files.push(file);
       this.#request.copy(records, recordAt[file]!, recordAt[file + 1]!, bytes.byteOffset);
