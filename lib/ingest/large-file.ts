@@ -27,7 +27,7 @@ export interface Ingested {
 
 /** Bits of the average chunk for a file of `sizeBytes` (docs/format.md §6, Chunking). */
 export function averageBits(sizeBytes: number): number {
-  return sizeBytes < 16 << 20 ? 14 : sizeBytes < 2 ** 32 ? 17 : 18;
+  return sizeBytes < 16 << 20 ? 14 : sizeBytes < 2 ** 32 ? 16 : 18;
 }
 
 /** Collects blocks in order and makes the file's content of them. */
@@ -171,7 +171,7 @@ export async function ingestFile(run: Run, path: Uint8Array, signal: AbortSignal
 /** Reads a stream to its end. @throws the stream's error */
 export async function ingestStream(run: Run, stream: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined, onBytes: (bytes: number) => void): Promise<Ingested> {
   const sequence = new BlockSequence(run, true);
-  const avgBits = 17;
+  const avgBits = 16;
   let waiting: Uint8Array[] = [];
   let waitingBytes = 0;
   const send = async (last: boolean): Promise<void> => {

@@ -11,7 +11,7 @@ import type { BlockResult, BlockTask, FilesResult, FilesTask, Task, WorkerMessag
 
 const DATA_PACK_BYTES = 16 << 20;
 // What looks incompressible is tried at the fastest level only.
-const FRAMES = { small: { closeAt: 512 << 10 }, piece: { closeAt: 256 << 10 }, dense: { closeAt: 256 << 10, level: 1 } };
+const FRAMES = { small: { closeAt: 512 << 10 }, piece: { closeAt: 256 << 10 }, block: { closeAt: 128 << 10 }, dense: { closeAt: 128 << 10, level: 1 } };
 const ROW = 96;
 
 const setup = workerData as WorkerSetup;
@@ -33,7 +33,7 @@ function arenaOf(length: number): Uint8Array {
 }
 
 /** Stores the new ones of `pieces` ([offset, length] pairs in `data`) and returns the pack of each. */
-function storePieces(data: Uint8Array, pieces: Uint32Array, ids: Uint8Array, stream: 'small' | 'piece'): Uint32Array {
+function storePieces(data: Uint8Array, pieces: Uint32Array, ids: Uint8Array, stream: 'small' | 'piece' | 'block'): Uint32Array {
   const ordinal = packs.ordinal();
   const found = lookUp(tables, ids, ordinal);
   const fresh: number[] = [];
@@ -118,7 +118,7 @@ function readBlock(task: BlockTask): BlockResult {
     Atomics.notify(task.turn, 0);
   }
   const ids = addon.chunkIds(setup.chunkIdKey, ChunkType.data, digests);
-  const stored = storePieces(data, pieces, ids, 'piece');
+  const stored = storePieces(data, pieces, ids, task.avgBits > 14 ? 'block' : 'piece');
   const rows = new Uint8Array(lengths.length * ROW_BYTES);
   const view = new DataView(rows.buffer);
   lengths.forEach((length, i) => {

@@ -135,7 +135,8 @@ export function findSnapshot<S extends Pick<Snapshot, 'id' | 'payload' | 'time'>
     return found;
   }
   if (name.startsWith('@')) {
-    const ms = Date.parse(name.slice(1));
+    // A day alone means all of it, as in the mount's at/.
+    const ms = Date.parse(name.slice(1)) + (/^@\d{4}-\d{2}-\d{2}$/.test(name) ? 86_399_999 : 0);
     if (Number.isNaN(ms)) throw new NotFoundError('snapshot', name, `${name}: not a time; write it as @2026-03-01T00:00Z`);
     const found = snapshots.filter(({ payload, time }) => payload.state === State.complete && msOfTime(time) <= ms).at(-1);
     if (found === undefined) throw new NotFoundError('snapshot', name, `no complete snapshot at or before ${name.slice(1)}`);
