@@ -32,7 +32,9 @@ const slots = repo.names('keys/');
 const packs = repo.names('packs/');
 const indexes = repo.names('index/');
 const manifests = repo.names('snapshots/');
-const entries = repo.names('ledger/');
+// The admin's chain (genesis, certificate, policy) before the writer's (two snapshots), whatever their ids are.
+const chainLength = (name: string): number => repo.names(name.slice(0, 40)).length;
+const entries = repo.names('ledger/').sort((a, b) => chainLength(b) - chainLength(a) || (a < b ? -1 : 1));
 const packClass = (name: string): number => repo.read(name)[88]!;
 const dataPacks = packs.filter((name) => packClass(name) === 1).sort((a, b) => repo.read(b).byteLength - repo.read(a).byteLength);
 const metaPacks = packs.filter((name) => packClass(name) === 2);
