@@ -132,7 +132,7 @@ export interface TargetKernels {
   mkdirAt(dirFd: number, name: Uint8Array, mode: number): void;
   /** openat(O_CREAT|O_EXCL|O_WRONLY|O_NOFOLLOW|O_CLOEXEC) */
   createAt(dirFd: number, name: Uint8Array, mode: number): number;
-  /** openat(O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC) of an existing regular file. */
+  /** openat(O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC) of an existing regular file. Code 'ESTALE' for anything else, and to write one with a second name. */
   openAt(dirFd: number, name: Uint8Array, write: boolean): number;
   statAt(dirFd: number, name: Uint8Array): Uint8Array | undefined;
   unlinkAt(dirFd: number, name: Uint8Array, directory: boolean): void;
@@ -143,8 +143,9 @@ export interface TargetKernels {
   truncateFd(fd: number, size: number): void;
   punchHole(fd: number, offset: number, length: number): void;
   /**
-   * Sets metadata of dirFd/name (never following a symlink), in the order owner, xattrs, mode, times. `what` bits: 1 owner 2 mode 4 times 8 xattrs.
+   * Sets metadata of dirFd/name (never following a symlink; '' is the directory itself), in the order owner, xattrs, mode, times. `what` bits: 1 owner 2 mode 4 times 8 xattrs.
    * xattrs: list of [name, value]. Returns the errno of each step that failed, as [step bit, errno] pairs; an empty list means all done.
+   * For xattrs the step is 8 + 256 × its number in the list. Where the owner failed, set-id bits are left out of the mode.
    */
   setMetadataAt(dirFd: number, name: Uint8Array, what: number, uid: number, gid: number, mode: number, mtimeSec: number, mtimeNsec: number, xattrs: readonly (readonly [Uint8Array, Uint8Array])[]): number[];
   /**
