@@ -1,4 +1,4 @@
-/** Keyrings, key slots and key files (docs/format.md §12). Pure: derivation and sealing are in lib/crypto/keyring.ts. */
+/** Keyrings, key slots and key files (docs/format.md §12). Pure: derivation and sealing are in lib/repository/keyring.ts. */
 import { asUtf8, utf8 } from '../bytes.js';
 import { CorruptError, WrongKeyError } from '../errors.js';
 import { CborReader, CborWriter } from './cbor.js';
