@@ -1,15 +1,15 @@
 /**
- * Making a repository: the genesis object, a key slot when there is a passphrase, and the first ledger entries (genesis, writer-cert, policy), so
- * that a backup can follow at once. What fails half-way takes the genesis away again, and no repository is left behind.
+ * Making a repository: a key slot when there is a passphrase, the first ledger entries (genesis, writer-cert, policy), and last the genesis object,
+ * which makes it exist; so a repository that is there is whole. What fails or is killed half-way leaves no repository, and init can be run again.
  */
 import { publicKeyOf } from '../crypto/sign.js';
-import { ObjectExistsError, RepositoryExistsError } from '../errors.js';
+import { ObjectExistsError, RefusedError, RepositoryExistsError } from '../errors.js';
 import { EntryType, type PolicyPayload } from '../format/entry.js';
 import type { Keyring } from '../format/key-slot.js';
 import { GENESIS_NAME } from '../format/names.js';
 import { timeOfMs } from '../format/time.js';
 import { addKey, type KeySlot } from '../repository/keys.js';
-import { createRepository, openRepository, type RepositoryPlace } from '../repository/repository.js';
+import { newRepository, openRepository, type RepositoryPlace } from '../repository/repository.js';
 import type { Store } from '../store/store.js';
 import { appendEntry } from './ledger.js';
 
@@ -33,37 +33,53 @@ export interface Initialized {
 }
 
 /**
+ * Clears away what an interrupted init left: key slots and entries of a repository that never came to be.
+ *
+ * @throws RefusedError if there is more than that: then a genesis object was lost, and what is there may still be worth something
+ */
+async function clearRemains(store: Store): Promise<void> {
+  for (const folder of ['packs/', 'index/', 'snapshots/']) {
+    for await (const { name } of store.list(folder)) {
+      throw new RefusedError(
+        `${store.location} holds ${name} but no genesis object: it is what is left of a repository. Nothing was changed; choose another place`,
+        { object: name },
+      );
+    }
+  }
+  const remains: string[] = [];
+  for (const folder of ['keys/', 'ledger/']) for await (const { name } of store.list(folder)) remains.push(name);
+  for (const name of remains) await store.remove(name);
+}
+
+/**
  * Creates a repository in an empty store.
  *
- * @throws RepositoryExistsError, StoreError
+ * @throws RepositoryExistsError, RefusedError, StoreError
  */
 export async function initRepository(store: Store, options: InitOptions): Promise<Initialized> {
   const nowMs = options.nowMs ?? Date.now();
   if (options.passphrase === '') throw new RangeError('the passphrase must not be empty');
-  const { place, keyring } = await createRepository(store, nowMs).catch((error: unknown) => {
-    if (error instanceof ObjectExistsError) throw new RepositoryExistsError(store.location);
-    throw error;
-  });
-  try {
-    // No content is read or written here, so there is nothing to cache.
-    const repository = openRepository(place, keyring, '');
-    const { log2N, label, passphrase } = options;
-    const slot =
-      passphrase === undefined
-        ? undefined
-        : await addKey(place, keyring, passphrase, { label, nowMs, ...(log2N === undefined ? {} : { log2N }) });
-    const time = timeOfMs(nowMs);
-    const writer = keyring.writer!;
-    await appendEntry(repository, keyring.adminSeed, time, () => ({ type: EntryType.genesis }));
-    await appendEntry(repository, keyring.adminSeed, time, () => ({
-      type: EntryType.writerCert,
-      publicKey: publicKeyOf(writer.seed),
-      domain: writer.domain,
-    }));
-    await appendEntry(repository, keyring.adminSeed, time, () => ({ type: EntryType.policy, ...options.policy }));
-    return { place, keyring, ...(slot === undefined ? {} : { slot }) };
-  } catch (error) {
-    await store.remove(GENESIS_NAME).catch(() => undefined);
-    throw error;
-  }
+  if ((await store.stat(GENESIS_NAME)) !== undefined) throw new RepositoryExistsError(store.location);
+  await clearRemains(store);
+  const { place, keyring, genesis } = newRepository(store, nowMs);
+  // No content is read or written here, so there is nothing to cache.
+  const repository = openRepository(place, keyring, '');
+  const { log2N, label, passphrase } = options;
+  const slot =
+    passphrase === undefined
+      ? undefined
+      : await addKey(place, keyring, passphrase, { label, nowMs, ...(log2N === undefined ? {} : { log2N }) });
+  const time = timeOfMs(nowMs);
+  const { seed, domain } = keyring.writer!;
+  await appendEntry(repository, keyring.adminSeed, time, () => ({ type: EntryType.genesis }));
+  await appendEntry(repository, keyring.adminSeed, time, () => ({
+    type: EntryType.writerCert,
+    publicKey: publicKeyOf(seed),
+    domain,
+  }));
+  await appendEntry(repository, keyring.adminSeed, time, () => ({ type: EntryType.policy, ...options.policy }));
+  await store.put(GENESIS_NAME, [genesis]).catch((error: unknown) => {
+    throw error instanceof ObjectExistsError ? new RepositoryExistsError(store.location) : error;
+  }); // commit point
+  return { place, keyring, ...(slot === undefined ? {} : { slot }) };
 }

@@ -101,13 +101,8 @@ export function writerAuthor(repository: Repository): AuthorId {
   return authorOf(publicKeyOf(repository.keyring.writer.seed));
 }
 
-/**
- * Makes a new repository in an empty store: genesis, and a keyring that holds every role. The caller writes the first ledger entries and key slots.
- *
- * @throws RepositoryExistsError
- */
-export async function createRepository(store: Store, nowMs: number): Promise<{ place: RepositoryPlace; keyring: Keyring }> {
-  if ((await store.stat(GENESIS_NAME)) !== undefined) throw new RepositoryExistsError(store.location);
+/** A new repository's genesis object and keyring, which holds every role. Nothing is stored: whoever puts `genesis` makes it exist. */
+export function newRepository(store: Store, nowMs: number): { place: RepositoryPlace; keyring: Keyring; genesis: Uint8Array } {
   const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
   const [salt, root, adminSeed, writerSeed, domain] = [random(32), random(32), random(32), random(32), random(16)];
   const genesis: Genesis = {
@@ -121,7 +116,18 @@ export async function createRepository(store: Store, nowMs: number): Promise<{ p
   const signed = encodeGenesis(genesis);
   const bytes = concat(signed, sign(adminSeed, GENESIS_LABEL, signed));
   const id = asId('repository', sha256(bytes));
-  await store.put(GENESIS_NAME, [bytes]);
   const writer = { seed: writerSeed, domain, domainSecret: domainSecret(root, salt, domain) };
-  return { place: { store, id, genesis }, keyring: { repository: id, root, adminSeed, writer } };
+  return { place: { store, id, genesis }, keyring: { repository: id, root, adminSeed, writer }, genesis: bytes };
+}
+
+/**
+ * Makes a new repository in an empty store: genesis, and a keyring that holds every role. The caller writes the first ledger entries and key slots.
+ *
+ * @throws RepositoryExistsError
+ */
+export async function createRepository(store: Store, nowMs: number): Promise<{ place: RepositoryPlace; keyring: Keyring }> {
+  if ((await store.stat(GENESIS_NAME)) !== undefined) throw new RepositoryExistsError(store.location);
+  const { place, keyring, genesis } = newRepository(store, nowMs);
+  await store.put(GENESIS_NAME, [genesis]);
+  return { place, keyring };
 }
