@@ -1,5 +1,5 @@
 // One backup, or the making of a repository, in a process of its own: for tests that kill it, measure it, or run it as somebody else.
-// The task is JSON (ChildTask in backup-repository.ts); the report goes to standard output as JSON.
+// The task is JSON (ChildTask in backup-repository.ts); standard output has a line when it begins, and the report as JSON.
 import { readFileSync } from 'node:fs';
 import { decodeKeyring } from '../../dist/lib/format/key-slot.js';
 import { backup } from '../../dist/lib/ingest/backup.js';
@@ -9,6 +9,7 @@ import { DEFAULT_POLICY } from '../../dist/lib/retention/slots.js';
 import { createDirectoryStore, openDirectoryStore } from '../../dist/lib/store/directory.js';
 
 const { repo, options, init } = JSON.parse(process.argv[2]);
+process.stdout.write('begins\n');
 if (init) {
   const store = await createDirectoryStore(repo.location);
   await initRepository(store, { label: 'test', policy: DEFAULT_POLICY, passphrase: 'secret', log2N: 4 });

@@ -286,5 +286,5 @@ export async function childReport(child: ChildProcess): Promise<ChildReport> {
   });
   const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
   if (code !== 0) throw new Error(`the child ended with ${code ?? signal}`);
-  return JSON.parse(text) as ChildReport;
+  return JSON.parse(text.slice(text.indexOf('\n') + 1)) as ChildReport;
 }
