@@ -43,9 +43,9 @@ t.test('a terminal', { skip }, async (t) => {
 
   await t.test('init asks twice, shows nothing, and asks again when the two differ', async (t) => {
     type(`clear; ${varve} init; echo status $?`);
-    t.ok(await shows(/Passphrase for the new repository: /));
+    t.ok(await shows(/Passphrase for the new repository:/));
     type('geheim');
-    t.ok(await shows(/again: /));
+    t.ok(await shows(/again:/));
     type('other');
     t.ok(await shows(/The two differ/));
     for (const time of [/differ\.\n.*repository: *$/m, /differ\.[\s\S]*again: *$/m]) {
