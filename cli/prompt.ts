@@ -22,9 +22,11 @@ function withoutLast(bytes: readonly number[]): number[] {
 /** Reads one line from the terminal without showing it. @throws InterruptedError on Ctrl-C, or Ctrl-D on an empty line */
 export async function askSecret(question: string): Promise<string> {
   const input = process.stdin;
-  process.stderr.write(question);
+  // First the mode, then the question: what is typed in answer to it is never echoed.
   input.setRawMode(true);
+  process.stderr.write(question);
   let typed: number[] = [];
+  let onSignal: (() => void) | undefined;
   try {
     return await new Promise<string>((resolve, reject) => {
       const onData = (data: Buffer): void => {
@@ -44,12 +46,19 @@ export async function askSecret(question: string): Promise<string> {
           else if (byte >= 0x20) typed.push(byte);
         }
       };
+      onSignal = () => {
+        input.off('data', onData);
+        reject(new InterruptedError('asking for the passphrase'));
+      };
+      process.once('SIGINT', onSignal);
+      process.once('SIGTERM', onSignal);
       input.on('data', onData);
       input.once('end', () => reject(new InterruptedError('asking for the passphrase')));
       input.resume();
     });
   } finally {
     typed = [];
+    if (onSignal !== undefined) for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, onSignal);
     input.setRawMode(false);
     input.pause();
     process.stderr.write('\n');
