@@ -54,6 +54,8 @@ export interface BackupOptions {
   readonly onNote?: (note: string) => void;
   /** The clock; for tests. */
   readonly nowMs?: () => number;
+  /** After so many new chunks the run's tables start anew; for tests. */
+  readonly rotateChunks?: number;
 }
 
 export interface BackupReport {
@@ -83,6 +85,8 @@ export const DEFAULT_THREADS = 2;
 export async function backup(repository: Repository, options: BackupOptions): Promise<BackupReport> {
   const nowMs = options.nowMs ?? Date.now;
   const startedMs = nowMs();
+  // It is awaited when the stream has ended; a command that fails before is no unhandled rejection.
+  options.stdin?.finished?.catch(() => undefined);
   const note = options.onNote ?? (() => undefined);
   const missing: Problem[] = [];
   const named = (options.paths ?? []).map(absolutePath);
@@ -110,7 +114,7 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
     if (options.stdin === undefined) {
       cache = await ChangeCache.open(join(repository.cacheDir, 'changes', toHex(stream)), (hex) => stored.has(hex), note, options.dryRun === true);
     }
-    run = await Run.start(repository, index, stored, cache, { level: options.level ?? 3, threads: options.threads ?? DEFAULT_THREADS, dryRun: options.dryRun === true });
+    run = await Run.start(repository, index, stored, cache, { level: options.level ?? 3, threads: options.threads ?? DEFAULT_THREADS, dryRun: options.dryRun === true, ...(options.rotateChunks === undefined ? {} : { rotateChunks: options.rotateChunks }) });
     const result = options.stdin === undefined ? await walkSources(run, namesKey, sources, options) : await readStream(run, namesKey, options.stdin, options);
     if (options.signal?.aborted === true) throw new InterruptedError('backup');
     await run.storePacks(true);

@@ -168,6 +168,26 @@ export async function ingestFile(run: Run, path: Uint8Array, signal: AbortSignal
   }
 }
 
+/** The parts of `stream`; throws the signal's reason as soon as it fires, even when no part comes. */
+async function* untilAborted(stream: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  const parts = stream[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      signal?.throwIfAborted();
+      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+        const abort = (): void => reject(signal?.reason);
+        signal?.addEventListener('abort', abort, { once: true });
+        parts.next().then(resolve, reject).finally(() => signal?.removeEventListener('abort', abort));
+      });
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    // Not awaited: it stands behind a next() that may never come.
+    Promise.resolve(parts.return?.()).catch(() => undefined);
+  }
+}
+
 /** Reads a stream to its end. @throws the stream's error */
 export async function ingestStream(run: Run, stream: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined, onBytes: (bytes: number) => void): Promise<Ingested> {
   const sequence = new BlockSequence(run, true);
@@ -188,8 +208,7 @@ export async function ingestStream(run: Run, stream: AsyncIterable<Uint8Array>, 
     waitingBytes = block.byteLength - consumed;
   };
   try {
-    for await (const part of stream) {
-      signal?.throwIfAborted();
+    for await (const part of untilAborted(stream, signal)) {
       waiting.push(part);
       waitingBytes += part.byteLength;
       while (waitingBytes >= BLOCK_BYTES) await send(false);

@@ -29,6 +29,8 @@ export interface RunOptions {
   readonly threads: number;
   /** Store nothing: only find out what would be stored. */
   readonly dryRun: boolean;
+  /** ROTATE_CHUNKS unless a test says otherwise. */
+  readonly rotateChunks?: number;
 }
 
 export class Run {
@@ -52,6 +54,7 @@ export class Run {
   #uploads = new Set<Promise<void>>();
   #unindexed: PackDirectory[] = [];
   #unindexedChunks = 0;
+  #rotating: Promise<void> | undefined;
   #failure: unknown;
 
   private constructor(repository: Repository, index: ChunkIndex, stored: Map<string, number>, cache: ChangeCache, keys: PackWriterKeys, options: RunOptions) {
@@ -107,7 +110,13 @@ export class Run {
     for (const pack of this.#metaPacks.takeFinished()) this.#upload(pack);
     while (this.#uploads.size >= MAX_UPLOADS) await Promise.race(this.#uploads);
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#unindexedChunks >= ROTATE_CHUNKS) await this.#rotate();
+    // Several files call this at once; they share one rotation.
+    if (this.#unindexedChunks >= (this.#options.rotateChunks ?? ROTATE_CHUNKS)) {
+      this.#rotating ??= this.#rotate().finally(() => {
+        this.#rotating = undefined;
+      });
+    }
+    if (this.#rotating !== undefined) await this.#rotating;
     await this.cache.settled();
   }
 

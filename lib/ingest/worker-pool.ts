@@ -61,12 +61,14 @@ export class WorkerPool {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  files(task: Unnumbered<FilesTask>): Promise<FilesResult> {
+  async files(task: Unnumbered<FilesTask>): Promise<FilesResult> {
+    if (this.#failure !== undefined) throw this.#failure;
     return this.#send(this.#leastBusy(), task) as Promise<FilesResult>;
   }
 
   /** `onCut` is called as soon as the next block's start is known. */
-  block(task: Unnumbered<BlockTask>, onCut: (consumed: number, read: number) => void): Promise<BlockResult> {
+  async block(task: Unnumbered<BlockTask>, onCut: (consumed: number, read: number) => void): Promise<BlockResult> {
+    if (this.#failure !== undefined) throw this.#failure;
     return this.#send(this.#leastBusy(), task, onCut, task.data === undefined ? [] : [task.data.buffer as ArrayBuffer]) as Promise<BlockResult>;
   }
 
@@ -84,7 +86,10 @@ export class WorkerPool {
   async close(): Promise<void> {
     const members = this.#members;
     this.#members = [];
+    // Whatever is still under way must not start a thread that nobody would end.
+    this.#failure ??= new VarveError('FAILED', 'the run has ended');
     await Promise.all(members.map(({ worker }) => worker.terminate()));
+    for (const { pending } of members) this.#fail(pending, this.#failure);
   }
 
   #leastBusy(): Member {
