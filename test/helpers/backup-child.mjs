@@ -20,6 +20,8 @@ if (init) {
   const notes = [];
   const { state, newBytes, counts, problems } = await backup(repository, { ...options, onNote: (note) => notes.push(note) });
   const shown = problems.map(({ path, code }) => ({ path: Buffer.from(path).toString('latin1'), code }));
-  const maxRssBytes = process.resourceUsage().maxRSS * 1024;
+  // Not resourceUsage().maxRSS: on Linux that begins with what the parent had when it forked.
+  const highWater = process.platform === 'linux' ? /VmHWM:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8')) : null;
+  const maxRssBytes = (highWater === null ? process.resourceUsage().maxRSS : Number(highWater[1])) * 1024;
   process.stdout.write(JSON.stringify({ state, newBytes, readBytes: counts.readBytes, maxRssBytes, problems: shown, notes }));
 }
