@@ -49,14 +49,19 @@ export class NoRepositoryError extends VarveError {
 /** `init` where a repository already is. */
 export class RepositoryExistsError extends VarveError {
   constructor(location: string) {
-    super('REPOSITORY_EXISTS', `there is already a repository at ${location}; choose another place, or use it as it is`, { location });
+    super('REPOSITORY_EXISTS', `there is already a repository at ${location}; choose another place, or use it as it is`, {
+      location,
+    });
   }
 }
 
 /** An object written by a newer version than this one understands. */
 export class NewerFormatError extends VarveError {
   constructor(object: string, version: number) {
-    super('NEWER_FORMAT', `${object} has format version ${version}, newer than this program reads; upgrade varve`, { object, version });
+    super('NEWER_FORMAT', `${object} has format version ${version}, newer than this program reads; upgrade varve`, {
+      object,
+      version,
+    });
   }
 }
 

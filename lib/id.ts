@@ -38,7 +38,8 @@ type Kinds = {
 
 /** Brands `bytes` as an id of `kind`. @throws RangeError on a wrong length */
 export function asId<K extends keyof Kinds>(kind: K, bytes: Uint8Array): Kinds[K] {
-  if (bytes.byteLength !== LENGTHS[kind]) throw new RangeError(`a ${kind} id has ${LENGTHS[kind]} bytes, not ${bytes.byteLength}`);
+  if (bytes.byteLength !== LENGTHS[kind])
+    throw new RangeError(`a ${kind} id has ${LENGTHS[kind]} bytes, not ${bytes.byteLength}`);
   return bytes as Kinds[K];
 }
 

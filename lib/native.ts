@@ -3,8 +3,9 @@
  * otherwise; errors from the system are thrown as Error with `code` ('ENOENT'…), `errno` (positive) and `syscall`.
  * Handles are integers, valid in every worker thread of the process, because the addon's state belongs to the process.
  */
-import { createRequire } from 'node:module';
+
 import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -65,7 +66,14 @@ export interface CutKernels {
    * `table`: 256 u32 gear values. Returns chunk lengths. With `last` false, the tail that could still grow is not cut: the sum of the
    * lengths is then less than `length`, and the caller calls again with the tail at the front.
    */
-  cut(data: Uint8Array, offset: number, length: number, table: Uint32Array, params: { min: number; max: number; avgBits: number }, last: boolean): Uint32Array;
+  cut(
+    data: Uint8Array,
+    offset: number,
+    length: number,
+    table: Uint32Array,
+    params: { min: number; max: number; avgBits: number },
+    last: boolean,
+  ): Uint32Array;
   /** For each `[offset,length]` pair: 1 when a sample of it looks incompressible (docs/format.md names no rule; this is only a hint). */
   looksIncompressible(data: Uint8Array, pieces: Uint32Array): Uint8Array;
 }
@@ -78,12 +86,30 @@ export interface FrameKernels {
    * touched; the kernel gets the finished AAD through `aadFor(codec)` semantics: pass aad with the codec byte at index `codecAt`, which the kernel
    * overwrites with the codec it chose before sealing. @throws RangeError if `out` is too small (needs ZSTD_compressBound(rawLength) + 16).
    */
-  sealFrame(raw: Uint8Array, rawLength: number, key: Uint8Array, frameNumber: number, aad: Uint8Array, codecAt: number, level: number, out: Uint8Array, outOffset: number): [number, number];
+  sealFrame(
+    raw: Uint8Array,
+    rawLength: number,
+    key: Uint8Array,
+    frameNumber: number,
+    aad: Uint8Array,
+    codecAt: number,
+    level: number,
+    out: Uint8Array,
+    outOffset: number,
+  ): [number, number];
   /**
    * Authenticates and decompresses one frame into `out` (at least rawLength bytes). `aad` is complete.
    * Refuses: tag mismatch, a zstd frame whose content size is not rawLength, window > 8 MiB, trailing bytes. @throws Error code 'EBADMSG' with a reason
    */
-  openFrame(sealed: Uint8Array, key: Uint8Array, frameNumber: number, aad: Uint8Array, codec: number, out: Uint8Array, rawLength: number): void;
+  openFrame(
+    sealed: Uint8Array,
+    key: Uint8Array,
+    frameNumber: number,
+    aad: Uint8Array,
+    codec: number,
+    out: Uint8Array,
+    rawLength: number,
+  ): void;
   /** Recomputes chunk ids of consecutive chunks of `raw` against directory rows (37 bytes: id 32, type u8, length u32). Returns the first row that differs, or -1. */
   verifyRows(kId: Uint8Array, raw: Uint8Array, rows: Uint8Array): number;
 }
@@ -147,7 +173,17 @@ export interface TargetKernels {
    * xattrs: list of [name, value]. Returns the errno of each step that failed, as [step bit, errno] pairs; an empty list means all done.
    * For xattrs the step is 8 + 256 × its number in the list. Where the owner failed, set-id bits are left out of the mode.
    */
-  setMetadataAt(dirFd: number, name: Uint8Array, what: number, uid: number, gid: number, mode: number, mtimeSec: number, mtimeNsec: number, xattrs: readonly (readonly [Uint8Array, Uint8Array])[]): number[];
+  setMetadataAt(
+    dirFd: number,
+    name: Uint8Array,
+    what: number,
+    uid: number,
+    gid: number,
+    mode: number,
+    mtimeSec: number,
+    mtimeNsec: number,
+    xattrs: readonly (readonly [Uint8Array, Uint8Array])[],
+  ): number[];
   /**
    * Small whole files in one call: creates, writes, chowns, chmods, sets times, closes each. `request` per file: u16 name length, name, u32 data offset,
    * u32 data length, u32 uid, u32 gid, u32 mode, i64 mtime s, u32 mtime ns, u8 what. Returns an errno u32 per file.
@@ -177,7 +213,17 @@ export interface MountKernels {
 }
 
 export interface Native
-  extends ScanKernels, ReadKernels, DigestKernels, CutKernels, FrameKernels, ClaimKernels, SegmentKernels, TargetKernels, XattrKernels, MountKernels, CopyKernels {}
+  extends ScanKernels,
+    ReadKernels,
+    DigestKernels,
+    CutKernels,
+    FrameKernels,
+    ClaimKernels,
+    SegmentKernels,
+    TargetKernels,
+    XattrKernels,
+    MountKernels,
+    CopyKernels {}
 
 let loaded: Native | undefined;
 

@@ -22,7 +22,8 @@ export function run(what, command, args, options = {}) {
 function newestIn(folder, pattern) {
   let newest = 0;
   for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true })) {
-    if (entry.isFile() && pattern.test(entry.name)) newest = Math.max(newest, statSync(join(entry.parentPath ?? entry.path, entry.name)).mtimeMs);
+    if (entry.isFile() && pattern.test(entry.name))
+      newest = Math.max(newest, statSync(join(entry.parentPath ?? entry.path, entry.name)).mtimeMs);
   }
   return newest;
 }
@@ -49,7 +50,8 @@ export function setupNative(force = false) {
   // Headers that came with this Node spare a download.
   const prefix = dirname(dirname(process.execPath));
   const headers = existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? [`--nodedir=${prefix}`] : [];
-  const verb = existsSync(at('build', 'Makefile')) && mtime(at('build', 'Makefile')) > mtime(at('binding.gyp')) ? ['build'] : ['rebuild'];
+  const verb =
+    existsSync(at('build', 'Makefile')) && mtime(at('build', 'Makefile')) > mtime(at('binding.gyp')) ? ['build'] : ['rebuild'];
   run('building the native addon', process.execPath, [gyp, ...verb, ...headers, '-j', '2']);
 }
 
@@ -59,7 +61,10 @@ export function setupTypescript() {
   if (mtime(stamp) > newest) return;
   rmSync(stamp, { force: true });
   run('compiling TypeScript', process.execPath, [at('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json']);
-  run('marking the build', process.execPath, ['-e', `require('fs').chmodSync(${JSON.stringify(at('dist/cli/main.js'))}, 0o755);require('fs').writeFileSync(${JSON.stringify(stamp)}, '')`]);
+  run('marking the build', process.execPath, [
+    '-e',
+    `require('fs').chmodSync(${JSON.stringify(at('dist/cli/main.js'))}, 0o755);require('fs').writeFileSync(${JSON.stringify(stamp)}, '')`,
+  ]);
 }
 
 export function setup() {

@@ -28,7 +28,10 @@ function show(program, args, { quiet = false, may = false } = {}) {
   const shown = [program, ...args].join(' ');
   say(`\n$ ${shown}`);
   const file = program === 'varve' ? process.execPath : program;
-  const result = spawnSync(file, program === 'varve' ? [join(root, 'dist/cli/main.js'), ...args] : args, { encoding: 'utf8', maxBuffer: 1 << 28 });
+  const result = spawnSync(file, program === 'varve' ? [join(root, 'dist/cli/main.js'), ...args] : args, {
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  });
   if (result.status !== 0 && !may) fail(shown, result);
   if (!quiet) for (const line of result.stdout.trimEnd().split('\n').slice(0, 12)) say(`  ${line}`);
   return result;

@@ -42,10 +42,15 @@ function watch(parser, depth, trail) {
       if (result.ok) counts.passed++;
       else {
         counts.failed++;
-        process.stdout.write(`not ok  ${[...trail, result.name].join(' › ')}\n${result.diag ? `${JSON.stringify(result.diag, null, 2)}\n` : ''}`);
+        process.stdout.write(
+          `not ok  ${[...trail, result.name].join(' › ')}\n${result.diag ? `${JSON.stringify(result.diag, null, 2)}\n` : ''}`,
+        );
       }
     } else if (!result.ok && depth === 0) counts.failed++;
-    if (depth === 0) process.stdout.write(`${result.ok ? 'ok    ' : 'not ok'}  ${result.name} (${((Date.now() - (started.get(result.name) ?? Date.now())) / 1000).toFixed(1)} s)\n`);
+    if (depth === 0)
+      process.stdout.write(
+        `${result.ok ? 'ok    ' : 'not ok'}  ${result.name} (${((Date.now() - (started.get(result.name) ?? Date.now())) / 1000).toFixed(1)} s)\n`,
+      );
   });
 }
 
@@ -66,5 +71,7 @@ if (status !== 0 && counts.failed === 0) {
   process.stdout.write(`tap ended with status ${status} although no test failed; its output is in .tap/output.tap\n`);
   counts.failed++;
 }
-process.stdout.write(`\n${counts.passed} passed, ${counts.failed} failed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}\n`);
+process.stdout.write(
+  `\n${counts.passed} passed, ${counts.failed} failed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}\n`,
+);
 process.exitCode = counts.failed === 0 && counts.passed > 0 ? 0 : 1;

@@ -3,7 +3,13 @@ import { createHash, createHmac, hkdfSync } from 'node:crypto';
 import { concat, utf8 } from '../bytes.js';
 
 /** HKDF-SHA-256 (RFC 5869) with `info` = label ‖ context. */
-export function hkdf(key: Uint8Array, salt: Uint8Array, label: string, context: Uint8Array = new Uint8Array(0), lengthBytes = 32): Uint8Array {
+export function hkdf(
+  key: Uint8Array,
+  salt: Uint8Array,
+  label: string,
+  context: Uint8Array = new Uint8Array(0),
+  lengthBytes = 32,
+): Uint8Array {
   return new Uint8Array(hkdfSync('sha256', key, salt, concat(utf8(label), context), lengthBytes));
 }
 

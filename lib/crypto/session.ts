@@ -32,16 +32,24 @@ async function suite() {
 
 const arrayBuffer = (bytes: Uint8Array): ArrayBuffer => bytes.slice().buffer as ArrayBuffer;
 
-const info = (ids: SessionIds): Uint8Array => concat(utf8('varve v1 session'), ids.repository, ids.writer, ids.domain, ids.session);
+const info = (ids: SessionIds): Uint8Array =>
+  concat(utf8('varve v1 session'), ids.repository, ids.writer, ids.domain, ids.session);
 
-const pskOf = (domain: DomainKeys) => ({ id: arrayBuffer(concat(utf8('varve v1 psk'), domain.domain)), key: arrayBuffer(domain.psk) });
+const pskOf = (domain: DomainKeys) => ({
+  id: arrayBuffer(concat(utf8('varve v1 psk'), domain.domain)),
+  key: arrayBuffer(domain.psk),
+});
 
 function commitmentOf(key: Uint8Array, session: Uint8Array): Uint8Array {
   return hkdf(key, session, 'varve v1 commitment');
 }
 
 /** A new session key and its sealed form. */
-export async function createSessionKey(readerKey: Uint8Array, domain: DomainKeys, ids: SessionIds): Promise<{ key: Uint8Array; sealed: SealedKey }> {
+export async function createSessionKey(
+  readerKey: Uint8Array,
+  domain: DomainKeys,
+  ids: SessionIds,
+): Promise<{ key: Uint8Array; sealed: SealedKey }> {
   const key = new Uint8Array(randomBytes(32));
   const commitment = commitmentOf(key, ids.session);
   const hpke = await suite();
@@ -52,11 +60,21 @@ export async function createSessionKey(readerKey: Uint8Array, domain: DomainKeys
 }
 
 /** The session key, or undefined when it does not open or its commitment differs. */
-export async function openSessionKey(readerPrivate: Uint8Array, domain: DomainKeys, ids: SessionIds, sealed: SealedKey): Promise<Uint8Array | undefined> {
+export async function openSessionKey(
+  readerPrivate: Uint8Array,
+  domain: DomainKeys,
+  ids: SessionIds,
+  sealed: SealedKey,
+): Promise<Uint8Array | undefined> {
   const hpke = await suite();
   try {
     const recipientKey = await hpke.kem.importKey('raw', arrayBuffer(readerPrivate), false);
-    const recipient = await hpke.createRecipientContext({ recipientKey, enc: arrayBuffer(sealed.enc), info: arrayBuffer(info(ids)), psk: pskOf(domain) });
+    const recipient = await hpke.createRecipientContext({
+      recipientKey,
+      enc: arrayBuffer(sealed.enc),
+      info: arrayBuffer(info(ids)),
+      psk: pskOf(domain),
+    });
     const key = new Uint8Array(await recipient.open(arrayBuffer(sealed.ct), arrayBuffer(sealed.commitment)));
     return key.byteLength === 32 && constantTimeEqual(commitmentOf(key, ids.session), sealed.commitment) ? key : undefined;
   } catch {

@@ -1,11 +1,28 @@
 /** Ed25519 signatures of signed objects (docs/format.md §2) and the author ids of keys. Keys in, bytes out. */
 import { createPrivateKey, createPublicKey, type KeyObject, sign as nodeSign, verify as nodeVerify } from 'node:crypto';
 import { concat, utf8 } from '../bytes.js';
-import { asId, type AuthorId } from '../id.js';
+import { type AuthorId, asId } from '../id.js';
 import { sha256 } from './kdf.js';
 
 // The fixed DER of RFC 8410 around raw 32-byte keys.
-const PRIVATE_PREFIX = Uint8Array.of(0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20);
+const PRIVATE_PREFIX = Uint8Array.of(
+  0x30,
+  0x2e,
+  0x02,
+  0x01,
+  0x00,
+  0x30,
+  0x05,
+  0x06,
+  0x03,
+  0x2b,
+  0x65,
+  0x70,
+  0x04,
+  0x22,
+  0x04,
+  0x20,
+);
 const PUBLIC_PREFIX = Uint8Array.of(0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00);
 
 function privateKey(seed: Uint8Array): KeyObject {

@@ -151,7 +151,8 @@ export class CborReader {
     let value = 0;
     for (let i = 0; i < size; i++) value = value * 256 + bytes[at++]!;
     this.#at = at;
-    if (value < (size === 1 ? 24 : size === 2 ? 0x100 : size === 4 ? 0x10000 : TWO32)) this.fail('CBOR integer not in its shortest form');
+    if (value < (size === 1 ? 24 : size === 2 ? 0x100 : size === 4 ? 0x10000 : TWO32))
+      this.fail('CBOR integer not in its shortest form');
     if (value > Number.MAX_SAFE_INTEGER) this.fail('CBOR integer too large');
     return value;
   }

@@ -40,7 +40,8 @@ export function readContent(from: CborReader, sizeBytes: number, hasDigest: bool
       return { kind: 'inline', bytes };
     }
     case 'int':
-      if (from.uint() !== 1 || sizeBytes === 0 || sizeBytes > MAX_CHUNK_BYTES || !hasDigest) from.fail('impossible whole-chunk content');
+      if (from.uint() !== 1 || sizeBytes === 0 || sizeBytes > MAX_CHUNK_BYTES || !hasDigest)
+        from.fail('impossible whole-chunk content');
       return { kind: 'whole' };
     default: {
       from.array(2);

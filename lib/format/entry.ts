@@ -52,10 +52,23 @@ function writePayload(out: CborWriter, payload: Payload): void {
       out.array(2).bytes(payload.publicKey).bytes(payload.domain);
       return;
     case EntryType.policy:
-      out.array(6).int(payload.minimumSec).int(payload.hourSec).int(payload.daySec).int(payload.weekSec).int(payload.monthSec).int(payload.yearSec);
+      out
+        .array(6)
+        .int(payload.minimumSec)
+        .int(payload.hourSec)
+        .int(payload.daySec)
+        .int(payload.weekSec)
+        .int(payload.monthSec)
+        .int(payload.yearSec);
       return;
     case EntryType.snapshot:
-      out.array(5).bytes(payload.manifest).bytes(payload.stream).int(payload.state).int(payload.retainUntilSec).int(payload.slots);
+      out
+        .array(5)
+        .bytes(payload.manifest)
+        .bytes(payload.stream)
+        .int(payload.state)
+        .int(payload.retainUntilSec)
+        .int(payload.slots);
       return;
     case EntryType.tags:
       out.array(2).bytes(payload.domain).bytes(payload.sealed);
@@ -73,12 +86,26 @@ function readPayload(from: CborReader, type: number): Payload {
       return { type, publicKey: from.bytes(32), domain: from.bytes(16) };
     case EntryType.policy: {
       from.array(6);
-      const [minimumSec, hourSec, daySec, weekSec, monthSec, yearSec] = [from.uint(), from.uint(), from.uint(), from.uint(), from.uint(), from.uint()];
+      const [minimumSec, hourSec, daySec, weekSec, monthSec, yearSec] = [
+        from.uint(),
+        from.uint(),
+        from.uint(),
+        from.uint(),
+        from.uint(),
+        from.uint(),
+      ];
       return { type, minimumSec, hourSec, daySec, weekSec, monthSec, yearSec };
     }
     case EntryType.snapshot:
       from.array(5);
-      return { type, manifest: from.bytes(32), stream: from.bytes(16), state: from.uint(1), retainUntilSec: from.uint(), slots: from.uint(31) };
+      return {
+        type,
+        manifest: from.bytes(32),
+        stream: from.bytes(16),
+        state: from.uint(1),
+        retainUntilSec: from.uint(),
+        slots: from.uint(31),
+      };
     case EntryType.tags:
       from.array(2);
       return { type, domain: from.bytes(16), sealed: from.bytes() };
@@ -100,7 +127,10 @@ export function encodeEntry(entry: LedgerEntry): Uint8Array {
 }
 
 /** @throws CorruptError, NewerFormatError */
-export function decodeEntry(bytes: Uint8Array, object: string): { entry: LedgerEntry; signed: Uint8Array; signature: Uint8Array } {
+export function decodeEntry(
+  bytes: Uint8Array,
+  object: string,
+): { entry: LedgerEntry; signed: Uint8Array; signature: Uint8Array } {
   const { signed, body, signature } = splitSigned(bytes, Kind.entry, object, MAX_ENTRY_BYTES);
   const from: CborReader = new CborReader(body, object);
   from.array(7);
@@ -117,7 +147,8 @@ export function decodeEntry(bytes: Uint8Array, object: string): { entry: LedgerE
 /** Why `entry` may not stand where it does; `founder` is the genesis's first admin. Undefined when it may. */
 export function misplaced({ sequence, payload: { type } }: LedgerEntry, by: 'founder' | 'admin' | 'writer'): string | undefined {
   if ((type === EntryType.genesis) !== (by === 'founder' && sequence === 0)) return 'the genesis entry is not where it must be';
-  if (by === 'writer' && (type === EntryType.writerCert || type === EntryType.policy)) return 'only an admin may write such an entry';
+  if (by === 'writer' && (type === EntryType.writerCert || type === EntryType.policy))
+    return 'only an admin may write such an entry';
   return undefined;
 }
 

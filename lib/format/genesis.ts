@@ -28,7 +28,10 @@ export function encodeGenesis(genesis: Genesis): Uint8Array {
 }
 
 /** Decodes a genesis object; the caller checks the signature. @throws CorruptError, NewerFormatError */
-export function decodeGenesis(bytes: Uint8Array, object = 'genesis'): { genesis: Genesis; signed: Uint8Array; signature: Uint8Array } {
+export function decodeGenesis(
+  bytes: Uint8Array,
+  object = 'genesis',
+): { genesis: Genesis; signed: Uint8Array; signature: Uint8Array } {
   const { signed, body, signature } = splitSigned(bytes, Kind.genesis, object, MAX_GENESIS_BYTES);
   const from: CborReader = new CborReader(body, object);
   from.array(6);

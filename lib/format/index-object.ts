@@ -30,8 +30,14 @@ export function encodeIndexHeader(header: IndexHeader): Uint8Array {
 /** @throws CorruptError, NewerFormatError */
 export function decodeIndexHeader(bytes: Uint8Array, object: string): IndexHeader {
   checkPreamble(bytes, Kind.index, object);
-  if (bytes.byteLength < INDEX_HEADER_BYTES || bytes.byteLength > MAX_INDEX_BYTES) throw new CorruptError(object, 'has an impossible length');
-  return { repository: bytes.slice(8, 40), writer: bytes.slice(40, 56), domain: bytes.slice(56, 72), session: bytes.slice(72, 88) };
+  if (bytes.byteLength < INDEX_HEADER_BYTES || bytes.byteLength > MAX_INDEX_BYTES)
+    throw new CorruptError(object, 'has an impossible length');
+  return {
+    repository: bytes.slice(8, 40),
+    writer: bytes.slice(40, 56),
+    domain: bytes.slice(56, 72),
+    session: bytes.slice(72, 88),
+  };
 }
 
 export function indexAad(header: Uint8Array): Uint8Array {

@@ -68,7 +68,11 @@ export function encodeSlotHeader(header: SlotHeader, kind: typeof Kind.keySlot |
 }
 
 /** @throws CorruptError, NewerFormatError */
-export function decodeSlot(bytes: Uint8Array, kind: typeof Kind.keySlot | typeof Kind.keyFile, object: string): { header: SlotHeader; head: Uint8Array; content: Uint8Array } {
+export function decodeSlot(
+  bytes: Uint8Array,
+  kind: typeof Kind.keySlot | typeof Kind.keyFile,
+  object: string,
+): { header: SlotHeader; head: Uint8Array; content: Uint8Array } {
   if (bytes.byteLength > MAX_SLOT_BYTES) throw new CorruptError(object, 'longer than a key slot may be');
   const { head, record, rest } = splitLength(bytes, kind, object);
   const from: CborReader = new CborReader(record, object);
@@ -84,13 +88,17 @@ export function decodeSlot(bytes: Uint8Array, kind: typeof Kind.keySlot | typeof
   const label = from.text();
   from.end();
   if (kdf === 0 && kind === Kind.keySlot) from.fail('a slot without a passphrase');
-  if (kdf === 0 && (log2N !== 0 || r !== 0 || p !== 0 || salt.some((byte) => byte !== 0))) from.fail('a key derivation without a passphrase');
+  if (kdf === 0 && (log2N !== 0 || r !== 0 || p !== 0 || salt.some((byte) => byte !== 0)))
+    from.fail('a key derivation without a passphrase');
   return { header: { id, kdf, log2N, r, p, salt, commitment, createdSec, label }, head, content: rest };
 }
 
 /** The text of a key file around its binary content. */
 export function encodeKeyFileText(binary: Uint8Array): Uint8Array {
-  const lines = Buffer.from(binary).toString('base64').match(/.{1,76}/g) ?? [];
+  const lines =
+    Buffer.from(binary)
+      .toString('base64')
+      .match(/.{1,76}/g) ?? [];
   return utf8(`${KEY_FILE_LINE}\n${lines.join('\n')}\n`);
 }
 

@@ -84,7 +84,8 @@ export function decodePackHeader(bytes: Uint8Array, object: string): PackHeader 
   if (bytes.byteLength < PACK_HEADER_BYTES) throw new CorruptError(object, 'shorter than a pack header');
   const at = (offset: number, length: number): Uint8Array => bytes.slice(offset, offset + length);
   const packClass = bytes[88];
-  if (packClass !== PackClass.data && packClass !== PackClass.metadata) throw new CorruptError(object, `unknown pack class ${packClass}`);
+  if (packClass !== PackClass.data && packClass !== PackClass.metadata)
+    throw new CorruptError(object, `unknown pack class ${packClass}`);
   for (let i = 89; i < 96; i++) if (bytes[i] !== 0) throw new CorruptError(object, 'reserved bytes of the header are not zero');
   for (let i = 240; i < 256; i++) if (bytes[i] !== 0) throw new CorruptError(object, 'reserved bytes of the header are not zero');
   return {
@@ -105,7 +106,13 @@ const FRAME_LABEL = utf8('varve v1 frame');
 export const FRAME_AAD_CODEC_AT = FRAME_LABEL.byteLength + 32 + 4;
 
 /** Associated data of frame `number`, whose chunks are `rows` (37 bytes each). */
-export function frameAad(headerDigest: Uint8Array, number: number, codec: number, rawBytes: number, rows: Uint8Array): Uint8Array {
+export function frameAad(
+  headerDigest: Uint8Array,
+  number: number,
+  codec: number,
+  rawBytes: number,
+  rows: Uint8Array,
+): Uint8Array {
   const count = rows.byteLength / CHUNK_ROW_BYTES;
   const out = new Uint8Array(FRAME_AAD_CODEC_AT + 9 + count * 5);
   const view = viewOf(out);
@@ -177,7 +184,8 @@ export function decodeDirectory(bytes: Uint8Array, endBytes: number, object: str
     const rawBytes = view.getUint32(at + 8, true);
     const count = view.getUint32(at + 12, true);
     const codec = bytes[at + 16]!;
-    if (bytes[at + 17] !== 0 || bytes[at + 18] !== 0 || bytes[at + 19] !== 0) bad(`frame ${i} has reserved bytes that are not zero`);
+    if (bytes[at + 17] !== 0 || bytes[at + 18] !== 0 || bytes[at + 19] !== 0)
+      bad(`frame ${i} has reserved bytes that are not zero`);
     if (offset < previousEnd || sealedBytes <= TAG_BYTES || offset + sealedBytes > endBytes) bad(`frame ${i} is out of place`);
     if (rawBytes === 0 || rawBytes > MAX_FRAME_BYTES || codec > 1) bad(`frame ${i} has an impossible size or codec`);
     if (codec === 0 && sealedBytes !== rawBytes + TAG_BYTES) bad(`frame ${i} is raw but of another length`);
@@ -200,7 +208,10 @@ export function decodeDirectory(bytes: Uint8Array, endBytes: number, object: str
 
 /** The chunk rows of one frame. */
 export function rowsOfFrame(directory: Directory, frame: Frame): Uint8Array {
-  return directory.chunkRows.subarray(frame.firstChunk * CHUNK_ROW_BYTES, (frame.firstChunk + frame.chunkCount) * CHUNK_ROW_BYTES);
+  return directory.chunkRows.subarray(
+    frame.firstChunk * CHUNK_ROW_BYTES,
+    (frame.firstChunk + frame.chunkCount) * CHUNK_ROW_BYTES,
+  );
 }
 
 const FOOTER_MAGIC = utf8('VARVEPCK');
@@ -216,7 +227,11 @@ export function encodePackFooter(key: SealedSessionKey, directoryOffset: number,
 }
 
 /** Where the sealed directory stands, from the last 128 bytes of a pack of `packBytes`. @throws CorruptError */
-export function decodePackFooter(footer: Uint8Array, packBytes: number, object: string): { enc: Uint8Array; ct: Uint8Array; offset: number; length: number } {
+export function decodePackFooter(
+  footer: Uint8Array,
+  packBytes: number,
+  object: string,
+): { enc: Uint8Array; ct: Uint8Array; offset: number; length: number } {
   const bad = (): never => {
     throw new CorruptError(object, 'its footer is damaged or missing');
   };

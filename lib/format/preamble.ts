@@ -23,10 +23,12 @@ export function preamble(kind: Kind): Uint8Array {
  */
 export function checkPreamble(bytes: Uint8Array, kind: Kind, object: string): void {
   if (bytes.byteLength < PREAMBLE_BYTES) throw new CorruptError(object, `only ${bytes.byteLength} bytes long`);
-  if (bytes[0] !== 0x56 || bytes[1] !== 0x41 || bytes[2] !== 0x52 || bytes[3] !== 0x56) throw new CorruptError(object, 'not an object of this format');
+  if (bytes[0] !== 0x56 || bytes[1] !== 0x41 || bytes[2] !== 0x52 || bytes[3] !== 0x56)
+    throw new CorruptError(object, 'not an object of this format');
   if (bytes[5]! > FORMAT_VERSION) throw new NewerFormatError(object, bytes[5]!);
   if (bytes[4] !== kind) throw new CorruptError(object, `is of kind ${bytes[4]}, not ${kind}`);
-  if (bytes[5] !== FORMAT_VERSION || bytes[6] !== SUITE || bytes[7] !== 0) throw new CorruptError(object, 'has an unknown version, suite or flag');
+  if (bytes[5] !== FORMAT_VERSION || bytes[6] !== SUITE || bytes[7] !== 0)
+    throw new CorruptError(object, 'has an unknown version, suite or flag');
 }
 
 /** preamble ‖ u32 length ‖ record: what is signed, or stands before a seal. */
@@ -37,7 +39,11 @@ export function withLength(kind: Kind, record: Uint8Array): Uint8Array {
 }
 
 /** Splits preamble ‖ u32 length ‖ record ‖ rest. @throws CorruptError, NewerFormatError */
-export function splitLength(bytes: Uint8Array, kind: Kind, object: string): { head: Uint8Array; record: Uint8Array; rest: Uint8Array } {
+export function splitLength(
+  bytes: Uint8Array,
+  kind: Kind,
+  object: string,
+): { head: Uint8Array; record: Uint8Array; rest: Uint8Array } {
   checkPreamble(bytes, kind, object);
   if (bytes.byteLength < 12) throw new CorruptError(object, 'ends too early');
   const length = viewOf(bytes).getUint32(8, true);
@@ -46,7 +52,12 @@ export function splitLength(bytes: Uint8Array, kind: Kind, object: string): { he
 }
 
 /** Splits a signed object into what is signed, its body and its signature. @throws CorruptError, NewerFormatError */
-export function splitSigned(bytes: Uint8Array, kind: Kind, object: string, maxBytes: number): { signed: Uint8Array; body: Uint8Array; signature: Uint8Array } {
+export function splitSigned(
+  bytes: Uint8Array,
+  kind: Kind,
+  object: string,
+  maxBytes: number,
+): { signed: Uint8Array; body: Uint8Array; signature: Uint8Array } {
   if (bytes.byteLength > maxBytes) throw new CorruptError(object, `longer than ${maxBytes} bytes`);
   const { head, record, rest } = splitLength(bytes, kind, object);
   if (rest.byteLength !== SIGNATURE_BYTES) throw new CorruptError(object, 'its signature has a wrong length');

@@ -11,7 +11,16 @@ export const MAX_DEPTH = 2048;
 export const MAX_PAGE_LEVEL = 8;
 export const MAX_INLINE_XATTR_BYTES = 4096;
 
-export const EntryKind = { regular: 1, directory: 2, symlink: 3, fifo: 4, socket: 5, charDevice: 6, blockDevice: 7, image: 8 } as const;
+export const EntryKind = {
+  regular: 1,
+  directory: 2,
+  symlink: 3,
+  fifo: 4,
+  socket: 5,
+  charDevice: 6,
+  blockDevice: 7,
+  image: 8,
+} as const;
 export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind];
 
 export interface Owner {
@@ -108,7 +117,12 @@ const TAIL_ITEMS: Readonly<Record<EntryKind, number>> = { 1: 3, 2: 2, 3: 1, 4: 0
 
 /** Writes one entry whose owner has index `owner` in its page's table. */
 export function writeEntry(out: CborWriter, entry: Entry, owner: number): void {
-  out.array(10 + TAIL_ITEMS[entry.kind]).bytes(entry.name).int(entry.kind).int(entry.mode).int(owner);
+  out
+    .array(10 + TAIL_ITEMS[entry.kind])
+    .bytes(entry.name)
+    .int(entry.kind)
+    .int(entry.mode)
+    .int(owner);
   out.int(entry.mtimeSec).int(entry.mtimeNsec);
   if (entry.btimeSec === null) out.null().int(0);
   else out.int(entry.btimeSec).int(entry.btimeNsec);
@@ -189,12 +203,39 @@ export function readEntry(from: CborReader, owners: readonly Owner[], rootName =
     case EntryKind.image: {
       const sizeBytes = from.uint();
       const digest = from.bytesOrNull(32);
-      return { name, mode, owner, mtimeSec, mtimeNsec, btimeSec, btimeNsec, xattrs, link, kind, sizeBytes, digest, content: readContent(from, sizeBytes, digest !== null) };
+      return {
+        name,
+        mode,
+        owner,
+        mtimeSec,
+        mtimeNsec,
+        btimeSec,
+        btimeNsec,
+        xattrs,
+        link,
+        kind,
+        sizeBytes,
+        digest,
+        content: readContent(from, sizeBytes, digest !== null),
+      };
     }
     case EntryKind.directory: {
       const tree = from.bytes(32);
       from.array(3);
-      return { name, mode, owner, mtimeSec, mtimeNsec, btimeSec, btimeNsec, xattrs, link, kind, tree, totals: { files: from.uint(), directories: from.uint(), bytes: from.uint() } };
+      return {
+        name,
+        mode,
+        owner,
+        mtimeSec,
+        mtimeNsec,
+        btimeSec,
+        btimeNsec,
+        xattrs,
+        link,
+        kind,
+        tree,
+        totals: { files: from.uint(), directories: from.uint(), bytes: from.uint() },
+      };
     }
     case EntryKind.symlink: {
       const target = from.bytes();
@@ -203,7 +244,20 @@ export function readEntry(from: CborReader, owners: readonly Owner[], rootName =
     }
     case EntryKind.charDevice:
     case EntryKind.blockDevice:
-      return { name, mode, owner, mtimeSec, mtimeNsec, btimeSec, btimeNsec, xattrs, link, kind, major: from.uint(0xffffffff), minor: from.uint(0xffffffff) };
+      return {
+        name,
+        mode,
+        owner,
+        mtimeSec,
+        mtimeNsec,
+        btimeSec,
+        btimeNsec,
+        xattrs,
+        link,
+        kind,
+        major: from.uint(0xffffffff),
+        minor: from.uint(0xffffffff),
+      };
     default:
       return { name, mode, owner, mtimeSec, mtimeNsec, btimeSec, btimeNsec, xattrs, link, kind };
   }
@@ -278,5 +332,6 @@ function checkOwnerOrder(owners: readonly Owner[], entries: readonly Entry[], fr
     if (at === seen) seen++;
   }
   if (seen !== owners.length) from.fail('an owner that nobody has');
-  if (owners.length > 1 && new Set(owners.map((owner) => JSON.stringify(owner))).size !== owners.length) from.fail('an owner twice');
+  if (owners.length > 1 && new Set(owners.map((owner) => JSON.stringify(owner))).size !== owners.length)
+    from.fail('an owner twice');
 }

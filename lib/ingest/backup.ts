@@ -92,7 +92,8 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
   const named = (options.paths ?? []).map(absolutePath);
   const sources = options.stdin !== undefined ? [] : existingSources(named, (path, code) => missing.push({ path, code }));
   for (const problem of missing) options.onProblem?.(problem);
-  if (options.stdin !== undefined && !isValidName(utf8(options.stdin.name))) throw new SourceError(options.stdin.name, 'the name of a stream must be a file name without a slash');
+  if (options.stdin !== undefined && !isValidName(utf8(options.stdin.name)))
+    throw new SourceError(options.stdin.name, 'the name of a stream must be a file name without a slash');
   const paths = options.stdin !== undefined ? [utf8(`/${options.stdin.name}`)] : named;
   const host = options.host ?? hostname();
   const label = options.label ?? paths.map(lossyUtf8).sort().join(' ');
@@ -107,15 +108,34 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
     await index.compact();
     const ranges = rangesOf(repository.store);
     // Packs of a run that was killed stand in no index object, but their directories say what they hold.
-    for (const error of await coverPacks(repository, ranges, index, [...stored.keys()].map((hex) => new Uint8Array(Buffer.from(hex, 'hex'))))) note(error.message);
+    for (const error of await coverPacks(
+      repository,
+      ranges,
+      index,
+      [...stored.keys()].map((hex) => new Uint8Array(Buffer.from(hex, 'hex'))),
+    ))
+      note(error.message);
     ranges.close();
     const namesKey = domain === undefined ? new Uint8Array(32) : repository.domainKeys(domain).names;
     const stream = streamId(namesKey, host, label);
     if (options.stdin === undefined) {
-      cache = await ChangeCache.open(join(repository.cacheDir, 'changes', toHex(stream)), (hex) => stored.has(hex), note, options.dryRun === true);
+      cache = await ChangeCache.open(
+        join(repository.cacheDir, 'changes', toHex(stream)),
+        (hex) => stored.has(hex),
+        note,
+        options.dryRun === true,
+      );
     }
-    run = await Run.start(repository, index, stored, cache, { level: options.level ?? 3, threads: options.threads ?? DEFAULT_THREADS, dryRun: options.dryRun === true, ...(options.rotateChunks === undefined ? {} : { rotateChunks: options.rotateChunks }) });
-    const result = options.stdin === undefined ? await walkSources(run, namesKey, sources, options) : await readStream(run, namesKey, options.stdin, options);
+    run = await Run.start(repository, index, stored, cache, {
+      level: options.level ?? 3,
+      threads: options.threads ?? DEFAULT_THREADS,
+      dryRun: options.dryRun === true,
+      ...(options.rotateChunks === undefined ? {} : { rotateChunks: options.rotateChunks }),
+    });
+    const result =
+      options.stdin === undefined
+        ? await walkSources(run, namesKey, sources, options)
+        : await readStream(run, namesKey, options.stdin, options);
     if (options.signal?.aborted === true) throw new InterruptedError('backup');
     await run.storePacks(true);
     const problems = [...missing, ...result.problems];
@@ -127,7 +147,8 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
       totalBytes: result.root.totals.bytes,
       problems,
     };
-    if (options.dryRun === true) return { ...report, snapshotId: undefined, newBytes: run.storedBytes, retainUntilSec: 0, slots: 0 };
+    if (options.dryRun === true)
+      return { ...report, snapshotId: undefined, newBytes: run.storedBytes, retainUntilSec: 0, slots: 0 };
     const body = {
       host,
       label,
@@ -139,9 +160,21 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
       program: 'varve 0.1.0',
       notes: [],
     };
-    const committed = await commit(repository, run, ledger, { stream, body, startedMs, claimedMs: options.claimedTimeMs ?? startedMs, complete }, nowMs);
+    const committed = await commit(
+      repository,
+      run,
+      ledger,
+      { stream, body, startedMs, claimedMs: options.claimedTimeMs ?? startedMs, complete },
+      nowMs,
+    );
     cache.rememberSparse(run.used);
-    return { ...report, snapshotId: committed.id, newBytes: run.storedBytes, retainUntilSec: committed.retainUntilSec, slots: committed.slots };
+    return {
+      ...report,
+      snapshotId: committed.id,
+      newBytes: run.storedBytes,
+      retainUntilSec: committed.retainUntilSec,
+      slots: committed.slots,
+    };
   } catch (error) {
     if (run !== undefined && options.signal?.aborted === true && options.dryRun !== true) {
       // What was read so far is kept where the next run finds it.
@@ -156,7 +189,12 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
   }
 }
 
-async function walkSources(run: Run, namesKey: Uint8Array, sources: readonly Uint8Array[], options: BackupOptions): Promise<WalkResult> {
+async function walkSources(
+  run: Run,
+  namesKey: Uint8Array,
+  sources: readonly Uint8Array[],
+  options: BackupOptions,
+): Promise<WalkResult> {
   const { exclusion, oneFileSystem, force, signal, onProgress, onProblem } = options;
   const walk = new Walk(run, namesKey, {
     ...(exclusion && { exclusion }),
@@ -196,6 +234,13 @@ async function readStream(run: Run, namesKey: Uint8Array, source: StreamSource, 
   const { tree, pages } = writeDirectory(run.meta, namesKey, encodeEntries([entry]));
   run.use(file.packs);
   run.use(pages.flatMap((page) => [run.packNumber(page.pack), page.lengthBytes]));
-  const root: DirectoryEntry = { ...common, name: new Uint8Array(0), mode: 0o755, kind: EntryKind.directory, tree, totals: { files: 1, directories: 0, bytes: sizeBytes } };
+  const root: DirectoryEntry = {
+    ...common,
+    name: new Uint8Array(0),
+    mode: 0o755,
+    kind: EntryKind.directory,
+    tree,
+    totals: { files: 1, directories: 0, bytes: sizeBytes },
+  };
   return { root, counts, problems: [] };
 }

@@ -66,10 +66,20 @@ export class ChangeCache {
   }
 
   /** Opens the cache in `folder`; one that is damaged is deleted, one that is busy or cannot be had is done without. `onNote` says which. */
-  static async open(folder: string, isStored: (packHex: string) => boolean, onNote: (note: string) => void, readOnly = false): Promise<ChangeCache> {
+  static async open(
+    folder: string,
+    isStored: (packHex: string) => boolean,
+    onNote: (note: string) => void,
+    readOnly = false,
+  ): Promise<ChangeCache> {
     const open = async (): Promise<ChangeCache> => {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
-      const db: Database = new Level(folder, { keyEncoding: 'view', valueEncoding: 'view', writeBufferSize: 4 << 20, cacheSize: 4 << 20 });
+      const db: Database = new Level(folder, {
+        keyEncoding: 'view',
+        valueEncoding: 'view',
+        writeBufferSize: 4 << 20,
+        cacheSize: 4 << 20,
+      });
       await db.open();
       const cache = new ChangeCache(db, readOnly);
       try {
@@ -138,7 +148,9 @@ export class ChangeCache {
   #chooseAvoided(row: Uint8Array | undefined): void {
     if (row === undefined) return;
     const sparse = readPacks(row);
-    const order = Array.from({ length: sparse.length / 2 }, (_, i) => [sparse[i * 2]!, sparse[i * 2 + 1]!] as const).sort((a, b) => a[1] - b[1]);
+    const order = Array.from({ length: sparse.length / 2 }, (_, i) => [sparse[i * 2]!, sparse[i * 2 + 1]!] as const).sort(
+      (a, b) => a[1] - b[1],
+    );
     let bytes = 0;
     for (const [number, live] of order) {
       bytes += live;
@@ -174,7 +186,8 @@ export class ChangeCache {
 
   /** A number for a pack that is not stored yet. */
   newNumber(): number {
-    if (this.#nextNumber >= this.#reservedTo - 1 && this.#db !== undefined) throw new RangeError('more packs in one run than the change cache can number');
+    if (this.#nextNumber >= this.#reservedTo - 1 && this.#db !== undefined)
+      throw new RangeError('more packs in one run than the change cache can number');
     return this.#nextNumber++;
   }
 
@@ -210,7 +223,15 @@ export class ChangeCache {
     try {
       const from = new CborReader(value, 'change cache');
       from.array(7);
-      const head = { fingerprint: from.bytes(32), tree: from.bytes(32), files: from.uint(), directories: from.uint(), bytes: from.uint(), children: from.bytes(), packs: readPacks(from.bytes()) };
+      const head = {
+        fingerprint: from.bytes(32),
+        tree: from.bytes(32),
+        files: from.uint(),
+        directories: from.uint(),
+        bytes: from.uint(),
+        children: from.bytes(),
+        packs: readPacks(from.bytes()),
+      };
       for (let i = 0; i < head.packs.length; i += 2) if (!this.#packIds.has(head.packs[i]!)) return undefined;
       return head;
     } catch {
@@ -240,7 +261,13 @@ export class ChangeCache {
   }
 
   /** Remembers a directory. `entry` gives the i-th of `count` entries. */
-  put(path: Uint8Array, head: DirectoryHead, count: number, name: (i: number) => Uint8Array, entry: (i: number) => CachedEntry): void {
+  put(
+    path: Uint8Array,
+    head: DirectoryHead,
+    count: number,
+    name: (i: number) => Uint8Array,
+    entry: (i: number) => CachedEntry,
+  ): void {
     if (this.#readOnly) return;
     scratch.reset();
     scratch.array(7).bytes(head.fingerprint).bytes(head.tree).int(head.files).int(head.directories).int(head.bytes);

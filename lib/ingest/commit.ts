@@ -4,7 +4,17 @@ import { seal } from '../crypto/envelope.js';
 import { hmac, sha256 } from '../crypto/kdf.js';
 import { manifestKey } from '../crypto/session.js';
 import { EntryType, type PolicyPayload } from '../format/entry.js';
-import { decodeEnvelope, decodeManifestBody, encodeEnvelope, encodeManifestBody, encodeStreamName, type Envelope, type ManifestBody, manifestAad, State } from '../format/manifest.js';
+import {
+  decodeEnvelope,
+  decodeManifestBody,
+  type Envelope,
+  encodeEnvelope,
+  encodeManifestBody,
+  encodeStreamName,
+  type ManifestBody,
+  manifestAad,
+  State,
+} from '../format/manifest.js';
 import { manifestName } from '../format/names.js';
 import { timeOfMs } from '../format/time.js';
 import { asId, type SnapshotId, type StreamId } from '../id.js';
@@ -43,7 +53,12 @@ export interface CommitInput {
 }
 
 /** The last manifest of this writer and stream, to write pins as a difference to it; undefined if there is none that can be read. */
-async function previousPins(repository: Repository, run: Run, ledger: Ledger, stream: StreamId): Promise<{ id: Uint8Array; envelope: Envelope; ids: Uint8Array } | undefined> {
+async function previousPins(
+  repository: Repository,
+  run: Run,
+  ledger: Ledger,
+  stream: StreamId,
+): Promise<{ id: Uint8Array; envelope: Envelope; ids: Uint8Array } | undefined> {
   const previous = snapshotRecords(ledger)
     .filter(({ entry, payload }) => equalBytes(entry.author, run.keys.writer) && equalBytes(payload.stream, stream))
     .at(-1);
@@ -58,7 +73,13 @@ async function previousPins(repository: Repository, run: Run, ledger: Ledger, st
 }
 
 /** Commits the snapshot of a run whose packs and index objects are durable. @throws StoreError; nothing is then visible */
-export async function commit(repository: Repository, run: Run, ledger: Ledger, input: CommitInput, nowMs: () => number): Promise<Committed> {
+export async function commit(
+  repository: Repository,
+  run: Run,
+  ledger: Ledger,
+  input: CommitInput,
+  nowMs: () => number,
+): Promise<Committed> {
   const { ids, bytes: pinBytes } = run.pins();
   const joined = joinSorted(ids);
   const { writer, domain, session, sealed, sessionKey } = run.keys;
@@ -90,7 +111,10 @@ export async function commit(repository: Repository, run: Run, ledger: Ledger, i
   const policy = currentPolicy(ledger);
   const receivedMs = nowMs();
   const earlierSec = snapshotRecords(ledger)
-    .filter(({ entry, payload }) => equalBytes(entry.author, writer) && equalBytes(payload.stream, input.stream) && payload.state === State.complete)
+    .filter(
+      ({ entry, payload }) =>
+        equalBytes(entry.author, writer) && equalBytes(payload.stream, input.stream) && payload.state === State.complete,
+    )
     .map(({ entry }) => entry.time.sec);
   const kept = retain(policy, Math.floor(receivedMs / 1000), input.complete, earlierSec);
   const payload = { type: EntryType.snapshot, manifest: id, stream: input.stream, state: envelope.state, ...kept };

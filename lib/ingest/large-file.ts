@@ -4,8 +4,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Content } from '../format/content.js';
 import { native } from '../native.js';
-import { ListWriter } from './list-writer.js';
 import type { PackUses } from './change-cache.js';
+import { ListWriter } from './list-writer.js';
 import type { Run } from './run.js';
 import { readStat, type ScanRecord, ScanType } from './scan-record.js';
 import type { BlockResult } from './tasks.js';
@@ -65,13 +65,29 @@ class BlockSequence {
   }
 
   /** Sends a block to a worker; resolves as soon as it is cut, with how much of it became chunks. */
-  async block(source: { fd: number; data: Uint8Array | undefined }, offset: number, length: number, last: boolean, avgBits: number): Promise<{ consumed: number; read: number }> {
+  async block(
+    source: { fd: number; data: Uint8Array | undefined },
+    offset: number,
+    length: number,
+    last: boolean,
+    avgBits: number,
+  ): Promise<{ consumed: number; read: number }> {
     await this.#run.breathe();
     await this.#run.pool.room();
     if (this.#zeros > 0) await this.#hashZeros();
     const turnNumber = this.#turns++;
     return new Promise((resolve, reject) => {
-      const task = { kind: 'block', ...source, offset, length, last, avgBits, hash: this.hash, turn: this.turn, turnNumber } as const;
+      const task = {
+        kind: 'block',
+        ...source,
+        offset,
+        length,
+        last,
+        avgBits,
+        hash: this.hash,
+        turn: this.turn,
+        turnNumber,
+      } as const;
       const result = this.#run.pool.block(task, (consumed, read) => {
         this.sizeBytes += consumed;
         resolve({ consumed, read });
@@ -106,7 +122,11 @@ class BlockSequence {
     const digest = this.hash === 0 ? null : native().hashFinal(this.hash);
     const content = this.sizeBytes === 0 ? ({ kind: 'empty' } as const) : this.list.finish();
     // One chunk that is the whole file needs no row: its id follows from the digest.
-    const single = this.list.leafRows === 1 && content.kind === 'rows' && digest !== null && content.rows.subarray(8).some((byte) => byte !== 0);
+    const single =
+      this.list.leafRows === 1 &&
+      content.kind === 'rows' &&
+      digest !== null &&
+      content.rows.subarray(8).some((byte) => byte !== 0);
     return { content: single ? { kind: 'whole' } : content, digest };
   }
 
@@ -131,7 +151,12 @@ function extentsOf(fd: number, record: ScanRecord): [number, number][] {
 }
 
 /** Reads the file at `path`. @throws the system's error */
-export async function ingestFile(run: Run, path: Uint8Array, signal: AbortSignal | undefined, onBytes: (bytes: number) => void): Promise<Ingested> {
+export async function ingestFile(
+  run: Run,
+  path: Uint8Array,
+  signal: AbortSignal | undefined,
+  onBytes: (bytes: number) => void,
+): Promise<Ingested> {
   const fd = native().openSource(path);
   let sequence: BlockSequence | undefined;
   try {
@@ -177,7 +202,10 @@ async function* untilAborted(stream: AsyncIterable<Uint8Array>, signal: AbortSig
       const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
         const abort = (): void => reject(signal?.reason);
         signal?.addEventListener('abort', abort, { once: true });
-        parts.next().then(resolve, reject).finally(() => signal?.removeEventListener('abort', abort));
+        parts
+          .next()
+          .then(resolve, reject)
+          .finally(() => signal?.removeEventListener('abort', abort));
       });
       if (next.done === true) return;
       yield next.value;
@@ -189,7 +217,12 @@ async function* untilAborted(stream: AsyncIterable<Uint8Array>, signal: AbortSig
 }
 
 /** Reads a stream to its end. @throws the stream's error */
-export async function ingestStream(run: Run, stream: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined, onBytes: (bytes: number) => void): Promise<Ingested> {
+export async function ingestStream(
+  run: Run,
+  stream: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+  onBytes: (bytes: number) => void,
+): Promise<Ingested> {
   const sequence = new BlockSequence(run, true);
   const avgBits = 16;
   let waiting: Uint8Array[] = [];

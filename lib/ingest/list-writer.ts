@@ -56,7 +56,8 @@ export class ListWriter {
   finish(): Content {
     for (let level = 0; ; level++) {
       const rows = this.#levels[level]!;
-      if (level === this.#levels.length - 1 && rows.byteLength <= INLINE_ROWS * ROW_BYTES) return { kind: 'rows', depth: level, rows };
+      if (level === this.#levels.length - 1 && rows.byteLength <= INLINE_ROWS * ROW_BYTES)
+        return { kind: 'rows', depth: level, rows };
       if (rows.byteLength > 0) for (const page of splitRows(rows)) this.#emit(level, page);
     }
   }

@@ -2,10 +2,10 @@
  * Stores metadata chunks (tree pages, list pages, long attribute values) on the main thread: looks them up, packs the new ones.
  */
 import { chunkId } from '../crypto/chunk-id.js';
-import type { ChunkId } from '../id.js';
 import type { ChunkType } from '../format/pack.js';
+import type { ChunkId } from '../id.js';
 import type { PackWriter } from '../repository/pack-writer.js';
-import { lookUp, type LookupTables } from './lookup.js';
+import { type LookupTables, lookUp } from './lookup.js';
 
 /** Where a chunk is, and how large. */
 export interface Stored {

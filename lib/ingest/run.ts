@@ -57,7 +57,14 @@ export class Run {
   #rotating: Promise<void> | undefined;
   #failure: unknown;
 
-  private constructor(repository: Repository, index: ChunkIndex, stored: Map<string, number>, cache: ChangeCache, keys: PackWriterKeys, options: RunOptions) {
+  private constructor(
+    repository: Repository,
+    index: ChunkIndex,
+    stored: Map<string, number>,
+    cache: ChangeCache,
+    keys: PackWriterKeys,
+    options: RunOptions,
+  ) {
     this.#repository = repository;
     this.#options = options;
     this.#index = index;
@@ -67,25 +74,48 @@ export class Run {
     const { chunkId, gear } = repository.domainKeys(keys.domain);
     const counters = new Int32Array(new SharedArrayBuffer(4));
     this.#tables = this.#makeTables([native().claimsCreate()]);
-    this.#metaPacks = new PackWriter(keys, { packClass: PackClass.metadata, level: options.level, targetBytes: META_PACK_BYTES }, { metadata: { closeAt: META_FRAME_BYTES } }, () =>
-      Atomics.add(counters, 0, 1),
+    this.#metaPacks = new PackWriter(
+      keys,
+      { packClass: PackClass.metadata, level: options.level, targetBytes: META_PACK_BYTES },
+      { metadata: { closeAt: META_FRAME_BYTES } },
+      () => Atomics.add(counters, 0, 1),
     );
     this.meta = new MetaWriter(this.#metaPacks, chunkId, () => this.#tables);
-    this.pool = new WorkerPool({ keys, chunkIdKey: chunkId, gear, level: options.level, tables: this.#tables, counters }, options.threads, (pack) => this.#upload(pack));
+    this.pool = new WorkerPool(
+      { keys, chunkIdKey: chunkId, gear, level: options.level, tables: this.#tables, counters },
+      options.threads,
+      (pack) => this.#upload(pack),
+    );
   }
 
   /** Starts a session. `stored`: hex ids and sizes of all packs in the store. @throws RoleError without a writer's key */
-  static async start(repository: Repository, index: ChunkIndex, stored: Map<string, number>, cache: ChangeCache, options: RunOptions): Promise<Run> {
+  static async start(
+    repository: Repository,
+    index: ChunkIndex,
+    stored: Map<string, number>,
+    cache: ChangeCache,
+    options: RunOptions,
+  ): Promise<Run> {
     const writer = repository.keyring.writer;
     if (writer === null) throw new RoleError('writer', 'storing a snapshot');
     const domainKeys = repository.domainKeys(writer.domain);
-    const ids = { repository: repository.id, writer: writerAuthor(repository), domain: writer.domain, session: new Uint8Array(randomBytes(16)) };
+    const ids = {
+      repository: repository.id,
+      writer: writerAuthor(repository),
+      domain: writer.domain,
+      session: new Uint8Array(randomBytes(16)),
+    };
     const { key, sealed } = await createSessionKey(repository.genesis.readerKey, domainKeys, ids);
     return new Run(repository, index, stored, cache, { ...ids, sessionKey: key, sealed, indexKey: domainKeys.index }, options);
   }
 
   #makeTables(claims: readonly number[]): LookupTables {
-    return { claims, handles: this.#index.handles(), bases: this.#index.bases(), usable: this.#index.usable((packId) => this.#isUsable(toHex(packId))) };
+    return {
+      claims,
+      handles: this.#index.handles(),
+      bases: this.#index.bases(),
+      usable: this.#index.usable((packId) => this.#isUsable(toHex(packId))),
+    };
   }
 
   #isUsable(packHex: string): boolean {
@@ -94,7 +124,10 @@ export class Run {
 
   /** The change cache's number of the pack that a look-up named. */
   packNumber(ref: number): number {
-    if (ref < IN_RUN) return (this.#indexNumbers[ref] ??= this.cache.numberOf(this.#index.packId(ref), () => rawBytesOf(this.#index.directory(ref))));
+    if (ref < IN_RUN)
+      return (this.#indexNumbers[ref] ??= this.cache.numberOf(this.#index.packId(ref), () =>
+        rawBytesOf(this.#index.directory(ref)),
+      ));
     let number = this.#ordinals.get(ref);
     if (number === undefined) this.#ordinals.set(ref, (number = this.cache.newNumber()));
     return number;

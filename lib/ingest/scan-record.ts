@@ -5,7 +5,16 @@
 
 const NAME_AT = 96;
 
-export const ScanType = { unknown: 0, regular: 1, directory: 2, symlink: 3, fifo: 4, socket: 5, charDevice: 6, blockDevice: 7 } as const;
+export const ScanType = {
+  unknown: 0,
+  regular: 1,
+  directory: 2,
+  symlink: 3,
+  fifo: 4,
+  socket: 5,
+  charDevice: 6,
+  blockDevice: 7,
+} as const;
 
 /** One entry of a scanned directory, or one path that was examined by itself. */
 export class ScanRecord {
@@ -104,9 +113,14 @@ export class ScanRecord {
   sameAsRead(rows: DataView, at: number): boolean {
     const view = this.#view;
     const mine = this.#at;
-    for (let i = 0; i < 6; i++) if (rows.getUint32(at + 48 + i * 4, true) !== view.getUint32(mine + 32 + i * 4, true)) return false;
-    for (let i = 0; i < 2; i++) if (rows.getUint32(at + 80 + i * 4, true) !== view.getUint32(mine + 24 + i * 4, true)) return false;
-    return rows.getUint32(at + 72, true) === view.getUint32(mine + 56, true) && rows.getUint32(at + 76, true) === view.getUint32(mine + 60, true);
+    for (let i = 0; i < 6; i++)
+      if (rows.getUint32(at + 48 + i * 4, true) !== view.getUint32(mine + 32 + i * 4, true)) return false;
+    for (let i = 0; i < 2; i++)
+      if (rows.getUint32(at + 80 + i * 4, true) !== view.getUint32(mine + 24 + i * 4, true)) return false;
+    return (
+      rows.getUint32(at + 72, true) === view.getUint32(mine + 56, true) &&
+      rows.getUint32(at + 76, true) === view.getUint32(mine + 60, true)
+    );
   }
 
   /** Whether size and times are those of `other`. */

@@ -65,7 +65,8 @@ export class SmallFiles {
       await this.#run.pool.room();
       let bytes = 0;
       let count = 0;
-      while (count < this.#waiting.length && count < BATCH_FILES && (count === 0 || bytes < BATCH_BYTES)) bytes += this.#waiting[count++]!.record.sizeBytes;
+      while (count < this.#waiting.length && count < BATCH_FILES && (count === 0 || bytes < BATCH_BYTES))
+        bytes += this.#waiting[count++]!.record.sizeBytes;
       const batch = this.#waiting.splice(0, count);
       this.#waitingBytes -= bytes;
       this.#inFlight++;

@@ -28,11 +28,15 @@ export function sourceTree(paths: readonly Uint8Array[]): SourceNode {
   for (const path of paths) {
     let node = root;
     let at = '';
-    for (const part of Buffer.from(path).toString('latin1').split('/').filter((name) => name !== '')) {
+    for (const part of Buffer.from(path)
+      .toString('latin1')
+      .split('/')
+      .filter((name) => name !== '')) {
       at += `/${part}`;
       if (node.children === undefined) break;
       let next = node.children.get(part);
-      if (next === undefined) node.children.set(part, (next = { path: new Uint8Array(Buffer.from(at, 'latin1')), children: new Map() }));
+      if (next === undefined)
+        node.children.set(part, (next = { path: new Uint8Array(Buffer.from(at, 'latin1')), children: new Map() }));
       node = next;
     }
     node.children = undefined;
@@ -53,6 +57,10 @@ export function existingSources(paths: readonly Uint8Array[], onMissing: (path: 
       return false;
     }
   });
-  if (existing.length === 0) throw new SourceError(paths.map((path) => Buffer.from(path).toString()).join(', '), 'none of the sources exists; nothing was stored');
+  if (existing.length === 0)
+    throw new SourceError(
+      paths.map((path) => Buffer.from(path).toString()).join(', '),
+      'none of the sources exists; nothing was stored',
+    );
   return existing;
 }

@@ -37,7 +37,11 @@ export function encodeEntries(entries: readonly Entry[]): EncodedEntries {
 }
 
 /** Stores a directory. @returns its page's id, and every page that stands for it */
-export function writeDirectory(meta: MetaWriter, namesKey: Uint8Array, encoded: EncodedEntries): { tree: Uint8Array; pages: Stored[] } {
+export function writeDirectory(
+  meta: MetaWriter,
+  namesKey: Uint8Array,
+  encoded: EncodedEntries,
+): { tree: Uint8Array; pages: Stored[] } {
   const pages: Stored[] = [];
   const put = (plaintext: Uint8Array): Stored => {
     const stored = meta.put(ChunkType.treePage, plaintext);
@@ -53,7 +57,11 @@ export function writeDirectory(meta: MetaWriter, namesKey: Uint8Array, encoded: 
   }
   for (let level = 1; ; level++) {
     const groups = level === 1 && rows.length <= MAX_PAGE_ENTRIES ? [rows] : splitRowsByName(namesKey, rows);
-    rows = groups.map((group) => ({ firstName: group[0]!.firstName, id: put(encodeInner(level, group)).id, count: group.reduce((sum, row) => sum + row.count, 0) }));
+    rows = groups.map((group) => ({
+      firstName: group[0]!.firstName,
+      id: put(encodeInner(level, group)).id,
+      count: group.reduce((sum, row) => sum + row.count, 0),
+    }));
     if (rows.length === 1) return { tree: rows[0]!.id, pages };
   }
 }

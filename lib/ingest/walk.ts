@@ -9,13 +9,24 @@ import { InterruptedError } from '../errors.js';
 import { CborReader } from '../format/cbor.js';
 import type { Problem } from '../format/manifest.js';
 import { ChunkType } from '../format/pack.js';
-import { type DirectoryEntry, type Entry, type EntryCommon, EntryKind, isDirectory, MAX_INLINE_XATTR_BYTES, type Owner, readEntry, type Totals, type Xattr } from '../format/tree.js';
+import {
+  type DirectoryEntry,
+  type Entry,
+  type EntryCommon,
+  EntryKind,
+  isDirectory,
+  MAX_INLINE_XATTR_BYTES,
+  type Owner,
+  readEntry,
+  type Totals,
+  type Xattr,
+} from '../format/tree.js';
 import { native } from '../native.js';
 import type { CachedEntry, DirectoryHead, PackUses } from './change-cache.js';
 import { type Ingested, ingestFile } from './large-file.js';
 import { ownerNames } from './owners.js';
 import type { Run } from './run.js';
-import { readScan, readStat, sameIdentity, type ScanRecord, ScanType } from './scan-record.js';
+import { readScan, readStat, type ScanRecord, ScanType, sameIdentity } from './scan-record.js';
 import { GROWN, SMALL_FILE_BYTES, SmallFiles } from './small-files.js';
 import { encodeEntries, writeDirectory } from './tree-writer.js';
 
@@ -138,7 +149,11 @@ export class Walk {
     this.#run = run;
     this.#namesKey = namesKey;
     this.#options = options;
-    this.#small = new SmallFiles(run, (bytes) => this.#read(bytes), (error) => (this.#failure ??= error));
+    this.#small = new SmallFiles(
+      run,
+      (bytes) => this.#read(bytes),
+      (error) => (this.#failure ??= error),
+    );
   }
 
   #read(bytes: number): void {
@@ -209,7 +224,8 @@ export class Walk {
       clean: false,
       known: false,
       failed: false,
-      sourceDevice: source !== undefined && source.children === undefined ? device : source === undefined ? parent?.sourceDevice : undefined,
+      sourceDevice:
+        source !== undefined && source.children === undefined ? device : source === undefined ? parent?.sourceDevice : undefined,
     };
     this.counts.current = path;
     node.records = this.#scan(node);
@@ -224,7 +240,8 @@ export class Walk {
     const head = this.#run.cache.head(path);
     node.head = head;
     node.known = head !== undefined;
-    node.clean = head !== undefined && !node.failed && !this.#mustReread(path) && Buffer.compare(head.fingerprint, node.fingerprint) === 0;
+    node.clean =
+      head !== undefined && !node.failed && !this.#mustReread(path) && Buffer.compare(head.fingerprint, node.fingerprint) === 0;
     if (!node.clean) this.#startEntries(node);
     return node;
   }
@@ -258,10 +275,21 @@ export class Walk {
     node.scan = scan;
     let records = readScan(scan);
     if (exclusion !== undefined) {
-      const only = exclusion.keepsOnly?.(node.path, records.map(({ name }) => name))?.map(latin1);
+      const only = exclusion
+        .keepsOnly?.(
+          node.path,
+          records.map(({ name }) => name),
+        )
+        ?.map(latin1);
       records = records.filter((record) => {
         if (only !== undefined && !only.includes(latin1(record.name))) return false;
-        if (exclusion.excludes(childPath(node.path, record.name), { isDirectory: record.type === ScanType.directory, sizeBytes: record.sizeBytes })) return false;
+        if (
+          exclusion.excludes(childPath(node.path, record.name), {
+            isDirectory: record.type === ScanType.directory,
+            sizeBytes: record.sizeBytes,
+          })
+        )
+          return false;
         return true;
       });
       node.fingerprint = sha256(...records.map(({ bytes }) => bytes));
@@ -274,7 +302,11 @@ export class Walk {
     for (const name of [...children.keys()].sort((a, b) => Buffer.compare(Buffer.from(a, 'latin1'), Buffer.from(b, 'latin1')))) {
       const path = children.get(name)!.path;
       try {
-        records.push(readStat(native().statPath(path, children.get(name)!.children !== undefined)).named(new Uint8Array(Buffer.from(name, 'latin1'))));
+        records.push(
+          readStat(native().statPath(path, children.get(name)!.children !== undefined)).named(
+            new Uint8Array(Buffer.from(name, 'latin1')),
+          ),
+        );
       } catch (error) {
         this.#problem(path, (error as NodeJS.ErrnoException).code ?? 'EIO');
       }
@@ -328,19 +360,28 @@ export class Walk {
           this.#startFile(node, i, record, path, 0);
           return;
         case ScanType.symlink:
-          node.entries[i] = Object.assign(this.#common(node, record, path), { kind: EntryKind.symlink, target: native().readLink(path) });
+          node.entries[i] = Object.assign(this.#common(node, record, path), {
+            kind: EntryKind.symlink,
+            target: native().readLink(path),
+          });
           node.packs[i] = this.#withAttributes(NO_PACKS);
           return;
         case ScanType.charDevice:
         case ScanType.blockDevice: {
           const kind = record.type === ScanType.charDevice ? EntryKind.charDevice : EntryKind.blockDevice;
-          node.entries[i] = Object.assign(this.#common(node, record, path), { kind, major: record.rdevMajor, minor: record.rdevMinor });
+          node.entries[i] = Object.assign(this.#common(node, record, path), {
+            kind,
+            major: record.rdevMajor,
+            minor: record.rdevMinor,
+          });
           node.packs[i] = this.#withAttributes(NO_PACKS);
           return;
         }
         case ScanType.fifo:
         case ScanType.socket:
-          node.entries[i] = Object.assign(this.#common(node, record, path), { kind: record.type === ScanType.fifo ? EntryKind.fifo : EntryKind.socket } as const);
+          node.entries[i] = Object.assign(this.#common(node, record, path), {
+            kind: record.type === ScanType.fifo ? EntryKind.fifo : EntryKind.socket,
+          } as const);
           node.packs[i] = this.#withAttributes(NO_PACKS);
           return;
         default:
@@ -401,7 +442,13 @@ export class Walk {
     this.#large++;
     ingestFile(this.#run, path, this.#options.signal, (bytes) => this.#read(bytes))
       .then(done, (error: NodeJS.ErrnoException) => {
-        if (error.code === undefined || error.code === 'ABORT_ERR' || typeof error.code !== 'string' || !/^E[A-Z0-9]+$/.test(error.code)) this.#failure ??= error;
+        if (
+          error.code === undefined ||
+          error.code === 'ABORT_ERR' ||
+          typeof error.code !== 'string' ||
+          !/^E[A-Z0-9]+$/.test(error.code)
+        )
+          this.#failure ??= error;
         else done(error.code);
       })
       .catch((error: unknown) => (this.#failure ??= error))
@@ -467,7 +514,8 @@ export class Walk {
   }
 
   #common(node: Node | undefined, record: ScanRecord, path: Uint8Array): EntryCommon {
-    const linkId = node !== undefined && record.nlink > 1 && record.type !== ScanType.directory ? this.#linkId(node, record) : undefined;
+    const linkId =
+      node !== undefined && record.nlink > 1 && record.type !== ScanType.directory ? this.#linkId(node, record) : undefined;
     return {
       name: record.name,
       mode: record.mode & 0o7777,
@@ -532,7 +580,8 @@ export class Walk {
   #mergeDirectory(node: Node, at: number, finished: Entry | undefined): void {
     const cached = node.entries[at];
     if (finished === undefined || !isDirectory(finished)) node.entries[at] = finished;
-    else if (cached !== undefined && isDirectory(cached)) node.entries[at] = { ...cached, tree: finished.tree, totals: finished.totals };
+    else if (cached !== undefined && isDirectory(cached))
+      node.entries[at] = { ...cached, tree: finished.tree, totals: finished.totals };
     else this.#setDirectory(node, at, childPath(node.path, node.records[at]!.name), finished.tree, finished.totals);
   }
 
@@ -551,7 +600,9 @@ export class Walk {
     if (children.byteLength !== node.subdirectories.length * 32) return false;
     return node.subdirectories.every((at, i) => {
       const entry = node.entries[at];
-      return entry !== undefined && isDirectory(entry) && Buffer.compare(entry.tree, children.subarray(i * 32, i * 32 + 32)) === 0;
+      return (
+        entry !== undefined && isDirectory(entry) && Buffer.compare(entry.tree, children.subarray(i * 32, i * 32 + 32)) === 0
+      );
     });
   }
 
@@ -572,7 +623,8 @@ export class Walk {
     const { tree, pages } = writeDirectory(this.#run.meta, this.#namesKey, encoded);
     const sums = new Map<number, number>();
     const add = (number: number, bytes: number): void => void sums.set(number, (sums.get(number) ?? 0) + bytes);
-    for (const i of present) for (let at = 0, uses = node.packs[i] ?? NO_PACKS; at < uses.length; at += 2) add(uses[at]!, uses[at + 1]!);
+    for (const i of present)
+      for (let at = 0, uses = node.packs[i] ?? NO_PACKS; at < uses.length; at += 2) add(uses[at]!, uses[at + 1]!);
     for (const page of pages) add(this.#run.packNumber(page.pack), page.lengthBytes);
     const packs = [...sums].flat();
     this.#run.use(packs);
@@ -618,7 +670,20 @@ export class Walk {
 
 function bareDirectory(record: ScanRecord, owner: Owner, tree: Uint8Array, totals: Totals): DirectoryEntry {
   const { name, mtimeSec, mtimeNsec, btimeSec, btimeNsec } = record;
-  return { name, mode: record.mode & 0o7777, owner, mtimeSec, mtimeNsec, btimeSec, btimeNsec, xattrs: [], link: null, kind: EntryKind.directory, tree, totals };
+  return {
+    name,
+    mode: record.mode & 0o7777,
+    owner,
+    mtimeSec,
+    mtimeNsec,
+    btimeSec,
+    btimeNsec,
+    xattrs: [],
+    link: null,
+    kind: EntryKind.directory,
+    tree,
+    totals,
+  };
 }
 
 function totalsOf(entries: readonly Entry[]): Totals {
@@ -650,4 +715,3 @@ export function childPath(directory: Uint8Array, name: Uint8Array): Uint8Array {
 function latin1(name: Uint8Array): string {
   return Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString('latin1');
 }
-

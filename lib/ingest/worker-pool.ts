@@ -55,7 +55,11 @@ export class WorkerPool {
 
   /** Resolves when a worker has room for another task. @throws what killed a worker */
   async room(): Promise<void> {
-    while (this.#failure === undefined && this.#members.length === this.#size && this.#members.every(({ pending }) => pending.size >= MAX_QUEUED)) {
+    while (
+      this.#failure === undefined &&
+      this.#members.length === this.#size &&
+      this.#members.every(({ pending }) => pending.size >= MAX_QUEUED)
+    ) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
     if (this.#failure !== undefined) throw this.#failure;
@@ -69,7 +73,12 @@ export class WorkerPool {
   /** `onCut` is called as soon as the next block's start is known. */
   async block(task: Unnumbered<BlockTask>, onCut: (consumed: number, read: number) => void): Promise<BlockResult> {
     if (this.#failure !== undefined) throw this.#failure;
-    return this.#send(this.#leastBusy(), task, onCut, task.data === undefined ? [] : [task.data.buffer as ArrayBuffer]) as Promise<BlockResult>;
+    return this.#send(
+      this.#leastBusy(),
+      task,
+      onCut,
+      task.data === undefined ? [] : [task.data.buffer as ArrayBuffer],
+    ) as Promise<BlockResult>;
   }
 
   /** Gives every worker new tables; resolves when all use them. */
@@ -93,12 +102,17 @@ export class WorkerPool {
   }
 
   #leastBusy(): Member {
-    if (this.#members.length < this.#size && this.#members.every(({ pending }) => pending.size > 0)) this.#members.push(this.#start());
+    if (this.#members.length < this.#size && this.#members.every(({ pending }) => pending.size > 0))
+      this.#members.push(this.#start());
     return this.#members.reduce((best, member) => (member.pending.size < best.pending.size ? member : best));
   }
 
   #start(): Member {
-    const worker = new Worker(workerFile('lib/ingest/worker'), { workerData: { ...this.#setup, tables: this.#latestTables }, execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: 6, maxOldGenerationSizeMb: 256 } });
+    const worker = new Worker(workerFile('lib/ingest/worker'), {
+      workerData: { ...this.#setup, tables: this.#latestTables },
+      execArgv: [],
+      resourceLimits: { maxYoungGenerationSizeMb: 6, maxOldGenerationSizeMb: 256 },
+    });
     const pending = new Map<number, Pending>();
     worker.on('message', (message: WorkerMessage) => {
       if (message.kind === 'pack') this.#onPack(message.pack);
@@ -111,7 +125,9 @@ export class WorkerPool {
         for (const resolve of this.#waiting.splice(0)) resolve();
       }
     });
-    worker.on('error', (error) => this.#fail(pending, new VarveError('FAILED', `an ingest thread failed: ${error.message}`, {}, error)));
+    worker.on('error', (error) =>
+      this.#fail(pending, new VarveError('FAILED', `an ingest thread failed: ${error.message}`, {}, error)),
+    );
     worker.on('exit', (code) => {
       if (pending.size > 0) this.#fail(pending, new VarveError('FAILED', `an ingest thread ended with code ${code}`));
     });
@@ -125,7 +141,12 @@ export class WorkerPool {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
-  #send(member: Member, task: Unnumbered<Task>, onCut?: (consumed: number, read: number) => void, transfer: ArrayBuffer[] = []): Promise<FilesResult | BlockResult | undefined> {
+  #send(
+    member: Member,
+    task: Unnumbered<Task>,
+    onCut?: (consumed: number, read: number) => void,
+    transfer: ArrayBuffer[] = [],
+  ): Promise<FilesResult | BlockResult | undefined> {
     const number = this.#nextTask++;
     return new Promise((resolve, reject) => {
       member.pending.set(number, { resolve, reject, onCut });

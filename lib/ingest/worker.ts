@@ -11,7 +11,12 @@ import type { BlockResult, BlockTask, FilesResult, FilesTask, Task, WorkerMessag
 
 const DATA_PACK_BYTES = 16 << 20;
 // What looks incompressible is tried at the fastest level only.
-const FRAMES = { small: { closeAt: 512 << 10 }, piece: { closeAt: 256 << 10 }, block: { closeAt: 128 << 10 }, dense: { closeAt: 128 << 10, level: 1 } };
+const FRAMES = {
+  small: { closeAt: 512 << 10 },
+  piece: { closeAt: 256 << 10 },
+  block: { closeAt: 128 << 10 },
+  dense: { closeAt: 128 << 10, level: 1 },
+};
 const ROW = 96;
 
 const setup = workerData as WorkerSetup;
@@ -19,9 +24,15 @@ const port = parentPort!;
 const addon = native();
 let tables = setup.tables;
 let arena = new Uint8Array(0);
-const packs = new PackWriter(setup.keys, { packClass: PackClass.data, level: setup.level, targetBytes: DATA_PACK_BYTES }, FRAMES, () => Atomics.add(setup.counters, 0, 1));
+const packs = new PackWriter(
+  setup.keys,
+  { packClass: PackClass.data, level: setup.level, targetBytes: DATA_PACK_BYTES },
+  FRAMES,
+  () => Atomics.add(setup.counters, 0, 1),
+);
 
-const post = (message: WorkerMessage, transfer: ArrayBufferLike[] = []): void => port.postMessage(message, transfer as ArrayBuffer[]);
+const post = (message: WorkerMessage, transfer: ArrayBufferLike[] = []): void =>
+  port.postMessage(message, transfer as ArrayBuffer[]);
 
 function postPacks(finished: ReturnType<PackWriter['takeFinished']>): void {
   for (const pack of finished) post({ kind: 'pack', pack }, [pack.bytes.buffer]);
@@ -112,7 +123,8 @@ function readBlock(task: BlockTask): BlockResult {
   post({ kind: 'cut', task: task.task, consumed, read });
   const digests = addon.sha256Pieces(data, pieces);
   if (task.hash !== 0) {
-    for (let now = Atomics.load(task.turn, 0); now !== task.turnNumber; now = Atomics.load(task.turn, 0)) Atomics.wait(task.turn, 0, now);
+    for (let now = Atomics.load(task.turn, 0); now !== task.turnNumber; now = Atomics.load(task.turn, 0))
+      Atomics.wait(task.turn, 0, now);
     addon.hashUpdate(task.hash, data, 0, consumed);
     Atomics.store(task.turn, 0, task.turnNumber + 1);
     Atomics.notify(task.turn, 0);

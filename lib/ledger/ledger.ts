@@ -43,7 +43,8 @@ async function readChain(repository: Repository, author: AuthorId, count: number
     const bytes = await repository.store.get(name);
     const { entry, signed, signature } = decodeEntry(bytes, name);
     if (!equalBytes(entry.repository, repository.id)) throw new CorruptError(name, 'belongs to another repository');
-    if (!equalBytes(entry.author, author) || entry.sequence !== sequence) throw new CorruptError(name, 'is not the entry its name says');
+    if (!equalBytes(entry.author, author) || entry.sequence !== sequence)
+      throw new CorruptError(name, 'is not the entry its name says');
     if (!equalBytes(entry.previous, previous)) throw new CorruptError(name, 'does not continue its chain');
     previous = sha256(bytes);
     raw.push({ entry, signed, signature, hash: previous, name });
@@ -64,7 +65,8 @@ async function listChains(repository: Repository): Promise<Map<string, { author:
     chains.set(hex, chain);
   }
   for (const { author, count, max } of chains.values()) {
-    if (max !== count - 1) throw new CorruptError(`ledger/${toHex(author)}`, `entries are missing: ${count} of ${max + 1} are there`);
+    if (max !== count - 1)
+      throw new CorruptError(`ledger/${toHex(author)}`, `entries are missing: ${count} of ${max + 1} are there`);
   }
   return chains;
 }
@@ -89,13 +91,21 @@ export async function loadLedger(repository: Repository, everySignature = false)
       if (why !== undefined) throw new CorruptError(name, why);
     }
     for (const { signed, signature, name } of everySignature ? raw : raw.slice(-1)) {
-      if (!verifySignature(publicKey, ENTRY_LABEL, signed, signature)) throw new BadSignatureError(name, 'not signed by its author');
+      if (!verifySignature(publicKey, ENTRY_LABEL, signed, signature))
+        throw new BadSignatureError(name, 'not signed by its author');
     }
-    chains.push({ author, publicKey, role, entries: raw.map(({ entry }) => entry), head: raw.at(-1)?.hash ?? new Uint8Array(32) });
+    chains.push({
+      author,
+      publicKey,
+      role,
+      entries: raw.map(({ entry }) => entry),
+      head: raw.at(-1)?.hash ?? new Uint8Array(32),
+    });
   };
   for (const admin of repository.genesis.admins) await take(admin, 'admin');
   const certs = chains.flatMap((chain) => chain.entries.map(({ payload }) => payload));
-  for (const payload of certs) if (payload.type === EntryType.writerCert && 'publicKey' in payload) await take(payload.publicKey, 'writer');
+  for (const payload of certs)
+    if (payload.type === EntryType.writerCert && 'publicKey' in payload) await take(payload.publicKey, 'writer');
   for (const hex of listed.keys()) throw new BadSignatureError(`ledger/${hex}`, 'its author is certified by no admin');
   return { chains, entries: mergeChains(chains) };
 }
@@ -122,13 +132,25 @@ export function mergeChains(chains: readonly Chain[]): LedgerEntry[] {
  *
  * @throws RoleError, StoreError, CorruptError
  */
-export async function appendEntry(repository: Repository, seed: Uint8Array | null | undefined, time: Timestamp, makePayload: (sequence: number) => Payload): Promise<LedgerEntry> {
+export async function appendEntry(
+  repository: Repository,
+  seed: Uint8Array | null | undefined,
+  time: Timestamp,
+  makePayload: (sequence: number) => Payload,
+): Promise<LedgerEntry> {
   if (seed === null || seed === undefined) throw new RoleError('writer', 'writing to the ledger');
   const author = authorOf(publicKeyOf(seed));
   for (let attempt = 0; ; attempt++) {
     const { count } = (await listChains(repository)).get(toHex(author)) ?? { count: 0 };
     const previous = count === 0 ? new Uint8Array(32) : sha256(await repository.store.get(entryName(author, count - 1)));
-    const entry: LedgerEntry = { repository: repository.id, author, sequence: count, previous, time, payload: makePayload(count) };
+    const entry: LedgerEntry = {
+      repository: repository.id,
+      author,
+      sequence: count,
+      previous,
+      time,
+      payload: makePayload(count),
+    };
     const signed = encodeEntry(entry);
     const bytes = concat(signed, sign(seed, ENTRY_LABEL, signed));
     decodeEntry(bytes, entryName(author, count));

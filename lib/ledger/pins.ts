@@ -24,7 +24,8 @@ export async function resolvePins(envelope: Envelope, read: EnvelopeReader, obje
 export function applyDifference(base: Uint8Array, removed: Uint8Array, added: Uint8Array, object: string): Uint8Array {
   const set = new Map<string, Uint8Array>();
   for (const id of split(base)) set.set(toHex(id), id);
-  for (const id of split(removed)) if (!set.delete(toHex(id))) throw new CorruptError(object, 'removes a pin that its base does not have');
+  for (const id of split(removed))
+    if (!set.delete(toHex(id))) throw new CorruptError(object, 'removes a pin that its base does not have');
   for (const id of split(added)) {
     if (set.has(toHex(id))) throw new CorruptError(object, 'adds a pin that its base has');
     set.set(toHex(id), id);
@@ -39,7 +40,7 @@ function* split(ids: Uint8Array): Iterable<Uint8Array> {
 /** Joined ids in rising order. */
 export function joinSorted(ids: readonly Uint8Array[]): Uint8Array {
   const out = new Uint8Array(ids.length * 32);
-  [...ids].sort(compareBytes).forEach((id, i) => out.set(id, i * 32));
+  for (const [i, id] of [...ids].sort(compareBytes).entries()) out.set(id, i * 32);
   return out;
 }
 

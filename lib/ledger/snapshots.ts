@@ -36,13 +36,17 @@ export function snapshotRecords(ledger: Ledger): SnapshotRecord[] {
   const records: SnapshotRecord[] = [];
   for (const entry of ledger.entries) {
     const { payload } = entry;
-    if (payload.type === EntryType.snapshot && 'manifest' in payload) records.push({ id: asId('snapshot', payload.manifest), entry, payload });
+    if (payload.type === EntryType.snapshot && 'manifest' in payload)
+      records.push({ id: asId('snapshot', payload.manifest), entry, payload });
   }
   return records;
 }
 
 /** Reads a manifest and checks its name. @throws CorruptError, NotFoundError */
-export async function readEnvelope(repository: Pick<Repository, 'store' | 'id'>, id: Uint8Array): Promise<{ envelope: Envelope; headDigest: Uint8Array; sealed: Uint8Array }> {
+export async function readEnvelope(
+  repository: Pick<Repository, 'store' | 'id'>,
+  id: Uint8Array,
+): Promise<{ envelope: Envelope; headDigest: Uint8Array; sealed: Uint8Array }> {
   const name = manifestName(id);
   const bytes = await repository.store.get(name);
   if (!equalBytes(sha256(bytes), id)) throw new CorruptError(name, 'its bytes do not fit its name');
@@ -77,8 +81,13 @@ export function tagChanges(repository: Repository, ledger: Ledger): TagChanges {
   for (const entry of ledger.entries) {
     const { payload } = entry;
     if (payload.type !== EntryType.tags || !('sealed' in payload)) continue;
-    const plaintext = open(repository.domainKeys(payload.domain).tags, tagsAad(entry.repository, entry.author, entry.sequence), payload.sealed);
-    if (plaintext === undefined) throw new CorruptError(`ledger/${toHex(entry.author)}`, `tag entry ${entry.sequence} does not verify`);
+    const plaintext = open(
+      repository.domainKeys(payload.domain).tags,
+      tagsAad(entry.repository, entry.author, entry.sequence),
+      payload.sealed,
+    );
+    if (plaintext === undefined)
+      throw new CorruptError(`ledger/${toHex(entry.author)}`, `tag entry ${entry.sequence} does not verify`);
     const change = decodeTagChange(plaintext, 'tag entry');
     for (const id of change.snapshots) {
       const hex = toHex(id);
@@ -113,7 +122,11 @@ export function matchesFilter(snapshot: Snapshot, filter: SnapshotFilter): boole
   const ms = msOfTime(snapshot.time);
   if (hosts !== undefined && hosts.length > 0 && !hosts.includes(snapshot.body.host)) return false;
   if (tags !== undefined && tags.length > 0 && !tags.some((all) => all.every((tag) => snapshot.tags.includes(tag)))) return false;
-  if (paths !== undefined && !paths.every((path) => snapshot.body.paths.some((have) => Buffer.from(have).equals(Buffer.from(path))))) return false;
+  if (
+    paths !== undefined &&
+    !paths.every((path) => snapshot.body.paths.some((have) => Buffer.from(have).equals(Buffer.from(path))))
+  )
+    return false;
   if (sinceMs !== undefined && ms < sinceMs) return false;
   if (untilMs !== undefined && ms > untilMs) return false;
   if (state !== undefined && (snapshot.envelope.state === State.complete) !== (state === 'complete')) return false;
@@ -131,7 +144,12 @@ export function findSnapshot<S extends Pick<Snapshot, 'id' | 'payload' | 'time'>
   if (latest !== null) {
     const complete = snapshots.filter(({ payload }) => payload.state === State.complete);
     const found = complete[complete.length - 1 - Number(latest[1] ?? 0)];
-    if (found === undefined) throw new NotFoundError('snapshot', name, `no snapshot ${name}: there are ${complete.length} complete snapshots that match`);
+    if (found === undefined)
+      throw new NotFoundError(
+        'snapshot',
+        name,
+        `no snapshot ${name}: there are ${complete.length} complete snapshots that match`,
+      );
     return found;
   }
   if (name.startsWith('@')) {
@@ -142,9 +160,19 @@ export function findSnapshot<S extends Pick<Snapshot, 'id' | 'payload' | 'time'>
     if (found === undefined) throw new NotFoundError('snapshot', name, `no complete snapshot at or before ${name.slice(1)}`);
     return found;
   }
-  if (!/^[0-9a-f]{4,64}$/.test(name)) throw new NotFoundError('snapshot', name, `${name}: not a snapshot; give at least 4 digits of an id, latest, latest~N or @TIME`);
+  if (!/^[0-9a-f]{4,64}$/.test(name))
+    throw new NotFoundError(
+      'snapshot',
+      name,
+      `${name}: not a snapshot; give at least 4 digits of an id, latest, latest~N or @TIME`,
+    );
   const matching = snapshots.filter(({ id }) => toHex(id).startsWith(name));
-  if (matching.length > 1) throw new NotFoundError('snapshot', name, `${name} is ambiguous: ${matching.map(({ id }) => toHex(id).slice(0, 16)).join(', ')}`);
+  if (matching.length > 1)
+    throw new NotFoundError(
+      'snapshot',
+      name,
+      `${name} is ambiguous: ${matching.map(({ id }) => toHex(id).slice(0, 16)).join(', ')}`,
+    );
   if (matching.length === 0) throw new NotFoundError('snapshot', name);
   return matching[0]!;
 }

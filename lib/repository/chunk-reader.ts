@@ -8,7 +8,16 @@ import { sha256 } from '../crypto/kdf.js';
 import { packKey } from '../crypto/session.js';
 import { CorruptError, NotFoundError } from '../errors.js';
 import { packName } from '../format/names.js';
-import { CHUNK_ROW_BYTES, decodeDirectory, decodePackHeader, type Directory, type Frame, frameAad, MAX_PACK_BYTES, rowsOfFrame } from '../format/pack.js';
+import {
+  CHUNK_ROW_BYTES,
+  type Directory,
+  decodeDirectory,
+  decodePackHeader,
+  type Frame,
+  frameAad,
+  MAX_PACK_BYTES,
+  rowsOfFrame,
+} from '../format/pack.js';
 import { native } from '../native.js';
 import type { Ranges } from './ranges.js';
 
@@ -201,14 +210,20 @@ export class ChunkReader {
 
   /** Reads, authenticates and decompresses a frame. @throws CorruptError, NotFoundError, StoreError */
   #decode(pack: OpenPack, number: number, frame: Frame, rows: Uint8Array, into: Uint8Array): void {
-    if (this.#sealed.byteLength < frame.sealedBytes) this.#sealed = new Uint8Array(Math.max(frame.sealedBytes, 2 * this.#sealed.byteLength));
+    if (this.#sealed.byteLength < frame.sealedBytes)
+      this.#sealed = new Uint8Array(Math.max(frame.sealedBytes, 2 * this.#sealed.byteLength));
     const sealed = this.#sealed.subarray(0, frame.sealedBytes);
     this.#ranges.readInto(pack.name, frame.offset, sealed);
     const aad = frameAad(pack.headerDigest, number, frame.codec, frame.rawBytes, rows);
     try {
       native().openFrame(sealed, pack.key, number, aad, frame.codec, into, frame.rawBytes);
     } catch (cause) {
-      throw new CorruptError(pack.name, `frame ${number} at byte ${frame.offset} does not verify`, { frame: number, offset: frame.offset }, cause);
+      throw new CorruptError(
+        pack.name,
+        `frame ${number} at byte ${frame.offset} does not verify`,
+        { frame: number, offset: frame.offset },
+        cause,
+      );
     }
   }
 }

@@ -16,16 +16,28 @@ const SCRYPT_R = 8;
 
 type SlotKind = typeof Kind.keySlot | typeof Kind.keyFile;
 
-async function derive(passphrase: string, header: Pick<SlotHeader, 'log2N' | 'r' | 'p' | 'salt'>, object: string): Promise<Uint8Array> {
+async function derive(
+  passphrase: string,
+  header: Pick<SlotHeader, 'log2N' | 'r' | 'p' | 'salt'>,
+  object: string,
+): Promise<Uint8Array> {
   const key = await passphraseKey(passphrase, header);
-  if (key === undefined) throw new CorruptError(object, 'asks for a key derivation that needs more than 2 GiB, or that cannot be');
+  if (key === undefined)
+    throw new CorruptError(object, 'asks for a key derivation that needs more than 2 GiB, or that cannot be');
   return key;
 }
 
 const slotAad = (repository: Uint8Array, head: Uint8Array): Uint8Array => concat(utf8('varve v1 slot'), repository, sha256(head));
 
 /** A key slot or a key file's binary content that `passphrase` opens. `log2N` is lowered by tests only. */
-export async function sealKeyring(keyring: Keyring, passphrase: string, kind: SlotKind, label: string, createdSec: number, log2N = SCRYPT_LOG2_N): Promise<{ id: Uint8Array; bytes: Uint8Array }> {
+export async function sealKeyring(
+  keyring: Keyring,
+  passphrase: string,
+  kind: SlotKind,
+  label: string,
+  createdSec: number,
+  log2N = SCRYPT_LOG2_N,
+): Promise<{ id: Uint8Array; bytes: Uint8Array }> {
   const id = new Uint8Array(randomBytes(8));
   const salt = new Uint8Array(randomBytes(32));
   const parameters = { kdf: 1, log2N, r: SCRYPT_R, p: 1, salt };
@@ -39,7 +51,17 @@ export async function sealKeyring(keyring: Keyring, passphrase: string, kind: Sl
 /** A key file's binary content that needs no passphrase. */
 export function clearKeyring(keyring: Keyring, label: string, createdSec: number): Uint8Array {
   const content = encodeKeyring(keyring);
-  const header = { id: new Uint8Array(randomBytes(8)), kdf: 0, log2N: 0, r: 0, p: 0, salt: new Uint8Array(32), commitment: sha256(content), createdSec, label };
+  const header = {
+    id: new Uint8Array(randomBytes(8)),
+    kdf: 0,
+    log2N: 0,
+    r: 0,
+    p: 0,
+    salt: new Uint8Array(32),
+    commitment: sha256(content),
+    createdSec,
+    label,
+  };
   return concat(encodeSlotHeader(header, Kind.keyFile), content);
 }
 
@@ -54,7 +76,13 @@ export function describeSlot(bytes: Uint8Array, kind: SlotKind, object: string):
  * @returns undefined if the passphrase is wrong
  * @throws CorruptError if the passphrase is right but the content is damaged, or there is no saying
  */
-export async function openKeyring(bytes: Uint8Array, kind: SlotKind, repository: Uint8Array, passphrase: string | undefined, object: string): Promise<Keyring | undefined> {
+export async function openKeyring(
+  bytes: Uint8Array,
+  kind: SlotKind,
+  repository: Uint8Array,
+  passphrase: string | undefined,
+  object: string,
+): Promise<Keyring | undefined> {
   const { header, head, content } = decodeSlot(bytes, kind, object);
   if (header.kdf === 0) {
     if (!constantTimeEqual(sha256(content), header.commitment)) throw new CorruptError(object, 'its checksum does not fit');
@@ -64,6 +92,7 @@ export async function openKeyring(bytes: Uint8Array, kind: SlotKind, repository:
   const kek = await derive(passphrase, header, object);
   if (!constantTimeEqual(hkdf(kek, header.salt, 'varve v1 slot commitment'), header.commitment)) return undefined;
   const plaintext = open(hkdf(kek, header.salt, 'varve v1 slot key'), slotAad(repository, head), content);
-  if (plaintext === undefined) throw new CorruptError(object, 'opens with this passphrase but is damaged, or belongs to another repository');
+  if (plaintext === undefined)
+    throw new CorruptError(object, 'opens with this passphrase but is damaged, or belongs to another repository');
   return decodeKeyring(plaintext, object);
 }

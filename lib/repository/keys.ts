@@ -3,11 +3,11 @@
  * A slot only wraps keys. Removing one takes away a way in; it does not undo what was read with it before.
  */
 import { equalBytes, toHex } from '../bytes.js';
-import { clearKeyring, describeSlot, openKeyring, sealKeyring } from './keyring.js';
 import { CorruptError, NotFoundError, RefusedError, WrongKeyError } from '../errors.js';
 import { decodeKeyFileText, decodeSlot, encodeKeyFileText, type Keyring } from '../format/key-slot.js';
 import { slotName } from '../format/names.js';
 import { Kind } from '../format/preamble.js';
+import { clearKeyring, describeSlot, openKeyring, sealKeyring } from './keyring.js';
 import type { RepositoryPlace } from './repository.js';
 
 /** A key slot as its clear header describes it. */

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { toHex } from '../bytes.js';
 import { type ChunkIndex, openChunkIndex } from '../chunk-index/chunk-index.js';
 import { CorruptError, NotFoundError, RoleError } from '../errors.js';
+import type { PackDirectory } from '../format/index-object.js';
 import { packName, parseIdName, parsePackName } from '../format/names.js';
 import { decodeDirectory, MAX_PACK_BYTES } from '../format/pack.js';
 import { openIndexObject, readPackDirectory } from './pack-directory.js';
-import type { PackDirectory } from '../format/index-object.js';
 import type { Ranges } from './ranges.js';
 import type { Repository } from './repository.js';
 
@@ -25,13 +25,20 @@ export interface OpenIndexOptions {
 
 /** Opens the repository's chunk index with every readable index object in it. @throws StoreError */
 export async function openIndex(repository: Repository, options: OpenIndexOptions): Promise<ChunkIndex> {
-  const index = await openChunkIndex(join(repository.cacheDir, 'index'), { filter: options.filter, compact: options.compact ?? true });
+  const index = await openChunkIndex(join(repository.cacheDir, 'index'), {
+    filter: options.filter,
+    compact: options.compact ?? true,
+  });
   await refreshIndex(repository, index, options.onDamaged);
   return index;
 }
 
 /** Adds index objects that appeared since. */
-export async function refreshIndex(repository: Repository, index: ChunkIndex, onDamaged?: (error: CorruptError) => void): Promise<void> {
+export async function refreshIndex(
+  repository: Repository,
+  index: ChunkIndex,
+  onDamaged?: (error: CorruptError) => void,
+): Promise<void> {
   const covered = index.covered();
   const missing: string[] = [];
   for await (const { name } of repository.store.list('index/')) {
@@ -59,7 +66,12 @@ export async function refreshIndex(repository: Repository, index: ChunkIndex, on
  *
  * @returns what could not be read: damaged or missing packs, by name
  */
-export async function coverPacks(repository: Repository, ranges: Ranges, index: ChunkIndex, pins: Iterable<Uint8Array>): Promise<CorruptError[]> {
+export async function coverPacks(
+  repository: Repository,
+  ranges: Ranges,
+  index: ChunkIndex,
+  pins: Iterable<Uint8Array>,
+): Promise<CorruptError[]> {
   const known = new Set<string>();
   for (const { packId } of index.packs()) known.add(toHex(packId));
   const sources: { name: string; packs: PackDirectory[] }[] = [];
@@ -89,4 +101,3 @@ export async function listPacks(repository: Pick<Repository, 'store'>): Promise<
   }
   return packs;
 }
-

@@ -1,14 +1,30 @@
 /**
  * A pack's own directory, read from its end, and index objects: the two ways to learn what is in a pack (docs/format.md §7, §8).
  */
-import { equalBytes, toHex } from '../bytes.js';
+import { concat, equalBytes, toHex } from '../bytes.js';
 import { open, seal } from '../crypto/envelope.js';
 import { sha256 } from '../crypto/kdf.js';
 import { CorruptError } from '../errors.js';
-import { decodeIndexBody, decodeIndexHeader, encodeIndexBody, encodeIndexHeader, INDEX_HEADER_BYTES, indexAad, type PackDirectory } from '../format/index-object.js';
+import {
+  decodeIndexBody,
+  decodeIndexHeader,
+  encodeIndexBody,
+  encodeIndexHeader,
+  INDEX_HEADER_BYTES,
+  indexAad,
+  type PackDirectory,
+} from '../format/index-object.js';
 import { packName } from '../format/names.js';
-import { decodeDirectory, decodePackFooter, decodePackHeader, directoryAad, FRAME_ROW_BYTES, CHUNK_ROW_BYTES, PACK_FOOTER_BYTES, PACK_HEADER_BYTES } from '../format/pack.js';
-import { concat } from '../bytes.js';
+import {
+  CHUNK_ROW_BYTES,
+  decodeDirectory,
+  decodePackFooter,
+  decodePackHeader,
+  directoryAad,
+  FRAME_ROW_BYTES,
+  PACK_FOOTER_BYTES,
+  PACK_HEADER_BYTES,
+} from '../format/pack.js';
 import type { Ranges } from './ranges.js';
 import type { Repository } from './repository.js';
 
@@ -22,12 +38,24 @@ export function readPackDirectory(repository: Keys, ranges: Ranges, packId: Uint
   const header = ranges.read(name, 0, PACK_HEADER_BYTES);
   const { enc, ct } = decodePackHeader(header, name);
   const footer = decodePackFooter(ranges.read(name, packBytes - PACK_FOOTER_BYTES, PACK_FOOTER_BYTES), packBytes, name);
-  if (!equalBytes(footer.enc, enc) || !equalBytes(footer.ct, ct)) throw new CorruptError(name, 'its footer is not that of its header');
-  return { packId, packBytes, header, directory: openDirectory(repository, header, ranges.read(name, footer.offset, footer.length), footer.offset, name) };
+  if (!equalBytes(footer.enc, enc) || !equalBytes(footer.ct, ct))
+    throw new CorruptError(name, 'its footer is not that of its header');
+  return {
+    packId,
+    packBytes,
+    header,
+    directory: openDirectory(repository, header, ranges.read(name, footer.offset, footer.length), footer.offset, name),
+  };
 }
 
 /** The directory's plaintext without its padding, checked. @throws CorruptError, RoleError */
-export function openDirectory(repository: Keys, header: Uint8Array, sealed: Uint8Array, endBytes: number, name: string): Uint8Array {
+export function openDirectory(
+  repository: Keys,
+  header: Uint8Array,
+  sealed: Uint8Array,
+  endBytes: number,
+  name: string,
+): Uint8Array {
   const { repository: owner, domain } = decodePackHeader(header, name);
   if (!equalBytes(owner, repository.id)) throw new CorruptError(name, 'belongs to another repository');
   const plaintext = open(repository.domainKeys(domain).index, directoryAad(header), sealed);
@@ -37,7 +65,11 @@ export function openDirectory(repository: Keys, header: Uint8Array, sealed: Uint
 }
 
 /** An index object's id and bytes. */
-export function sealIndexObject(repository: Keys, ids: { writer: Uint8Array; domain: Uint8Array; session: Uint8Array }, packs: readonly PackDirectory[]): { id: Uint8Array; bytes: Uint8Array } {
+export function sealIndexObject(
+  repository: Keys,
+  ids: { writer: Uint8Array; domain: Uint8Array; session: Uint8Array },
+  packs: readonly PackDirectory[],
+): { id: Uint8Array; bytes: Uint8Array } {
   const header = encodeIndexHeader({ repository: repository.id, ...ids });
   const bytes = concat(header, seal(repository.domainKeys(ids.domain).index, indexAad(header), encodeIndexBody(packs)));
   return { id: sha256(bytes), bytes };
@@ -59,7 +91,8 @@ export function openIndexObject(repository: Keys, name: string, bytes: Uint8Arra
   const packs = decodeIndexBody(body, name);
   for (const pack of packs) {
     const { repository: owner, domain } = decodePackHeader(pack.header, name);
-    if (!equalBytes(owner, repository.id) || !equalBytes(domain, header.domain)) throw new CorruptError(name, 'lists a pack of another domain');
+    if (!equalBytes(owner, repository.id) || !equalBytes(domain, header.domain))
+      throw new CorruptError(name, 'lists a pack of another domain');
   }
   return packs;
 }

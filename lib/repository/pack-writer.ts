@@ -88,7 +88,14 @@ export class PackWriter {
     this.#options = options;
     this.#nextOrdinal = nextOrdinal;
     for (const [name, { closeAt, level }] of Object.entries(frames)) {
-      this.#streams.set(name, { closeAt, level: level ?? options.level, raw: new Uint8Array(closeAt + FRAME_SLACK_BYTES), rawBytes: 0, rows: new Uint8Array(64 * CHUNK_ROW_BYTES), rowCount: 0 });
+      this.#streams.set(name, {
+        closeAt,
+        level: level ?? options.level,
+        raw: new Uint8Array(closeAt + FRAME_SLACK_BYTES),
+        rawBytes: 0,
+        rows: new Uint8Array(64 * CHUNK_ROW_BYTES),
+        rowCount: 0,
+      });
     }
   }
 
@@ -171,7 +178,17 @@ export class PackWriter {
       this.#buffer = buffer;
     }
     const aad = frameAad(pack.headerDigest, number, 0, rawBytes, rows);
-    const [sealedBytes, codec] = native().sealFrame(raw, rawBytes, pack.key, number, aad, FRAME_AAD_CODEC_AT, level, buffer, pack.at);
+    const [sealedBytes, codec] = native().sealFrame(
+      raw,
+      rawBytes,
+      pack.key,
+      number,
+      aad,
+      FRAME_AAD_CODEC_AT,
+      level,
+      buffer,
+      pack.at,
+    );
     pack.frames.push({ offset: pack.at, sealedBytes, rawBytes, codec, chunkCount });
     pack.rows.push(rows);
     pack.at += sealedBytes;

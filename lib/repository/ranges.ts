@@ -43,7 +43,8 @@ export function openRanges(pathOf: (name: string) => string): Ranges {
     try {
       while (done < into.byteLength) {
         const count = readSync(fd, into, done, into.byteLength - done, offset + done);
-        if (count === 0) throw new CorruptError(name, `ends at ${offset + done} bytes, but is needed to ${offset + into.byteLength}`);
+        if (count === 0)
+          throw new CorruptError(name, `ends at ${offset + done} bytes, but is needed to ${offset + into.byteLength}`);
         done += count;
       }
     } catch (cause) {

@@ -12,7 +12,11 @@ import type { Repository } from './repository.js';
  *
  * @returns the keys, and for every session that does not open an error naming a pack of it
  */
-export async function collectReadKeys(repository: Repository, index: ChunkIndex, isWanted: (packId: Uint8Array) => boolean): Promise<{ keys: ReadKeys; failed: CorruptError[] }> {
+export async function collectReadKeys(
+  repository: Repository,
+  index: ChunkIndex,
+  isWanted: (packId: Uint8Array) => boolean,
+): Promise<{ keys: ReadKeys; failed: CorruptError[] }> {
   const sessions = new Map<string, Uint8Array>();
   const chunkIds = new Map<string, Uint8Array>();
   const failed: CorruptError[] = [];

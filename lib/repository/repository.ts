@@ -3,19 +3,26 @@
  * Opening checks the genesis and its signature, so a swapped or damaged repository is refused at once. Never writes, except `createRepository`.
  */
 import { randomBytes } from 'node:crypto';
-import { equalBytes, toHex } from '../bytes.js';
+import { concat, equalBytes, toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
 import { type DomainKeys, domainKeys, domainSecret, readerPrivateKey, x25519Public } from '../crypto/roles.js';
 import { openSessionKey } from '../crypto/session.js';
 import { authorOf, publicKeyOf, sign, verifySignature } from '../crypto/sign.js';
-import { BadSignatureError, CorruptError, NoRepositoryError, NotFoundError, RepositoryExistsError, RoleError, WrongKeyError } from '../errors.js';
+import {
+  BadSignatureError,
+  CorruptError,
+  NoRepositoryError,
+  NotFoundError,
+  RepositoryExistsError,
+  RoleError,
+  WrongKeyError,
+} from '../errors.js';
 import { decodeGenesis, encodeGenesis, GENESIS_LABEL, type Genesis } from '../format/genesis.js';
 import type { Keyring } from '../format/key-slot.js';
 import { GENESIS_NAME } from '../format/names.js';
 import type { SealedSessionKey } from '../format/pack.js';
 import { timeOfMs } from '../format/time.js';
 import { type AuthorId, asId, type RepositoryId } from '../id.js';
-import { concat } from '../bytes.js';
 import type { Store } from '../store/store.js';
 
 export interface RepositoryPlace {
@@ -31,7 +38,10 @@ export interface Repository extends RepositoryPlace {
   /** Keys of a domain. @throws RoleError if neither the root secret nor that domain's secret is in hand */
   domainKeys(domain: Uint8Array): DomainKeys;
   /** Opens a session's key with the reader's key, once per session. @throws RoleError, CorruptError */
-  sessionKey(ids: { readonly writer: Uint8Array; readonly domain: Uint8Array; readonly session: Uint8Array }, sealed: SealedSessionKey): Promise<Uint8Array>;
+  sessionKey(
+    ids: { readonly writer: Uint8Array; readonly domain: Uint8Array; readonly session: Uint8Array },
+    sealed: SealedSessionKey,
+  ): Promise<Uint8Array>;
 }
 
 /** Reads and verifies the genesis object. @throws NoRepositoryError, CorruptError, BadSignatureError, NewerFormatError */
@@ -41,19 +51,26 @@ export async function locateRepository(store: Store): Promise<RepositoryPlace> {
     bytes = await store.get(GENESIS_NAME);
   } catch (cause) {
     if (cause instanceof NotFoundError) {
-      throw new NoRepositoryError(store.location, `there is no repository at ${store.location}; create one with: varve init -r ${store.location}`, cause);
+      throw new NoRepositoryError(
+        store.location,
+        `there is no repository at ${store.location}; create one with: varve init -r ${store.location}`,
+        cause,
+      );
     }
     throw cause;
   }
   const { genesis, signed, signature } = decodeGenesis(bytes);
-  if (!verifySignature(genesis.admins[0]!, GENESIS_LABEL, signed, signature)) throw new BadSignatureError('genesis', 'not signed by its admin key');
+  if (!verifySignature(genesis.admins[0]!, GENESIS_LABEL, signed, signature))
+    throw new BadSignatureError('genesis', 'not signed by its admin key');
   return { store, id: asId('repository', sha256(bytes)), genesis };
 }
 
 /** Joins a located repository with the keys in hand. @throws WrongKeyError if the keys belong to another repository */
 export function openRepository(place: RepositoryPlace, keyring: Keyring, cacheDir: string): Repository {
   if (!equalBytes(keyring.repository, place.id)) {
-    throw new WrongKeyError(`this key belongs to repository ${toHex(keyring.repository).slice(0, 16)}, but ${place.store.location} is ${toHex(place.id).slice(0, 16)}`);
+    throw new WrongKeyError(
+      `this key belongs to repository ${toHex(keyring.repository).slice(0, 16)}, but ${place.store.location} is ${toHex(place.id).slice(0, 16)}`,
+    );
   }
   const salt = place.genesis.salt;
   const readerPrivate = keyring.root === null ? undefined : readerPrivateKey(keyring.root, salt);
@@ -83,10 +100,16 @@ export function openRepository(place: RepositoryPlace, keyring: Keyring, cacheDi
       let key = sessions.get(hex);
       if (key === undefined) {
         if (readerPrivate === undefined) throw new RoleError('reader', 'reading what is stored');
-        key = openSessionKey(readerPrivate, repository.domainKeys(ids.domain), { repository: place.id, ...ids }, sealed).then((opened) => {
-          if (opened === undefined) throw new CorruptError(`session ${toHex(ids.session)}`, 'its sealed key does not open with this repository’s reader key');
-          return opened;
-        });
+        key = openSessionKey(readerPrivate, repository.domainKeys(ids.domain), { repository: place.id, ...ids }, sealed).then(
+          (opened) => {
+            if (opened === undefined)
+              throw new CorruptError(
+                `session ${toHex(ids.session)}`,
+                'its sealed key does not open with this repository’s reader key',
+              );
+            return opened;
+          },
+        );
         sessions.set(hex, key);
       }
       return key;

@@ -1,7 +1,7 @@
 /** Everything to read one or more snapshots in this thread: index, keys, chunk reader. Owns the index and the open files. */
 import { toHex } from '../bytes.js';
 import type { ChunkIndex } from '../chunk-index/chunk-index.js';
-import { CorruptError, StoreError } from '../errors.js';
+import { type CorruptError, StoreError } from '../errors.js';
 import type { Store } from '../store/store.js';
 import { isLocalStore } from '../store/store.js';
 import { ChunkReader } from './chunk-reader.js';
@@ -24,7 +24,8 @@ export interface SnapshotReader {
 
 /** Ranges over a store whose objects are files. @throws StoreError for any other */
 export function rangesOf(store: Store): Ranges {
-  if (!isLocalStore(store)) throw new StoreError(store.location, 'read', new Error('this store cannot be read from a blocking thread'));
+  if (!isLocalStore(store))
+    throw new StoreError(store.location, 'read', new Error('this store cannot be read from a blocking thread'));
   return openRanges((name) => store.pathOf(name));
 }
 
@@ -33,12 +34,18 @@ export function rangesOf(store: Store): Ranges {
  *
  * @throws RoleError without the root secret
  */
-export async function openSnapshotReader(repository: Repository, pins: readonly Uint8Array[], cacheBytes = 64 << 20): Promise<SnapshotReader> {
+export async function openSnapshotReader(
+  repository: Repository,
+  pins: readonly Uint8Array[],
+  cacheBytes = 64 << 20,
+): Promise<SnapshotReader> {
   const damage: CorruptError[] = [];
   const index = await openIndex(repository, { filter: false, onDamaged: (error) => damage.push(error) });
   const ranges = rangesOf(repository.store);
   const wanted = new Map<string, Uint8Array>();
-  for (const joined of pins) for (let at = 0; at < joined.byteLength; at += 32) wanted.set(toHex(joined.subarray(at, at + 32)), joined.subarray(at, at + 32));
+  for (const joined of pins)
+    for (let at = 0; at < joined.byteLength; at += 32)
+      wanted.set(toHex(joined.subarray(at, at + 32)), joined.subarray(at, at + 32));
   damage.push(...(await coverPacks(repository, ranges, index, wanted.values())));
   const { keys, failed } = await collectReadKeys(repository, index, (packId) => wanted.has(toHex(packId)));
   damage.push(...failed);

@@ -29,13 +29,16 @@ export function isLeaf(page: Page): page is LeafPage {
 export function readChildPage(source: TreeSource, parent: InnerPage, rowIndex: number): Page {
   const row = parent.rows[rowIndex]!;
   const page = readPage(source, row.id);
-  const [first, count] = isLeaf(page) ? [page.entries[0]?.name, page.entries.length] : [page.rows[0]?.firstName, page.rows.reduce((sum, { count: n }) => sum + n, 0)];
+  const [first, count] = isLeaf(page)
+    ? [page.entries[0]?.name, page.entries.length]
+    : [page.rows[0]?.firstName, page.rows.reduce((sum, { count: n }) => sum + n, 0)];
   const last = isLeaf(page) ? page.entries.at(-1)?.name : page.rows.at(-1)?.firstName;
   const next = parent.rows[rowIndex + 1]?.firstName;
   if (page.level !== parent.level - 1 || count !== row.count || first === undefined || !equalBytes(first, row.firstName)) {
     throw new CorruptError(`tree page ${toHex(row.id)}`, 'does not fit the page above it');
   }
-  if (next !== undefined && last !== undefined && compareBytes(last, next) >= 0) throw new CorruptError(`tree page ${toHex(row.id)}`, 'overlaps the page after it');
+  if (next !== undefined && last !== undefined && compareBytes(last, next) >= 0)
+    throw new CorruptError(`tree page ${toHex(row.id)}`, 'overlaps the page after it');
   return page;
 }
 
@@ -94,11 +97,24 @@ export function* readPieces(source: TreeSource, file: FileEntry, from = 0, to = 
   const { content } = file;
   if (from >= to || content.kind === 'empty') return;
   if (content.kind === 'inline') yield { offset: 0, lengthBytes: file.sizeBytes, id: undefined, inline: content.bytes };
-  else if (content.kind === 'whole') yield { offset: 0, lengthBytes: file.sizeBytes, id: chunkIdOfDigest(source.chunkIdKey, ChunkType.data, file.digest!), inline: undefined };
+  else if (content.kind === 'whole')
+    yield {
+      offset: 0,
+      lengthBytes: file.sizeBytes,
+      id: chunkIdOfDigest(source.chunkIdKey, ChunkType.data, file.digest!),
+      inline: undefined,
+    };
   else yield* piecesOfRows(source, content.rows, content.depth, 0, from, to);
 }
 
-function* piecesOfRows(source: TreeSource, rows: Uint8Array, depth: number, start: number, from: number, to: number): Generator<Piece> {
+function* piecesOfRows(
+  source: TreeSource,
+  rows: Uint8Array,
+  depth: number,
+  start: number,
+  from: number,
+  to: number,
+): Generator<Piece> {
   const view = new DataView(rows.buffer, rows.byteOffset, rows.byteLength);
   let offset = start;
   for (let at = 0; at < rows.byteLength && offset < to; at += ROW_BYTES) {
@@ -130,7 +146,8 @@ export function readFileRange(source: TreeSource, file: FileEntry, offset: numbe
       continue;
     }
     const bytes = piece.inline ?? source.chunks.read(piece.id!, ChunkType.data);
-    if (bytes.byteLength !== piece.lengthBytes) throw new CorruptError(`chunk of ${piece.lengthBytes} bytes`, `has ${bytes.byteLength}`);
+    if (bytes.byteLength !== piece.lengthBytes)
+      throw new CorruptError(`chunk of ${piece.lengthBytes} bytes`, `has ${bytes.byteLength}`);
     into.set(bytes.subarray(start - piece.offset, stop - piece.offset), start - offset);
   }
   return end - offset;

@@ -9,7 +9,14 @@ export const Slot = { hour: 1, day: 2, week: 4, month: 8, year: 16 } as const;
 const DAY = 86_400;
 
 /** The policy of a new repository: hour 2 days, day 14 days, week 8 weeks, month 12 months, at least 24 hours. */
-export const DEFAULT_POLICY: PolicyPayload = { minimumSec: DAY, hourSec: 2 * DAY, daySec: 14 * DAY, weekSec: 56 * DAY, monthSec: 366 * DAY, yearSec: 0 };
+export const DEFAULT_POLICY: PolicyPayload = {
+  minimumSec: DAY,
+  hourSec: 2 * DAY,
+  daySec: 14 * DAY,
+  weekSec: 56 * DAY,
+  monthSec: 366 * DAY,
+  yearSec: 0,
+};
 
 /** Number of the slot of each kind that contains `sec` (UTC; weeks begin on Monday). */
 function slotNumbers(sec: number): Record<keyof typeof Slot, number> {
@@ -28,9 +35,20 @@ function slotNumbers(sec: number): Record<keyof typeof Slot, number> {
  * Slots taken by a snapshot received at `sec`, given when the complete snapshots of its stream before it were received, and the second until which it is kept.
  * A partial snapshot takes no slot and gets the minimum.
  */
-export function retain(policy: PolicyPayload, sec: number, complete: boolean, earlierSec: readonly number[]): { slots: number; retainUntilSec: number } {
+export function retain(
+  policy: PolicyPayload,
+  sec: number,
+  complete: boolean,
+  earlierSec: readonly number[],
+): { slots: number; retainUntilSec: number } {
   const mine = slotNumbers(sec);
-  const durations = { hour: policy.hourSec, day: policy.daySec, week: policy.weekSec, month: policy.monthSec, year: policy.yearSec };
+  const durations = {
+    hour: policy.hourSec,
+    day: policy.daySec,
+    week: policy.weekSec,
+    month: policy.monthSec,
+    year: policy.yearSec,
+  };
   let slots = 0;
   let duration = policy.minimumSec;
   if (complete) {

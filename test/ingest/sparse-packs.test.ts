@@ -4,8 +4,8 @@ import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { toHex } from '../../lib/bytes.js';
-import { readEnvelope } from '../../lib/ledger/snapshots.js';
 import { resolvePins } from '../../lib/ledger/pins.js';
+import { readEnvelope } from '../../lib/ledger/snapshots.js';
 import type { Repository } from '../../lib/repository/repository.js';
 import { makeRepository, scratch } from '../helpers/backup-repository.js';
 
