@@ -6,7 +6,7 @@ import { equalBytes } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
 import { authorOf, verifySignature } from '../crypto/sign.js';
 import { BadSignatureError, CorruptError } from '../errors.js';
-import { decodeEntry, ENTRY_LABEL, EntryType, type LedgerEntry } from '../format/entry.js';
+import { decodeEntry, ENTRY_LABEL, EntryType, type LedgerEntry, misplaced } from '../format/entry.js';
 import { entryName } from '../format/names.js';
 import { asId } from '../id.js';
 import { type Chain, type Ledger, mergeChains } from '../ledger/ledger.js';
@@ -68,6 +68,8 @@ export class LedgerFollower {
     if (!equalBytes(entry.author, chain.author) || entry.sequence !== chain.entries.length)
       throw new CorruptError(name, 'is not the entry its name says');
     if (!equalBytes(entry.previous, chain.head)) throw new CorruptError(name, 'does not continue its chain');
+    const why = misplaced(entry, chain.role === 'writer' ? 'writer' : chain === this.#chains[0] ? 'founder' : 'admin');
+    if (why !== undefined) throw new CorruptError(name, why);
     if (!verifySignature(chain.publicKey, ENTRY_LABEL, signed, signature))
       throw new BadSignatureError(name, 'not signed by its author');
     chain.entries.push(entry);
