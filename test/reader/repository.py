@@ -17,8 +17,10 @@ KIND_GENESIS, KIND_SLOT, KIND_PACK, KIND_INDEX, KIND_MANIFEST, KIND_ENTRY, KIND_
 DATA, TREE_PAGE, LIST_PAGE, ATTRIBUTE = 1, 2, 3, 4
 CHUNK_MAX, FRAME_MAX, PACK_MAX, WINDOW_MAX = 2097152, 4194304, 67108864, 8 << 20
 OBJECT_MAX = 64 << 20
+FRAMES_MAX = 65536
+KEY_FILE_MAX, KEY_FILE_TEXT_MAX, SCRYPT_P_MAX = 64 << 10, 128 << 10, 64
 HOLES_WITHOUT_DIGEST = 1 << 30
-XATTR_INLINE = 4096
+XATTR_INLINE, XATTR_NAME_MAX, TARGET_MAX = 4096, 255, 4096
 NEST_MAX, LEVEL_MAX, CONTENT_DEPTH_MAX, PINS_DEPTH_MAX = 2048, 8, 4, 16
 ZERO32 = bytes(32)
 
@@ -106,8 +108,8 @@ def ids_of(run, what):
 def preamble(data, kind, what):
     need(len(data) >= 8, f"{what}: truncated")
     need(data[:4] == b"VARV", f"{what}: not an object of this format")
-    need(data[4] == kind, f"{what}: kind {data[4]} instead of {kind}")
     need(data[5] <= 1, f"{what}: newer format (version {data[5]})")
+    need(data[4] == kind, f"{what}: kind {data[4]} instead of {kind}")
     need(data[5] == 1, f"{what}: version {data[5]}")
     need(data[6] == 1, f"{what}: unknown suite {data[6]}")
     need(data[7] == 0, f"{what}: preamble's last byte is not 0")
@@ -130,11 +132,11 @@ def verify(public, label, signature, signed, what):
         raise Damage(f"{what}: bad signature") from None
 
 
-def unseal(key, aad, sealed, what):
+def unseal(key, aad, sealed, what, failure=Damage):
     try:
         return cr.unseal(key, aad, sealed)
     except cr.CryptoError as error:
-        raise Damage(f"{what}: {error}") from None
+        raise failure(f"{what}: {error}") from None
 
 
 def author_id(public):
@@ -181,6 +183,9 @@ class Store:
         except FileNotFoundError:
             raise Damage(f"{name}: missing") from None
 
+    def is_folder(self, name):
+        return os.path.isdir(self._file(name))
+
     def names(self, folder):
         try:
             found = os.listdir(self._file(folder))
@@ -204,6 +209,7 @@ class Genesis:
         self.created = time(created, what + " created")
         self.admins = [raw(key, 32, what + " admin") for key in items(admins, None, what + " admins")]
         need(self.admins, what + ": no admins")
+        need(len(set(self.admins)) == len(self.admins), what + ": an admin twice")
         need(integer(threshold, what + " threshold") == 1, f"{what}: threshold {threshold}")
         self.reader_key = raw(reader, 32, what + " reader key")
         self.vault = None if vault is None else raw(vault, 32, what + " vault")
@@ -251,7 +257,7 @@ DomainKeys = collections.namedtuple("DomainKeys", "k_id k_idx psk k_name k_tag")
 
 def slot_header(data, kind, what):
     """(header items, content, all before the content) of a key slot or key file."""
-    need(len(data) <= 64 << 10, f"{what}: larger than 64 KiB")
+    need(len(data) <= KEY_FILE_MAX, f"{what}: larger than 64 KiB")
     preamble(data, kind, what)
     need(len(data) >= 12, f"{what}: truncated")
     length = struct.unpack_from("<I", data, 8)[0]
@@ -265,7 +271,7 @@ def slot_header(data, kind, what):
         integer(value, f"{what} {name}", kdf, (1 << 32) - 1 if kdf else 0)
     if kdf == 1:
         need(log_n < 64 and 128 * r * ((1 << log_n) + p) <= 2 << 30, f"{what}: scrypt parameters that need more than 2 GiB")
-        need(r * p < 1 << 30 and log_n < 16 * r, f"{what}: impossible scrypt parameters")
+        need(p <= SCRYPT_P_MAX and log_n < 16 * r, f"{what}: impossible scrypt parameters")
     raw(salt, 32, what + " salt")
     need(kdf == 1 or salt == ZERO32, f"{what}: salt is not zeros")
     raw(commitment, 32, what + " commitment")
@@ -274,18 +280,19 @@ def slot_header(data, kind, what):
     return header, data[12 + length:], data[:12 + length]
 
 
-def open_slot(header, content, before, passphrase, genesis, what):
+def open_slot(header, content, before, passphrase, genesis, what, failure=Damage):
     _, _, log_n, r, p, salt, commitment, _, _ = header
     kek = cr.scrypt(passphrase, salt, log_n, r, p)
     if not cr.equal(cr.hkdf(kek, salt, b"varve v1 slot commitment"), commitment):
         raise WrongKey(f"{what}: wrong passphrase")
     key = cr.hkdf(kek, salt, b"varve v1 slot key")
-    plaintext = unseal(key, b"varve v1 slot" + genesis.repository + cr.sha256(before), content, what)
+    plaintext = unseal(key, b"varve v1 slot" + genesis.repository + cr.sha256(before), content, what, failure)
     return Keyring(plaintext, genesis, what)
 
 
 def open_key_file(run, passphrase, genesis):
     what = "key file"
+    need(len(run) <= KEY_FILE_TEXT_MAX, f"{what}: larger than 128 KiB")
     line, _, rest = run.partition(b"\n")
     need(line.rstrip(b"\r") == b"varve key file v1", f"{what}: not a key file")
     try:
@@ -296,14 +303,15 @@ def open_key_file(run, passphrase, genesis):
     if header[1] == 1:
         if passphrase is None:
             raise WrongKey(f"{what}: needs a passphrase")
-        return open_slot(header, content, before, passphrase, genesis, what)
+        return open_slot(header, content, before, passphrase, genesis, what,
+                         lambda error: WrongKey(f"{error} (of another repository, or damaged)"))
     need(cr.equal(cr.sha256(content), header[6]), f"{what}: its commitment does not fit its content")
     return Keyring(content, genesis, what)
 
 
 def open_slots(store, passphrase, genesis):
     damaged = []
-    for name in store.names("keys"):
+    for name in slot_names(store)[0]:
         what = f"keys/{name}"
         try:
             header, content, before = read_slot(store, name)
@@ -315,10 +323,15 @@ def open_slots(store, passphrase, genesis):
     raise WrongKey("no key slot opens with this passphrase" + "".join("; " + reason for reason in damaged))
 
 
+def slot_names(store):
+    names = store.names("keys")
+    return ([name for name in names if re.fullmatch("[0-9a-f]{16}", name)],
+            [f"keys/{name}" for name in names if not re.fullmatch("[0-9a-f]{16}", name)])
+
+
 def read_slot(store, name):
     what = f"keys/{name}"
-    need(re.fullmatch("[0-9a-f]{16}", name), f"{what}: not a slot's name")
-    parts = slot_header(store.read(what, 64 << 10), KIND_SLOT, what)
+    parts = slot_header(store.read(what, KEY_FILE_MAX), KIND_SLOT, what)
     need(parts[0][0].hex() == name, f"{what}: holds slot {parts[0][0].hex()}")
     return parts
 
@@ -342,6 +355,7 @@ def parse_directory(plain, chunk_class, end, padded, what):
     what += " directory"
     need(len(plain) >= 8, f"{what}: truncated")
     frame_count, chunk_count = struct.unpack_from("<II", plain)
+    need(frame_count <= FRAMES_MAX, f"{what}: {frame_count} frames")
     size = 8 + 20 * frame_count + 37 * chunk_count
     need(size <= len(plain), f"{what}: truncated")
     need(not any(plain[size:]) if padded else size == len(plain), f"{what}: bytes after the last chunk")
@@ -541,7 +555,7 @@ def parse_entry(item, owners, what, is_root=False):
         node.totals = tuple(integer(value, what + " totals") for value in items(item[11], 3, what + " totals"))
     elif node.kind == SYMLINK:
         node.target = raw(item[10], None, what + " target")
-        need(node.target and b"\0" not in node.target, f"{what}: impossible target")
+        need(0 < len(node.target) <= TARGET_MAX and b"\0" not in node.target, f"{what}: impossible target")
     elif node.kind in (CHARACTER, BLOCK):
         node.major = integer(item[10], what + " major", 0, (1 << 32) - 1)
         node.minor = integer(item[11], what + " minor", 0, (1 << 32) - 1)
@@ -551,7 +565,7 @@ def parse_entry(item, owners, what, is_root=False):
 def parse_xattr(pair, what):
     what += " xattr"
     name, value = items(pair, 2, what)
-    need(raw(name, None, what + " name") and b"\0" not in name, f"{what}: impossible name")
+    need(0 < len(raw(name, None, what + " name")) <= XATTR_NAME_MAX and b"\0" not in name, f"{what}: impossible name")
     if isinstance(value, bytes):
         need(len(value) <= XATTR_INLINE, f"{what}: a value above {XATTR_INLINE} bytes in the entry")
         return name, value
@@ -766,16 +780,16 @@ class Repository:
                         keys[writer] = key
                         pending.append(writer)
         for name in self.store.names("ledger"):
-            if not re.fullmatch("[0-9a-f]{32}", name):
-                self.warn(f"ledger/{name}: not an author's name")
+            if not re.fullmatch("[0-9a-f]{32}", name) or not self.store.is_folder("ledger/" + name):
+                errors.append(f"ledger/{name}: not an author's folder")
             elif bytes.fromhex(name) not in chains and self.store.names("ledger/" + name):
                 errors.append(f"ledger/{name}: neither an admin nor the holder of a writer-cert")
-        merged, heads = [], {author: 0 for author in chains}
+        merged, heads = [], {author: 0 for author in chains}       # in the order of section 11: admins, then writers by first cert
         while True:
             ready = [(chains[author][at].time, author) for author, at in heads.items() if at < len(chains[author])]
             if not ready:
                 return merged, errors, certificates
-            author = min(ready)[1]
+            author = min(ready, key=lambda head: head[0])[1]       # the first of equal times
             merged.append(chains[author][heads[author]])
             heads[author] += 1
 
@@ -786,7 +800,7 @@ class Repository:
             if re.fullmatch("[0-9]{16}", name):
                 present.append(int(name))
             else:
-                self.warn(f"{folder}/{name}: not an entry's name")
+                errors.append(f"{folder}/{name}: not an entry's name")
         chain, previous = [], ZERO32
         for sequence in range(max(present, default=-1) + 1):
             name = f"{folder}/{sequence:016d}"
@@ -1021,7 +1035,6 @@ class Reader:
         for length, part in self.segments(node):
             if part is None:
                 holes += length
-                need(node.digest is None or holes <= HOLES_WITHOUT_DIGEST, "a digest, but more than 1 GiB of holes")
                 if node.digest is not None:
                     for _ in range(length >> 20):
                         digest.update(zeros)

@@ -1,5 +1,5 @@
 """CBOR as the format page means it (section 2): RFC 8949 core deterministic encoding, restricted to integers of at most
-64 bits, byte strings, UTF-8 text, definite arrays, null, true and false.  Everything else is refused."""
+64 bits, byte strings, UTF-8 text, definite arrays and null.  Everything else is refused."""
 
 
 class CborError(ValueError):
@@ -39,8 +39,6 @@ def _argument(data, at):
 
 
 def _item(data, at, depth):
-    if depth > MAX_DEPTH:
-        raise CborError("nested too deep")
     major, value, at = _argument(data, at)
     if major == 0:
         return value, at
@@ -57,6 +55,8 @@ def _item(data, at, depth):
         except UnicodeDecodeError:
             raise CborError("text that is not UTF-8") from None
     if major == 4:
+        if depth >= MAX_DEPTH:
+            raise CborError("nested too deep")
         if value > len(data) - at:
             raise CborError("truncated")
         items = []
@@ -68,10 +68,6 @@ def _item(data, at, depth):
         raise CborError("a map")
     if major == 6:
         raise CborError("a tag")
-    if value == 20:
-        return False, at
-    if value == 21:
-        return True, at
     if value == 22:
         return None, at
     raise CborError(f"simple value {value}")
@@ -81,10 +77,6 @@ def encode(item):
     """Needed to recompute stream ids (section 10)."""
     if item is None:
         return b"\xf6"
-    if item is True:
-        return b"\xf5"
-    if item is False:
-        return b"\xf4"
     if isinstance(item, int):
         return _head(0, item) if item >= 0 else _head(1, -1 - item)
     if isinstance(item, bytes):

@@ -316,7 +316,8 @@ def command_check(repository, options):
             errors.append(str(error))
             return None
 
-    for name in repository.store.names("keys"):
+    slots, strange = fmt.slot_names(repository.store)
+    for name in slots:
         counts["key slots"] += 1
         parts = guard(fmt.read_slot, repository.store, name)
         if parts and options.passphrase is not None:
@@ -340,7 +341,8 @@ def command_check(repository, options):
                 guard(repository.chunk_of, found, frame, index, plain)
         return found
 
-    ids, strange = repository.pack_ids()
+    ids, more = repository.pack_ids()
+    strange += more
     packs = {pack: guard(check_pack, pack) for pack in ids}
     counts["packs"] = len(ids)
 
