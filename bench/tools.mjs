@@ -27,32 +27,16 @@ function varve(options) {
     env: (repo) => ({ VARVE_CACHE_DIR: join(repo.home, 'cache'), VARVE_STATE_DIR: join(repo.home, 'state') }),
     init: (repo) => on(repo, 'init'),
     backup: (repo, path) => on(repo, 'backup', '-q', path),
-    backupImage: (repo, file) => on(repo, 'backup', '-q', '--image', file),
+    // an ordinary large file: content-defined chunks
+    backupImage: (repo, file) => on(repo, 'backup', '-q', file),
     // again, reading every byte although size and times are as they were
-    rereadImage: (repo, file) => on(repo, 'backup', '-q', '--force', '--image', file),
+    rereadImage: (repo, file) => on(repo, 'backup', '-q', '--force', file),
     restore: (repo, target) => on(repo, 'restore', '-q', 'latest', '--target', target),
     check: (repo) => on(repo, 'check', '-q', '--read-data'),
     mount: (repo, mountpoint) => on(repo, 'mount', '-f', mountpoint),
-    mountedTree: (mountpoint, source) =>
-      firstThat(join(mountpoint, 'latest', source), join(mountpoint, 'latest', basename(source))),
-    mountedImage: (mountpoint, file) =>
-      firstThat(join(mountpoint, 'latest', file), join(mountpoint, 'latest', basename(file))) ??
-      newestImage(join(mountpoint, 'images'), 3),
+    mountedTree: (mountpoint, source) => firstThat(join(mountpoint, 'latest', source)),
+    mountedImage: (mountpoint, file) => firstThat(join(mountpoint, 'latest', file)),
   };
-}
-
-/** The last file `depth` levels below `folder`: images/HOST/LABEL/TIME.img. */
-function newestImage(folder, depth) {
-  try {
-    const last = readdirSync(folder)
-      .filter((name) => depth > 1 || name.endsWith('.img'))
-      .sort()
-      .at(-1);
-    if (last === undefined) return undefined;
-    return depth === 1 ? join(folder, last) : newestImage(join(folder, last), depth - 1);
-  } catch {
-    return undefined;
-  }
 }
 
 function restic(name, program) {
