@@ -2,8 +2,8 @@
 // { path, home, passwordFile, keyFile, archive } with `home` for caches and state, and `archive` the number of the last snapshot.
 // Nothing here runs anything but version look-ups.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { trixieRestic } from './restic-trixie.mjs';
 
 function output(argv, env = {}) {
