@@ -74,8 +74,9 @@ class BlockSequence {
   ): Promise<{ consumed: number; read: number }> {
     await this.#run.breathe();
     await this.#run.pool.room();
-    if (this.#zeros > 0) await this.#hashZeros();
     const turnNumber = this.#turns++;
+    const zerosBefore = this.#zeros;
+    this.#zeros = 0;
     return new Promise((resolve, reject) => {
       const task = {
         kind: 'block',
@@ -85,6 +86,7 @@ class BlockSequence {
         last,
         avgBits,
         hash: this.hash,
+        zerosBefore,
         turn: this.turn,
         turnNumber,
       } as const;
@@ -104,7 +106,7 @@ class BlockSequence {
     this.list.push(result.rows);
   }
 
-  /** Digests the holes passed since the last block, after all blocks before them. */
+  /** Digests a hole at the end, after all blocks before it. */
   async #hashZeros(): Promise<void> {
     let zeros = this.#zeros;
     this.#zeros = 0;

@@ -34,6 +34,8 @@ export interface BlockTask {
   readonly avgBits: number;
   /** Running digest of the whole file, 0 for none; this block's turn comes when turn[0] is `turnNumber`. */
   readonly hash: number;
+  /** Bytes of hole between the block before and this one, which the digest takes as zeros. */
+  readonly zerosBefore: number;
   readonly turn: Int32Array;
   readonly turnNumber: number;
 }

@@ -125,6 +125,7 @@ function readBlock(task: BlockTask): BlockResult {
   if (task.hash !== 0) {
     for (let now = Atomics.load(task.turn, 0); now !== task.turnNumber; now = Atomics.load(task.turn, 0))
       Atomics.wait(task.turn, 0, now);
+    if (task.zerosBefore > 0) addon.hashZeros(task.hash, task.zerosBefore);
     addon.hashUpdate(task.hash, data, 0, consumed);
     Atomics.store(task.turn, 0, task.turnNumber + 1);
     Atomics.notify(task.turn, 0);
