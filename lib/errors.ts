@@ -86,6 +86,17 @@ export class BadSignatureError extends VarveError {
   }
 }
 
+/** The ledger is not a continuation of what this machine saw before: entries are gone or others stand in their place. */
+export class RolledBackError extends VarveError {
+  constructor(location: string, problems: readonly string[]) {
+    super(
+      'ROLLED_BACK',
+      `${location} was rolled back, truncated or forked: ${problems.slice(0, 5).join('; ')}${problems.length > 5 ? `; and ${problems.length - 5} more` : ''}. Nothing was done. Find out what happened to the storage; if it was restored on purpose, the admin says so with: varve ledger accept-fork`,
+      { location, problems },
+    );
+  }
+}
+
 /** Something named by the user or by another object does not exist. */
 export class NotFoundError extends VarveError {
   constructor(what: string, name: string, message?: string) {

@@ -42,8 +42,8 @@ export type { OpenTree, OpenTrees } from './browse/open-tree.js';
 export type { RepositoryStats } from './browse/repository-stats.js';
 export { asUtf8, compareBytes, equalBytes, fromHex, lossyUtf8, toHex, utf8 } from './bytes.js';
 export * from './errors.js';
-export type { PolicyPayload } from './format/entry.js';
 export type { Keyring } from './format/key-slot.js';
+export type { PolicyPayload } from './format/payload.js';
 export type { Timestamp } from './format/time.js';
 export type { DirectoryEntry, Entry, EntryKind, FileEntry, Owner, SymlinkEntry, Totals } from './format/tree.js';
 export {

@@ -28,7 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   restore: LEDGER,
   browse: LEDGER,
   view: LEDGER,
-  verify: ['retention/slots', ...LEDGER],
+  verify: ['retention/policy', 'retention/slots', ...LEDGER],
   replicate: LEDGER,
   mount: ['view', ...LEDGER],
   index: ['*'],

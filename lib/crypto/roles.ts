@@ -21,6 +21,11 @@ export function readerPrivateKey(root: Uint8Array, salt: Uint8Array): Uint8Array
   return hkdf(root, salt, 'varve v1 reader');
 }
 
+/** Every X25519 private key of the reader, newest first: those of later rotations, and the root secret's. */
+export function readerPrivateKeys(root: Uint8Array, salt: Uint8Array, later: readonly Uint8Array[] = []): Uint8Array[] {
+  return [...later].reverse().concat([readerPrivateKey(root, salt)]);
+}
+
 // The fixed DER of RFC 8410 around a raw X25519 key.
 const X25519_PREFIX = Uint8Array.of(
   0x30,

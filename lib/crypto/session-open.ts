@@ -51,8 +51,19 @@ function expand(suite: Uint8Array, key: Uint8Array, label: string, context: Uint
 /** Opens session keys of one repository; undefined for one that does not open or whose commitment differs. */
 export type SessionOpener = (domain: DomainKeys, ids: SessionIds, sealed: SealedKey) => Uint8Array | undefined;
 
-/** An opener with the reader's private key, 32 bytes. */
-export function sessionOpener(readerPrivate: Uint8Array): SessionOpener {
+/** An opener with the reader's private keys, 32 bytes each, tried in turn. */
+export function sessionOpener(readerPrivate: readonly Uint8Array[]): SessionOpener {
+  const openers = readerPrivate.map(openerWith);
+  return (domain, ids, sealed) => {
+    for (const open of openers) {
+      const key = open(domain, ids, sealed);
+      if (key !== undefined) return key;
+    }
+    return undefined;
+  };
+}
+
+function openerWith(readerPrivate: Uint8Array): SessionOpener {
   const privateKey = createPrivateKey({ key: Buffer.from(concat(PRIVATE_PREFIX, readerPrivate)), format: 'der', type: 'pkcs8' });
   const publicBytes = x25519Public(readerPrivate);
   return (domain, ids, sealed) => {

@@ -1,5 +1,5 @@
 /** Keyrings, key slots and key files (docs/format.md §12). Pure: derivation and sealing are in lib/repository/keyring.ts. */
-import { asUtf8, utf8 } from '../bytes.js';
+import { asUtf8, concat, utf8 } from '../bytes.js';
 import { CorruptError, WrongKeyError } from '../errors.js';
 import { CborReader, CborWriter } from './cbor.js';
 import { Kind, splitLength, withLength } from './preamble.js';
@@ -20,6 +20,8 @@ export interface Keyring {
   readonly root: Uint8Array | null;
   readonly adminSeed: Uint8Array | null;
   readonly writer: WriterKeys | null;
+  /** X25519 private keys of later readers, oldest first: each rotation of the reader key adds one. Absent when there was none. */
+  readonly readers?: readonly Uint8Array[];
 }
 
 export interface SlotHeader {
@@ -37,16 +39,23 @@ export interface SlotHeader {
 
 export function encodeKeyring(keyring: Keyring): Uint8Array {
   const out = new CborWriter();
-  out.array(4).bytes(keyring.repository).bytesOrNull(keyring.root).bytesOrNull(keyring.adminSeed);
+  const { readers = [] } = keyring;
+  out
+    .array(readers.length === 0 ? 4 : 5)
+    .bytes(keyring.repository)
+    .bytesOrNull(keyring.root)
+    .bytesOrNull(keyring.adminSeed);
   if (keyring.writer === null) out.null();
   else out.array(3).bytes(keyring.writer.seed).bytes(keyring.writer.domain).bytes(keyring.writer.domainSecret);
+  if (readers.length > 0) out.bytes(concat(...readers));
   return out.finish();
 }
 
 /** @throws CorruptError */
 export function decodeKeyring(bytes: Uint8Array, object: string): Keyring {
   const from: CborReader = new CborReader(bytes.slice(), object);
-  from.array(4);
+  const items = from.array();
+  if (items !== 4 && items !== 5) from.fail('a keyring of a wrong length');
   const repository = from.bytes(32);
   const root = from.bytesOrNull(32);
   const adminSeed = from.bytesOrNull(32);
@@ -55,8 +64,14 @@ export function decodeKeyring(bytes: Uint8Array, object: string): Keyring {
     from.array(3);
     writer = { seed: from.bytes(32), domain: from.bytes(16), domainSecret: from.bytes(32) };
   }
+  let readers: Uint8Array[] | undefined;
+  if (items === 5) {
+    const joined = from.bytes();
+    if (joined.byteLength === 0 || joined.byteLength % 32 !== 0) from.fail('reader keys of an impossible length');
+    readers = Array.from({ length: joined.byteLength / 32 }, (_, i) => joined.slice(i * 32, i * 32 + 32));
+  }
   from.end();
-  return { repository, root, adminSeed, writer };
+  return { repository, root, adminSeed, writer, ...(readers === undefined ? {} : { readers }) };
 }
 
 /** preamble ‖ length ‖ header: what stands before the sealed or clear content. */

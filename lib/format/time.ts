@@ -29,3 +29,10 @@ export function msOfTime(time: Timestamp): number {
 export function compareTimes(a: Timestamp, b: Timestamp): number {
   return a.sec - b.sec || a.nsec - b.nsec;
 }
+
+/** RFC 3339 in UTC with nanoseconds. */
+export function rfc3339(time: Timestamp): string {
+  if (!(Math.abs(time.sec * 1000) <= 8.64e15)) return `${time.sec}s`;
+  const second = new Date(time.sec * 1000).toISOString().replace(/\.\d+Z$/, '');
+  return `${second}.${String(time.nsec).padStart(9, '0')}Z`;
+}

@@ -10,7 +10,9 @@ import type { Problem } from '../format/manifest.js';
 import { MAX_PROBLEMS } from '../format/manifest.js';
 import { type DirectoryEntry, type Entry, EntryKind, isValidName, type Owner } from '../format/tree.js';
 import type { SnapshotId } from '../id.js';
+import { readerKeyInForce } from '../ledger/authority.js';
 import { loadLedger } from '../ledger/ledger.js';
+import { intendedPacks } from '../ledger/standing.js';
 import { coverPacks, listPacks, openIndex } from '../repository/open-index.js';
 import type { Repository } from '../repository/repository.js';
 import { rangesOf } from '../repository/snapshot-reader.js';
@@ -69,6 +71,8 @@ export interface BackupReport {
   readonly newBytes: number;
   readonly retainUntilSec: number;
   readonly slots: number;
+  /** The retention class that the policy gave it; absent for the default one. */
+  readonly class?: string;
   readonly problems: readonly Problem[];
 }
 
@@ -100,6 +104,8 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
 
   const ledger = await loadLedger(repository);
   const stored = await listPacks(repository);
+  // What is to be pruned is never used again: deletion and reuse must not meet.
+  for (const hex of intendedPacks(ledger.entries)) stored.delete(hex);
   const index = await openIndex(repository, { filter: true, compact: false, onDamaged: (error) => note(error.message) });
   const domain = repository.keyring.writer?.domain;
   let cache = ChangeCache.none();
@@ -126,7 +132,7 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
         options.dryRun === true,
       );
     }
-    run = await Run.start(repository, index, stored, cache, {
+    run = await Run.start(repository, index, stored, cache, readerKeyInForce(repository.genesis, ledger.entries), {
       level: options.level ?? 3,
       threads: options.threads ?? DEFAULT_THREADS,
       dryRun: options.dryRun === true,
@@ -163,7 +169,6 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
     const committed = await commit(
       repository,
       run,
-      ledger,
       { stream, body, startedMs, claimedMs: options.claimedTimeMs ?? startedMs, complete },
       nowMs,
     );
@@ -174,6 +179,7 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
       newBytes: run.storedBytes,
       retainUntilSec: committed.retainUntilSec,
       slots: committed.slots,
+      ...(committed.class === undefined ? {} : { class: committed.class }),
     };
   } catch (error) {
     if (run !== undefined && options.signal?.aborted === true && options.dryRun !== true) {

@@ -1,9 +1,10 @@
 /** Makes a finished run visible: manifest, retention, ledger entry, in this order, each durable before the next (docs/format.md §13). */
-import { concat, equalBytes, utf8 } from '../bytes.js';
+import { concat, equalBytes, toHex, utf8 } from '../bytes.js';
 import { seal } from '../crypto/envelope.js';
 import { hmac, sha256 } from '../crypto/kdf.js';
 import { manifestKey } from '../crypto/session.js';
-import { EntryType, type PolicyPayload } from '../format/entry.js';
+import { StoreError } from '../errors.js';
+import type { LedgerEntry } from '../format/entry.js';
 import {
   decodeEnvelope,
   decodeManifestBody,
@@ -15,33 +16,30 @@ import {
   manifestAad,
   State,
 } from '../format/manifest.js';
-import { manifestName } from '../format/names.js';
+import { manifestName, packName } from '../format/names.js';
+import { EntryType } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import { asId, type SnapshotId, type StreamId } from '../id.js';
-import { appendEntry, type Ledger } from '../ledger/ledger.js';
+import { appendEntry, type Ledger, loadLedger } from '../ledger/ledger.js';
 import { encodePins, joinSorted, resolvePins } from '../ledger/pins.js';
-import { readEnvelope, snapshotRecords } from '../ledger/snapshots.js';
+import { readEnvelope, type SnapshotRecord, snapshotRecords } from '../ledger/snapshots.js';
+import { intendedPacks, standings } from '../ledger/standing.js';
+import { listPacks } from '../repository/open-index.js';
 import type { Repository } from '../repository/repository.js';
-import { DEFAULT_POLICY, retain } from '../retention/slots.js';
+import { classFor, currentPolicy } from '../retention/policy.js';
+import { retain } from '../retention/slots.js';
 import type { Run } from './run.js';
 
 export function streamId(namesKey: Uint8Array, host: string, label: string): StreamId {
   return asId('stream', hmac(namesKey, utf8('stream'), encodeStreamName(host, label)).slice(0, 16));
 }
 
-/** The policy in force: the ledger's last. */
-export function currentPolicy(ledger: Ledger): PolicyPayload {
-  for (let i = ledger.entries.length - 1; i >= 0; i--) {
-    const { payload } = ledger.entries[i]!;
-    if (payload.type === EntryType.policy && 'minimumSec' in payload) return payload;
-  }
-  return DEFAULT_POLICY;
-}
-
 export interface Committed {
   readonly id: SnapshotId;
   readonly retainUntilSec: number;
   readonly slots: number;
+  readonly class?: string;
+  readonly entry: LedgerEntry;
 }
 
 export interface CommitInput {
@@ -52,6 +50,11 @@ export interface CommitInput {
   readonly complete: boolean;
 }
 
+const sameSeries = ({ entry, payload }: SnapshotRecord, writer: Uint8Array, stream: Uint8Array): boolean =>
+  equalBytes(entry.author, writer) && equalBytes(payload.stream, stream);
+
+const isComplete = ({ payload }: SnapshotRecord): boolean => payload.state === State.complete;
+
 /** The last manifest of this writer and stream, to write pins as a difference to it; undefined if there is none that can be read. */
 async function previousPins(
   repository: Repository,
@@ -60,7 +63,7 @@ async function previousPins(
   stream: StreamId,
 ): Promise<{ id: Uint8Array; envelope: Envelope; ids: Uint8Array } | undefined> {
   const previous = snapshotRecords(ledger)
-    .filter(({ entry, payload }) => equalBytes(entry.author, run.keys.writer) && equalBytes(payload.stream, stream))
+    .filter((record) => sameSeries(record, run.keys.writer, stream))
     .at(-1);
   if (previous === undefined) return undefined;
   const read = async (id: Uint8Array): Promise<Envelope> => (await readEnvelope(repository, id)).envelope;
@@ -72,16 +75,30 @@ async function previousPins(
   }
 }
 
+/**
+ * Packs that may have been lost since the run began: gone from the store, or named by an intent to prune. Looked at last, with the ledger as it is now: a
+ * pack that passes cannot be deleted before this snapshot is there to keep it, for an intent stands a day at least before anything is deleted.
+ *
+ * @throws StoreError if one is lost; the next run stores what it held anew
+ */
+async function mustBeThere(repository: Repository, ledger: Ledger, ids: readonly Uint8Array[]): Promise<void> {
+  const intended = intendedPacks(ledger.entries);
+  const stored = await listPacks(repository);
+  const lost = ids.map(toHex).filter((hex) => intended.has(hex) || !stored.has(hex));
+  if (lost.length > 0)
+    throw new StoreError(
+      packName(ids.find((id) => toHex(id) === lost[0])!),
+      'pin',
+      new Error(`${lost.length} packs that this run relied on were pruned meanwhile; run it again, it will store what they held`),
+    );
+}
+
 /** Commits the snapshot of a run whose packs and index objects are durable. @throws StoreError; nothing is then visible */
-export async function commit(
-  repository: Repository,
-  run: Run,
-  ledger: Ledger,
-  input: CommitInput,
-  nowMs: () => number,
-): Promise<Committed> {
+export async function commit(repository: Repository, run: Run, input: CommitInput, nowMs: () => number): Promise<Committed> {
   const { ids, bytes: pinBytes } = run.pins();
   const joined = joinSorted(ids);
+  const ledger = await loadLedger(repository);
+  await mustBeThere(repository, ledger, ids);
   const { writer, domain, session, sealed, sessionKey } = run.keys;
   const envelope: Envelope = {
     repository: repository.id,
@@ -108,16 +125,23 @@ export async function commit(
   decodeManifestBody(body, manifestName(id));
   await repository.store.put(manifestName(id), [bytes]);
 
-  const policy = currentPolicy(ledger);
   const receivedMs = nowMs();
-  const earlierSec = snapshotRecords(ledger)
-    .filter(
-      ({ entry, payload }) =>
-        equalBytes(entry.author, writer) && equalBytes(payload.stream, input.stream) && payload.state === State.complete,
-    )
-    .map(({ entry }) => entry.time.sec);
-  const kept = retain(policy, Math.floor(receivedMs / 1000), input.complete, earlierSec);
-  const payload = { type: EntryType.snapshot, manifest: id, stream: input.stream, state: envelope.state, ...kept };
-  await appendEntry(repository, repository.keyring.writer?.seed, timeOfMs(receivedMs), () => payload);
-  return { id, ...kept };
+  const receivedSec = Math.floor(receivedMs / 1000);
+  const policy = currentPolicy(ledger.entries);
+  const chosen = classFor(policy, input.body);
+  const name = chosen === undefined ? {} : { class: chosen.name };
+  const earlier = standings(ledger).filter(
+    (other) => sameSeries(other, writer, input.stream) && other.payload.class === name.class,
+  );
+  const kept = retain(
+    policy,
+    chosen,
+    receivedSec,
+    input.complete,
+    earlier.filter(isComplete).map(({ received }) => received.sec),
+  );
+  const payload = { type: EntryType.snapshot, manifest: id, stream: input.stream, state: envelope.state, ...kept, ...name };
+  const entry = await appendEntry(repository, repository.keyring.writer?.seed, timeOfMs(receivedMs), () => payload);
+  // A vault's receipt may promise more.
+  return { id, ...kept, ...name, entry };
 }

@@ -88,12 +88,13 @@ export class Run {
     );
   }
 
-  /** Starts a session. `stored`: hex ids and sizes of all packs in the store. @throws RoleError without a writer's key */
+  /** Starts a session, sealed to `readerKey`. `stored`: hex ids and sizes of the packs that may be used again. @throws RoleError without a writer's key */
   static async start(
     repository: Repository,
     index: ChunkIndex,
     stored: Map<string, number>,
     cache: ChangeCache,
+    readerKey: Uint8Array,
     options: RunOptions,
   ): Promise<Run> {
     const writer = repository.keyring.writer;
@@ -105,7 +106,7 @@ export class Run {
       domain: writer.domain,
       session: new Uint8Array(randomBytes(16)),
     };
-    const { key, sealed } = await createSessionKey(repository.genesis.readerKey, domainKeys, ids);
+    const { key, sealed } = await createSessionKey(readerKey, domainKeys, ids);
     return new Run(repository, index, stored, cache, { ...ids, sessionKey: key, sealed, indexKey: domainKeys.index }, options);
   }
 

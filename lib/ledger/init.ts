@@ -4,9 +4,9 @@
  */
 import { publicKeyOf } from '../crypto/sign.js';
 import { ObjectExistsError, RefusedError, RepositoryExistsError } from '../errors.js';
-import { EntryType, type PolicyPayload } from '../format/entry.js';
 import type { Keyring } from '../format/key-slot.js';
 import { GENESIS_NAME } from '../format/names.js';
+import { EntryType, type PolicyPayload } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import { addKey, type KeySlot } from '../repository/keys.js';
 import { newRepository, openRepository, type RepositoryPlace } from '../repository/repository.js';

@@ -6,17 +6,23 @@ import { concat, equalBytes, toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
 import { authorOf, publicKeyOf, sign, verifySignature } from '../crypto/sign.js';
 import { BadSignatureError, CorruptError, ObjectExistsError, RoleError } from '../errors.js';
-import { decodeEntry, ENTRY_LABEL, EntryType, encodeEntry, type LedgerEntry, misplaced, type Payload } from '../format/entry.js';
+import { decodeEntry, ENTRY_LABEL, encodeEntry, type LedgerEntry, misplaced } from '../format/entry.js';
 import { entryName, parseEntryName } from '../format/names.js';
+import type { ChainHead, Payload } from '../format/payload.js';
 import { compareTimes, type Timestamp } from '../format/time.js';
 import type { AuthorId } from '../id.js';
-import type { Repository } from '../repository/repository.js';
+import type { Repository, RepositoryPlace } from '../repository/repository.js';
+import { type Authority, type AuthorRole, authorities } from './authority.js';
 
 export interface Chain {
   readonly author: AuthorId;
   readonly publicKey: Uint8Array;
-  readonly role: 'admin' | 'writer';
+  readonly role: AuthorRole;
+  /** Everything in the chain; only the first `limit` count. */
   readonly entries: readonly LedgerEntry[];
+  readonly limit: number;
+  /** SHA-256 of each entry's object. */
+  readonly hashes: readonly Uint8Array[];
   /** SHA-256 of the last entry's object. */
   readonly head: Uint8Array;
 }
@@ -35,7 +41,7 @@ interface RawEntry {
   readonly name: string;
 }
 
-async function readChain(repository: Repository, author: AuthorId, count: number): Promise<RawEntry[]> {
+async function readChain(repository: RepositoryPlace, author: AuthorId, count: number): Promise<RawEntry[]> {
   const raw: RawEntry[] = [];
   let previous: Uint8Array = new Uint8Array(32);
   for (let sequence = 0; sequence < count; sequence++) {
@@ -58,18 +64,24 @@ async function readChain(repository: Repository, author: AuthorId, count: number
  *
  * @throws CorruptError if a chain has a gap
  */
-async function listChains(repository: Repository): Promise<Map<string, { author: AuthorId; count: number }>> {
+async function listChains(
+  repository: RepositoryPlace,
+  prefix = 'ledger/',
+): Promise<Map<string, { author: AuthorId; count: number }>> {
   try {
-    return await listChainsOnce(repository);
+    return await listChainsOnce(repository, prefix);
   } catch (error) {
     if (!(error instanceof CorruptError)) throw error;
-    return await listChainsOnce(repository);
+    return await listChainsOnce(repository, prefix);
   }
 }
 
-async function listChainsOnce(repository: Repository): Promise<Map<string, { author: AuthorId; count: number }>> {
+async function listChainsOnce(
+  repository: RepositoryPlace,
+  prefix: string,
+): Promise<Map<string, { author: AuthorId; count: number }>> {
   const chains = new Map<string, { author: AuthorId; count: number; max: number }>();
-  for await (const { name } of repository.store.list('ledger/')) {
+  for await (const { name } of repository.store.list(prefix)) {
     const parsed = parseEntryName(name);
     if (parsed === undefined) throw new CorruptError(name, 'is not the name of a ledger entry');
     const hex = toHex(parsed.author);
@@ -86,52 +98,83 @@ async function listChainsOnce(repository: Repository): Promise<Map<string, { aut
 }
 
 /**
- * Loads and verifies the ledger. `everySignature` checks each entry's own signature too.
+ * Loads and verifies the ledger, and holds it against the heads that this machine remembers. `everySignature` checks each entry's own signature too.
  *
- * @throws CorruptError for a broken chain, BadSignatureError for a signature that is not its author's
+ * @throws CorruptError for a broken chain, BadSignatureError for a signature that is not its author's, RolledBackError
  */
 export async function loadLedger(repository: Repository, everySignature = false): Promise<Ledger> {
+  const ledger = await readLedger(repository, everySignature);
+  await repository.heads?.compare(ledger.chains);
+  return ledger;
+}
+
+/** As loadLedger, without regard to what is remembered. */
+export async function readLedger(repository: RepositoryPlace, everySignature = false): Promise<Ledger> {
   const listed = await listChains(repository);
+  const read = new Map<string, { chain: Chain; entries: readonly LedgerEntry[] }>();
+  let authors: Authority[] = [];
+  for (let grown = true; grown; ) {
+    grown = false;
+    authors = authorities(repository.genesis, (author) => read.get(toHex(author))?.entries);
+    for (const authority of authors) {
+      const hex = toHex(authority.author);
+      if (read.has(hex)) continue;
+      const chain = await verifiedChain(repository, authority, listed.get(hex)?.count ?? 0, everySignature);
+      read.set(hex, { chain, entries: chain.entries });
+      grown = true;
+    }
+  }
+  for (const hex of listed.keys())
+    if (!read.has(hex)) throw new BadSignatureError(`ledger/${hex}`, 'its author is certified by no admin');
   const chains: Chain[] = [];
-  const take = async (publicKey: Uint8Array, role: Chain['role']): Promise<void> => {
-    const author = authorOf(publicKey);
-    const found = listed.get(toHex(author));
-    if (found === undefined || chains.some((chain) => equalBytes(chain.author, author))) return;
-    listed.delete(toHex(author));
-    const raw = await readChain(repository, author, found.count);
-    const by = publicKey === repository.genesis.admins[0] ? 'founder' : role;
-    for (const { entry, name } of raw) {
-      const why = misplaced(entry, by);
-      if (why !== undefined) throw new CorruptError(name, why);
-    }
-    for (const { signed, signature, name } of everySignature ? raw : raw.slice(-1)) {
-      if (!verifySignature(publicKey, ENTRY_LABEL, signed, signature))
-        throw new BadSignatureError(name, 'not signed by its author');
-    }
-    chains.push({
-      author,
-      publicKey,
-      role,
-      entries: raw.map(({ entry }) => entry),
-      head: raw.at(-1)?.hash ?? new Uint8Array(32),
-    });
-  };
-  for (const admin of repository.genesis.admins) await take(admin, 'admin');
-  const certs = chains.flatMap((chain) => chain.entries.map(({ payload }) => payload));
-  for (const payload of certs)
-    if (payload.type === EntryType.writerCert && 'publicKey' in payload) await take(payload.publicKey, 'writer');
-  for (const hex of listed.keys()) throw new BadSignatureError(`ledger/${hex}`, 'its author is certified by no admin');
+  for (const authority of authors) {
+    const { author, role, limit, retired } = authority;
+    const chain = { ...read.get(toHex(author))!.chain, role, limit };
+    if (retired !== undefined) checkRetired(chain, retired);
+    if (chain.entries.length > 0) chains.push(chain);
+  }
   return { chains, entries: mergeChains(chains) };
 }
 
-/** Entries of all chains by time, never out of a chain's own order. */
-export function mergeChains(chains: readonly Chain[]): LedgerEntry[] {
+/** @throws CorruptError unless the chain's beginning is the one that its retirement names */
+function checkRetired(chain: Chain, { count, head }: ChainHead): void {
+  const there = count === 0 ? new Uint8Array(32) : chain.hashes[count - 1];
+  if (there === undefined || !equalBytes(there, head))
+    throw new CorruptError(
+      `ledger/${toHex(chain.author)}`,
+      'is not the chain whose author was retired: entries are missing or others',
+    );
+}
+
+async function verifiedChain(
+  repository: RepositoryPlace,
+  { author, publicKey, role, by, limit }: Authority,
+  count: number,
+  everySignature: boolean,
+): Promise<Chain> {
+  const raw = await readChain(repository, author, count);
+  for (const { entry, name } of raw) {
+    const why = misplaced(entry, by);
+    if (why !== undefined) throw new CorruptError(name, why);
+  }
+  for (const { signed, signature, name } of everySignature ? raw : raw.slice(-1)) {
+    if (!verifySignature(publicKey, ENTRY_LABEL, signed, signature))
+      throw new BadSignatureError(name, 'not signed by its author');
+  }
+  const hashes = raw.map(({ hash }) => hash);
+  const entries = raw.map(({ entry }) => entry);
+  return { author, publicKey, role, entries, limit, hashes, head: hashes.at(-1) ?? new Uint8Array(32) };
+}
+
+/** The entries that count, of all chains, by time, never out of a chain's own order. */
+export function mergeChains(chains: readonly Pick<Chain, 'entries' | 'limit'>[]): LedgerEntry[] {
   const at = chains.map(() => 0);
   const merged: LedgerEntry[] = [];
   for (;;) {
     let best = -1;
     for (let i = 0; i < chains.length; i++) {
-      const entry = chains[i]!.entries[at[i]!];
+      const { entries, limit } = chains[i]!;
+      const entry = at[i]! < limit ? entries[at[i]!] : undefined;
       if (entry !== undefined && (best < 0 || compareTimes(entry.time, chains[best]!.entries[at[best]!]!.time) < 0)) best = i;
     }
     if (best < 0) return merged;
@@ -155,7 +198,7 @@ export async function appendEntry(
   if (seed === null || seed === undefined) throw new RoleError('writer', 'writing to the ledger');
   const author = authorOf(publicKeyOf(seed));
   for (let attempt = 0; ; attempt++) {
-    const { count } = (await listChains(repository)).get(toHex(author)) ?? { count: 0 };
+    const { count } = (await listChains(repository, `ledger/${toHex(author)}/`)).get(toHex(author)) ?? { count: 0 };
     const previous = count === 0 ? new Uint8Array(32) : sha256(await repository.store.get(entryName(author, count - 1)));
     const entry: LedgerEntry = {
       repository: repository.id,
@@ -170,6 +213,7 @@ export async function appendEntry(
     decodeEntry(bytes, entryName(author, count));
     try {
       await repository.store.put(entryName(author, count), [bytes]); // commit point
+      await repository.heads?.grown({ author, count: count + 1, head: sha256(bytes) });
       return entry;
     } catch (error) {
       // Another run of this author took the number first: stand behind it.

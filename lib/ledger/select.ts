@@ -36,7 +36,7 @@ export async function selectSnapshots(repository: Repository, filter: SnapshotFi
  */
 export async function selectSnapshot(repository: Repository, name: string, filter: SnapshotFilter = {}): Promise<Snapshot> {
   const ledger = await loadLedger(repository);
-  const records = snapshotRecords(ledger).map((record) => ({ ...record, time: record.entry.time }));
+  const records = snapshotRecords(ledger).map((record) => ({ ...record, time: record.received }));
   if (records.length === 0)
     throw new NotFoundError('snapshot', name, 'the repository holds no snapshots yet; take one with: varve backup PATH');
   // An id names one snapshot whatever the filters say.

@@ -6,20 +6,18 @@ import { open } from '../crypto/envelope.js';
 import { sha256 } from '../crypto/kdf.js';
 import { manifestKey } from '../crypto/session.js';
 import { CorruptError, NotFoundError } from '../errors.js';
-import { decodeTagChange, EntryType, type LedgerEntry, type SnapshotPayload, tagsAad } from '../format/entry.js';
+import { decodeTagChange, type LedgerEntry, tagsAad } from '../format/entry.js';
 import { decodeEnvelope, decodeManifestBody, type Envelope, type ManifestBody, manifestAad, State } from '../format/manifest.js';
 import { manifestName } from '../format/names.js';
+import { EntryType, type SnapshotPayload } from '../format/payload.js';
 import { msOfTime, type Timestamp } from '../format/time.js';
 import { asId, type SnapshotId } from '../id.js';
 import type { Repository } from '../repository/repository.js';
 import type { Ledger } from './ledger.js';
+import { type Standing, standings } from './standing.js';
 
 /** A committed snapshot, from the ledger alone: needs no content key. */
-export interface SnapshotRecord {
-  readonly id: SnapshotId;
-  readonly entry: LedgerEntry;
-  readonly payload: SnapshotPayload;
-}
+export type SnapshotRecord = Standing;
 
 /** A snapshot with its manifest opened. */
 export interface Snapshot extends SnapshotRecord {
@@ -27,19 +25,13 @@ export interface Snapshot extends SnapshotRecord {
   readonly body: ManifestBody;
   /** The manifest's tags with later tag entries applied, sorted. */
   readonly tags: readonly string[];
-  /** When it was received (its entry's time). */
+  /** When it was received: the vault's time where there is one, else its entry's. */
   readonly time: Timestamp;
 }
 
-/** Every committed snapshot in order. */
+/** Every committed snapshot that was not pruned, in order. */
 export function snapshotRecords(ledger: Ledger): SnapshotRecord[] {
-  const records: SnapshotRecord[] = [];
-  for (const entry of ledger.entries) {
-    const { payload } = entry;
-    if (payload.type === EntryType.snapshot && 'manifest' in payload)
-      records.push({ id: asId('snapshot', payload.manifest), entry, payload });
-  }
-  return records;
+  return standings(ledger).filter(({ pruned }) => !pruned);
 }
 
 /** Reads a manifest and checks its name. @throws CorruptError, NotFoundError */
@@ -68,7 +60,7 @@ export async function openSnapshot(repository: Repository, record: SnapshotRecor
   const plaintext = open(manifestKey(key, envelope.session), manifestAad(headDigest), sealed);
   if (plaintext === undefined) throw new CorruptError(name, 'its body does not verify');
   const body = decodeManifestBody(plaintext, name);
-  return { ...record, envelope, body, tags: tagChanges.apply(record.id, body.tags), time: record.entry.time };
+  return { ...record, envelope, body, tags: tagChanges.apply(record.id, body.tags), time: record.received };
 }
 
 export interface TagChanges {

@@ -82,7 +82,7 @@ export async function mountRepository(repository: Repository, options: MountRepo
     location: store.location,
     repositoryId: repository.id,
     genesis: repository.genesis,
-    keyring: { repository: keyring.repository, root: keyring.root, adminSeed: null, writer: null },
+    keyring: { ...keyring, adminSeed: null, writer: null },
     cacheDir,
     ledger,
     ...(driver.name === 'kernel'
@@ -116,7 +116,7 @@ export async function mountRepository(repository: Repository, options: MountRepo
     await index.close();
     throw error;
   });
-  const stop = keepIndex(repository, index, new LedgerFollower(repository.id, ledger, objectReader(store)), tell);
+  const stop = keepIndex(repository, index, new LedgerFollower(repository, ledger, objectReader(store)), tell);
   mounted.finished.then(stop, stop);
   return mounted;
 }
@@ -125,7 +125,7 @@ export async function mountRepository(repository: Repository, options: MountRepo
 function snapshotHex(ledger: Ledger, name: string): string {
   return toHex(
     findSnapshot(
-      snapshotRecords(ledger).map((record) => ({ ...record, time: record.entry.time })),
+      snapshotRecords(ledger).map((record) => ({ ...record, time: record.received })),
       name,
     ).id,
   );

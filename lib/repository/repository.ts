@@ -5,8 +5,8 @@
 import { randomBytes } from 'node:crypto';
 import { concat, equalBytes, toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
-import { type DomainKeys, domainKeys, domainSecret, readerPrivateKey, x25519Public } from '../crypto/roles.js';
-import { openSessionKey } from '../crypto/session.js';
+import { type DomainKeys, domainKeys, domainSecret, readerPrivateKey, readerPrivateKeys, x25519Public } from '../crypto/roles.js';
+import { openSessionKey, type SessionIds } from '../crypto/session.js';
 import { authorOf, publicKeyOf, sign, verifySignature } from '../crypto/sign.js';
 import {
   BadSignatureError,
@@ -17,10 +17,12 @@ import {
   RoleError,
   WrongKeyError,
 } from '../errors.js';
+import type { LedgerEntry } from '../format/entry.js';
 import { decodeGenesis, encodeGenesis, GENESIS_LABEL, type Genesis } from '../format/genesis.js';
 import type { Keyring } from '../format/key-slot.js';
 import { GENESIS_NAME } from '../format/names.js';
 import type { SealedSessionKey } from '../format/pack.js';
+import type { ChainHead } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import { type AuthorId, asId, type RepositoryId } from '../id.js';
 import type { Store } from '../store/store.js';
@@ -31,8 +33,27 @@ export interface RepositoryPlace {
   readonly genesis: Genesis;
 }
 
+/** What is known of the ledger's chains from earlier, kept outside the repository. */
+export interface HeadMemory {
+  /** Holds chains against what is remembered, and remembers them. @throws RolledBackError */
+  compare(chains: readonly ChainState[]): Promise<void>;
+  /** A chain grew by our own doing. */
+  grown(head: ChainHead): Promise<void>;
+}
+
+/** A chain as far as its memory is concerned. */
+export interface ChainState {
+  readonly author: Uint8Array;
+  readonly role: string;
+  readonly entries: readonly LedgerEntry[];
+  readonly limit: number;
+  readonly hashes: readonly Uint8Array[];
+}
+
 export interface Repository extends RepositoryPlace {
   readonly keyring: Keyring;
+  /** Absent where nothing is to be remembered. */
+  readonly heads?: HeadMemory;
   /** Folder for this repository's caches: deletable at any time. */
   readonly cacheDir: string;
   /** Keys of a domain. @throws RoleError if neither the root secret nor that domain's secret is in hand */
@@ -66,7 +87,12 @@ export async function locateRepository(store: Store): Promise<RepositoryPlace> {
 }
 
 /** Joins a located repository with the keys in hand. @throws WrongKeyError if the keys belong to another repository */
-export function openRepository(place: RepositoryPlace, keyring: Keyring, cacheDir: string): Repository {
+export function openRepository(
+  place: RepositoryPlace,
+  keyring: Keyring,
+  cacheDir: string,
+  options: { readonly heads?: HeadMemory } = {},
+): Repository {
   if (!equalBytes(keyring.repository, place.id)) {
     throw new WrongKeyError(
       `this key belongs to repository ${toHex(keyring.repository).slice(0, 16)}, but ${place.store.location} is ${toHex(place.id).slice(0, 16)}`,
@@ -81,6 +107,7 @@ export function openRepository(place: RepositoryPlace, keyring: Keyring, cacheDi
   const sessions = new Map<string, Promise<Uint8Array>>();
   const repository: Repository = {
     ...place,
+    ...options,
     keyring,
     cacheDir,
     domainKeys(domain) {
@@ -99,23 +126,33 @@ export function openRepository(place: RepositoryPlace, keyring: Keyring, cacheDi
       const hex = toHex(concat(ids.session, sealed.commitment));
       let key = sessions.get(hex);
       if (key === undefined) {
-        if (readerPrivate === undefined) throw new RoleError('reader', 'reading what is stored');
-        key = openSessionKey(readerPrivate, repository.domainKeys(ids.domain), { repository: place.id, ...ids }, sealed).then(
-          (opened) => {
-            if (opened === undefined)
-              throw new CorruptError(
-                `session ${toHex(ids.session)}`,
-                'its sealed key does not open with this repository’s reader key',
-              );
-            return opened;
-          },
-        );
+        if (keyring.root === null) throw new RoleError('reader', 'reading what is stored');
+        const privateKeys = readerPrivateKeys(keyring.root, salt, keyring.readers);
+        const names = { repository: place.id, ...ids };
+        key = openWithAny(privateKeys, repository.domainKeys(ids.domain), names, sealed);
         sessions.set(hex, key);
       }
       return key;
     },
   };
   return repository;
+}
+
+/** @throws CorruptError if none of the reader's keys opens it */
+async function openWithAny(
+  privateKeys: readonly Uint8Array[],
+  domain: DomainKeys,
+  ids: SessionIds,
+  sealed: SealedSessionKey,
+): Promise<Uint8Array> {
+  for (const privateKey of privateKeys) {
+    const opened = await openSessionKey(privateKey, domain, ids, sealed);
+    if (opened !== undefined) return opened;
+  }
+  throw new CorruptError(
+    `session ${toHex(ids.session)}`,
+    'its sealed key does not open with the reader key in hand; if the reader key was rotated since, export it again',
+  );
 }
 
 /** The author id of the keyring's writer. @throws RoleError */

@@ -2,7 +2,7 @@
  * Which slots a new snapshot takes, and until when it is kept (docs/format.md §11). Pure. The first complete snapshot of an hour, day, week, month or
  * year gets that slot's duration; later ones can displace nothing, so what was kept stays kept.
  */
-import type { PolicyPayload } from '../format/entry.js';
+import type { Durations, PolicyPayload, RetentionClass } from '../format/payload.js';
 
 export const Slot = { hour: 1, day: 2, week: 4, month: 8, year: 16 } as const;
 
@@ -32,25 +32,24 @@ function slotNumbers(sec: number): Record<keyof typeof Slot, number> {
 }
 
 /**
- * Slots taken by a snapshot received at `sec`, given when the complete snapshots of its stream before it were received, and the second until which it is kept.
- * A partial snapshot takes no slot and gets the minimum.
+ * Slots taken by a snapshot received at `sec`, given when the complete snapshots of its series and class before it were received, and the second until
+ * which it is kept. A partial snapshot takes no slot and gets the minimum. Nobody may promise more than the policy's longest.
+ *
+ * @param chosen - its class; undefined for the default one
  */
 export function retain(
   policy: PolicyPayload,
+  chosen: RetentionClass | undefined,
   sec: number,
   complete: boolean,
   earlierSec: readonly number[],
 ): { slots: number; retainUntilSec: number } {
+  const own: Durations = chosen ?? policy;
+  const longest = policy.terms?.longestSec ?? 0;
   const mine = slotNumbers(sec);
-  const durations = {
-    hour: policy.hourSec,
-    day: policy.daySec,
-    week: policy.weekSec,
-    month: policy.monthSec,
-    year: policy.yearSec,
-  };
+  const durations = { hour: own.hourSec, day: own.daySec, week: own.weekSec, month: own.monthSec, year: own.yearSec };
   let slots = 0;
-  let duration = policy.minimumSec;
+  let duration = own.minimumSec;
   if (complete) {
     const earlier = earlierSec.map(slotNumbers);
     for (const kind of Object.keys(Slot) as (keyof typeof Slot)[]) {
@@ -59,5 +58,6 @@ export function retain(
       duration = Math.max(duration, durations[kind]);
     }
   }
+  if (longest > 0) duration = Math.min(duration, longest);
   return { slots, retainUntilSec: Math.max(0, Math.ceil(sec)) + duration };
 }

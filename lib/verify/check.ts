@@ -85,7 +85,8 @@ class CheckJob {
   constructor(repository: Repository, options: CheckOptions) {
     this.#repository = repository;
     this.#options = options;
-    this.#keys = new PackKeys({ repository: repository.id, salt: repository.genesis.salt, root: repository.keyring.root! });
+    const { root, readers } = repository.keyring;
+    this.#keys = new PackKeys({ repository: repository.id, salt: repository.genesis.salt, root: root!, readers });
     this.#ranges = rangesOf(repository.store);
   }
 

@@ -34,7 +34,8 @@ export class DataScan {
     this.#repository = repository;
     this.#keys = keys;
     this.#findings = findings;
-    const secrets = { repository: repository.id, salt: repository.genesis.salt, root: repository.keyring.root! };
+    const { root, readers = [] } = repository.keyring;
+    const secrets = { repository: repository.id, salt: repository.genesis.salt, root: root!, readers };
     let done = 0;
     this.#scan = scanPacks(repository.store, secrets, packs, (hex, scanned) => {
       this.bytes += scanned.bytes;

@@ -6,9 +6,10 @@ import { equalBytes, toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
 import { authorOf, verifySignature } from '../crypto/sign.js';
 import { CorruptError, NotFoundError } from '../errors.js';
-import { decodeEntry, ENTRY_LABEL, EntryType, type LedgerEntry, MAX_ENTRY_BYTES } from '../format/entry.js';
+import { decodeEntry, ENTRY_LABEL, type LedgerEntry, MAX_ENTRY_BYTES, misplaced } from '../format/entry.js';
 import { entryName, parseEntryName } from '../format/names.js';
 import type { AuthorId } from '../id.js';
+import { type Authority, authorities } from '../ledger/authority.js';
 import { type Chain, type Ledger, mergeChains } from '../ledger/ledger.js';
 import type { Repository } from '../repository/repository.js';
 import type { Listing } from './listing.js';
@@ -45,12 +46,20 @@ export async function walkLedger(repository: Repository, listing: Listing, findi
   const broken = new Set<string>();
   const chains: Chain[] = [];
 
-  const take = async (publicKey: Uint8Array | undefined, author: AuthorId, role: Chain['role']): Promise<void> => {
+  const take = async ({
+    author,
+    publicKey,
+    role,
+    by,
+    limit,
+    retired,
+  }: Omit<Authority, 'publicKey'> & { publicKey?: Uint8Array }): Promise<void> => {
     const hex = toHex(author);
     const found = listed.get(hex);
     if (found === undefined) return;
     listed.delete(hex);
     const entries: LedgerEntry[] = [];
+    const hashes: Uint8Array[] = [];
     let previous: Uint8Array | undefined = new Uint8Array(32);
     let expected = 0;
     const bad = (name: string, error: unknown): void => {
@@ -76,35 +85,65 @@ export async function walkLedger(repository: Repository, listing: Listing, findi
         if (publicKey !== undefined && !verifySignature(publicKey, ENTRY_LABEL, signed, signature)) {
           throw new CorruptError(name, 'its signature is not its author’s');
         }
+        const why = publicKey === undefined ? undefined : misplaced(entry, by);
+        if (why !== undefined) throw new CorruptError(name, why);
         if (previous !== undefined && !equalBytes(entry.previous, previous)) {
           broken.add(hex);
           findings.error(name, 'CORRUPT', 'does not continue its chain');
         }
         previous = sha256(bytes);
+        hashes.push(previous);
         entries.push(entry);
       } catch (error) {
         bad(name, error);
       }
     }
-    chains.push({ author, publicKey: publicKey ?? new Uint8Array(32), role, entries, head: previous ?? new Uint8Array(32) });
+    if (retired !== undefined && !broken.has(hex)) {
+      const there = retired.count === 0 ? new Uint8Array(32) : hashes[retired.count - 1];
+      if (there === undefined || !equalBytes(there, retired.head))
+        findings.error(
+          `ledger/${hex}`,
+          'BAD_SIGNATURE',
+          'is not the chain whose author was retired: entries are missing or others',
+        );
+      if (entries.length > retired.count)
+        findings.warning(
+          `ledger/${hex}`,
+          `${entries.length - retired.count} entries after its author was retired count for nothing`,
+        );
+    }
+    const head = previous ?? new Uint8Array(32);
+    chains.push({ author, publicKey: publicKey ?? new Uint8Array(32), role, entries, hashes, limit, head });
   };
 
   for (const admin of repository.genesis.admins) {
     const author = authorOf(admin);
     if (!listed.has(toHex(author)))
       findings.error(entryName(author, 0), 'NOT_FOUND', 'is missing: an admin’s chain has no entries');
-    await take(admin, author, 'admin');
   }
-  const certified = chains.flatMap((chain) => chain.entries.map(({ payload }) => payload));
-  for (const payload of certified) {
-    if (payload.type === EntryType.writerCert && 'publicKey' in payload)
-      await take(payload.publicKey, authorOf(payload.publicKey), 'writer');
+  const taken = new Set<string>();
+  let authors: Authority[] = [];
+  for (let grown = true; grown; ) {
+    grown = false;
+    authors = authorities(repository.genesis, (author) => chains.find((chain) => equalBytes(chain.author, author))?.entries);
+    for (const authority of authors) {
+      const hex = toHex(authority.author);
+      if (taken.has(hex)) continue;
+      taken.add(hex);
+      await take(authority);
+      grown = true;
+    }
   }
+  const ordered = authors.flatMap(({ author, role, limit }) =>
+    chains.filter((chain) => equalBytes(chain.author, author)).map((chain) => ({ ...chain, role, limit })),
+  );
+  chains.length = 0;
+  chains.push(...ordered);
   for (const [hex, { author }] of [...listed]) {
     findings.error(`ledger/${hex}`, 'BAD_SIGNATURE', 'its author is certified by no admin: its entries cannot be trusted');
     broken.add(hex);
     // A damaged certificate must not hide what its writer stored: the entries are read for what they say, unsigned as they are.
-    await take(undefined, author, 'writer');
+    await take({ author, role: 'writer', by: 'writer', limit: Number.POSITIVE_INFINITY });
   }
   return { chains, entries: mergeChains(chains), broken };
 }

@@ -4,7 +4,7 @@
 import { compareBytes, equalBytes, toHex } from '../bytes.js';
 import { open } from '../crypto/envelope.js';
 import { sha256 } from '../crypto/kdf.js';
-import { type DomainKeys, domainKeys, domainSecret, readerPrivateKey } from '../crypto/roles.js';
+import { type DomainKeys, domainKeys, domainSecret, readerPrivateKeys } from '../crypto/roles.js';
 import { packKey } from '../crypto/session.js';
 import { type SessionOpener, sessionOpener } from '../crypto/session-open.js';
 import { CorruptError } from '../errors.js';
@@ -16,6 +16,8 @@ export interface PackSecrets {
   readonly repository: Uint8Array;
   readonly salt: Uint8Array;
   readonly root: Uint8Array;
+  /** Of later rotations, as in a keyring. */
+  readonly readers?: readonly Uint8Array[] | undefined;
 }
 
 /** Session and domain keys as packs ask for them. */
@@ -27,7 +29,7 @@ export class PackKeys {
 
   constructor(secrets: PackSecrets) {
     this.#secrets = secrets;
-    this.#open = sessionOpener(readerPrivateKey(secrets.root, secrets.salt));
+    this.#open = sessionOpener(readerPrivateKeys(secrets.root, secrets.salt, secrets.readers));
   }
 
   domain(domain: Uint8Array): DomainKeys {

@@ -3,12 +3,15 @@
  * when it began, so what runs side by side did may be missing from its sums: shorter than every honest sum is an error, any other difference a warning.
  */
 import { toHex } from '../bytes.js';
-import { EntryType, type LedgerEntry, type PolicyPayload } from '../format/entry.js';
+import type { LedgerEntry } from '../format/entry.js';
 import { State } from '../format/manifest.js';
 import { entryName } from '../format/names.js';
+import { type PolicyPayload, payloadOf } from '../format/payload.js';
 import { compareTimes, type Timestamp } from '../format/time.js';
 import { asId } from '../id.js';
-import { type SnapshotRecord, snapshotRecords } from '../ledger/snapshots.js';
+import type { SnapshotRecord } from '../ledger/snapshots.js';
+import { standings } from '../ledger/standing.js';
+import { termsOf } from '../retention/policy.js';
 import { DEFAULT_POLICY, retain } from '../retention/slots.js';
 import type { ReadableLedger } from './ledger-walk.js';
 import type { Findings } from './report.js';
@@ -17,9 +20,10 @@ function policiesBetween(entries: readonly LedgerEntry[], from: Timestamp, to: T
   let before: PolicyPayload = DEFAULT_POLICY;
   const during: PolicyPayload[] = [];
   for (const { time, payload } of entries) {
-    if (payload.type !== EntryType.policy || !('minimumSec' in payload)) continue;
-    if (compareTimes(time, from) <= 0) before = payload;
-    else if (compareTimes(time, to) <= 0) during.push(payload);
+    const policy = payloadOf(payload, 'policy');
+    if (policy === undefined) continue;
+    if (compareTimes(time, from) <= 0) before = policy;
+    else if (compareTimes(time, to) <= 0) during.push(policy);
   }
   return [before, ...during];
 }
@@ -46,7 +50,7 @@ export class RetentionCheck {
 
   constructor(ledger: ReadableLedger) {
     this.#ledger = ledger;
-    for (const record of snapshotRecords(ledger)) {
+    for (const record of standings(ledger)) {
       const stream = streamOf(record);
       const records = this.#streams.get(stream);
       if (records === undefined) this.#streams.set(stream, [record]);
@@ -62,13 +66,19 @@ export class RetentionCheck {
     const complete = payload.state === State.complete;
     const own = this.#streams
       .get(streamOf(record))!
-      .filter((other) => other.payload.state === State.complete && other.entry.sequence < entry.sequence);
+      .filter(
+        (other) =>
+          other.payload.state === State.complete &&
+          other.payload.class === payload.class &&
+          other.entry.sequence < entry.sequence,
+      );
     const seen = own.filter((other) => compareTimes(other.entry.time, started) <= 0);
     const { sec } = entry.time;
     const results = policiesBetween(this.#ledger.entries, started, entry.time).flatMap((policy) =>
       [own, seen].map((earlier) => {
-        const times = earlier.map((other) => other.entry.time.sec);
-        return retain(policy, sec, complete, thin(times, sec));
+        const times = earlier.map((other) => other.received.sec);
+        const chosen = termsOf(policy).classes.find(({ name }) => name === payload.class);
+        return retain(policy, chosen, sec, complete, thin(times, sec));
       }),
     );
     if (results.some(({ slots, retainUntilSec }) => slots === payload.slots && retainUntilSec === payload.retainUntilSec)) return;

@@ -54,7 +54,7 @@ export function openFileSystem(data: unknown): RepositoryFileSystem {
   const id = asId('repository', repositoryId);
   const repository = openRepository({ store, id, genesis }, keyring, cacheDir);
   const read = objectReader(store);
-  const follower = new LedgerFollower(id, ledger, read);
+  const follower = new LedgerFollower({ id, genesis }, ledger, read);
   const manifests = new Manifests(repository, read);
   const table = new SnapshotTable(repository, follower, manifests, view.filter);
   const ranges = openRanges((name) => store.pathOf(name));

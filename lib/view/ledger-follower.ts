@@ -2,35 +2,46 @@
  * Follows a ledger that was loaded and verified once: asks each chain for its next entry, verifies it like lib/ledger does, and merges again. Blocking and
  * cheap (one failed open a chain), so that every serving thread can follow by itself. Never writes.
  */
-import { equalBytes } from '../bytes.js';
+import { equalBytes, toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
-import { authorOf, verifySignature } from '../crypto/sign.js';
+import { verifySignature } from '../crypto/sign.js';
 import { BadSignatureError, CorruptError } from '../errors.js';
-import { decodeEntry, ENTRY_LABEL, EntryType, type LedgerEntry, misplaced } from '../format/entry.js';
+import { type Author, decodeEntry, ENTRY_LABEL, type LedgerEntry, misplaced } from '../format/entry.js';
+import type { Genesis } from '../format/genesis.js';
 import { entryName } from '../format/names.js';
 import { asId } from '../id.js';
+import { authorities } from '../ledger/authority.js';
 import { type Chain, type Ledger, mergeChains } from '../ledger/ledger.js';
+import type { Repository } from '../repository/repository.js';
 import type { ObjectReader } from './objects.js';
 
 interface GrowingChain extends Chain {
   readonly entries: LedgerEntry[];
+  readonly hashes: Uint8Array[];
   head: Uint8Array;
+  /** As `misplaced` wants it. */
+  by: Author;
 }
 
 export class LedgerFollower {
   readonly #repositoryId: Uint8Array;
+  readonly #genesis: Genesis;
   readonly #read: ObjectReader;
-  readonly #chains: GrowingChain[];
+  #chains: GrowingChain[];
   #ledger: Ledger;
 
-  constructor(repositoryId: Uint8Array, ledger: Ledger, read: ObjectReader) {
-    this.#repositoryId = repositoryId;
+  constructor({ id, genesis }: Pick<Repository, 'id' | 'genesis'>, ledger: Ledger, read: ObjectReader) {
+    this.#repositoryId = id;
+    this.#genesis = genesis;
     this.#read = read;
     this.#chains = ledger.chains.map((chain) => ({
       ...chain,
       author: asId('author', chain.author),
+      by: 'writer',
       entries: [...chain.entries],
+      hashes: [...chain.hashes],
     }));
+    this.#authorize();
     this.#ledger = { chains: this.#chains, entries: mergeChains(this.#chains) };
   }
 
@@ -47,12 +58,20 @@ export class LedgerFollower {
   poll(): boolean {
     let grew = false;
     let failure: unknown;
-    for (let i = 0; i < this.#chains.length; i++) {
-      try {
-        while (this.#advance(this.#chains[i]!)) grew = true;
-      } catch (error) {
-        failure = error;
+    const failed = new Set<GrowingChain>();
+    for (let again = true; again; ) {
+      again = false;
+      // A copy: an entry may certify another author.
+      for (const chain of [...this.#chains]) {
+        if (failed.has(chain)) continue;
+        try {
+          while (this.#advance(chain)) again = true;
+        } catch (error) {
+          failure = error;
+          failed.add(chain);
+        }
       }
+      grew ||= again;
     }
     if (grew) this.#ledger = { chains: this.#chains, entries: mergeChains(this.#chains) };
     if (failure !== undefined) throw failure;
@@ -68,21 +87,24 @@ export class LedgerFollower {
     if (!equalBytes(entry.author, chain.author) || entry.sequence !== chain.entries.length)
       throw new CorruptError(name, 'is not the entry its name says');
     if (!equalBytes(entry.previous, chain.head)) throw new CorruptError(name, 'does not continue its chain');
-    const why = misplaced(entry, chain.role === 'writer' ? 'writer' : chain === this.#chains[0] ? 'founder' : 'admin');
+    const why = misplaced(entry, chain.by);
     if (why !== undefined) throw new CorruptError(name, why);
     if (!verifySignature(chain.publicKey, ENTRY_LABEL, signed, signature))
       throw new BadSignatureError(name, 'not signed by its author');
     chain.entries.push(entry);
     chain.head = sha256(bytes);
-    const { payload } = entry;
-    if (payload.type === EntryType.writerCert && 'publicKey' in payload && chain.role === 'admin')
-      this.#welcome(payload.publicKey);
+    chain.hashes.push(chain.head);
+    if (chain.role === 'admin') this.#authorize();
     return true;
   }
 
-  #welcome(publicKey: Uint8Array): void {
-    const author = authorOf(publicKey);
-    if (this.#chains.some((chain) => equalBytes(chain.author, author))) return;
-    this.#chains.push({ author, publicKey, role: 'writer', entries: [], head: new Uint8Array(32) });
+  /** Puts the chains in the order of their authorities, with newly certified ones, each as far as it counts. */
+  #authorize(): void {
+    const known = new Map(this.#chains.map((chain) => [toHex(chain.author), chain]));
+    const entriesOf = (author: Uint8Array): readonly LedgerEntry[] | undefined => known.get(toHex(author))?.entries;
+    this.#chains = authorities(this.#genesis, entriesOf).map(({ author, publicKey, role, by, limit }) => {
+      const grown = known.get(toHex(author)) ?? { entries: [], hashes: [], head: new Uint8Array(32) };
+      return Object.assign(grown, { author, publicKey, role, by, limit });
+    });
   }
 }

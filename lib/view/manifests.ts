@@ -5,7 +5,7 @@
 import { equalBytes, toHex } from '../bytes.js';
 import { open } from '../crypto/envelope.js';
 import { sha256 } from '../crypto/kdf.js';
-import { readerPrivateKey } from '../crypto/roles.js';
+import { readerPrivateKeys } from '../crypto/roles.js';
 import { manifestKey } from '../crypto/session.js';
 import { type SessionOpener, sessionOpener } from '../crypto/session-open.js';
 import { CorruptError, NotFoundError, RoleError } from '../errors.js';
@@ -41,7 +41,7 @@ export class Manifests {
     if (keys.keyring.root === null) throw new RoleError('reader', 'mounting');
     this.#keys = keys;
     this.#read = read;
-    this.#openSession = sessionOpener(readerPrivateKey(keys.keyring.root, keys.genesis.salt));
+    this.#openSession = sessionOpener(readerPrivateKeys(keys.keyring.root, keys.genesis.salt, keys.keyring.readers));
   }
 
   /** Opens a snapshot's manifest. @throws CorruptError, StoreError */

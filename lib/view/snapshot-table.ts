@@ -197,7 +197,7 @@ export class SnapshotTable {
     const records = snapshotRecords(this.#follower.ledger).map((record) => ({
       record,
       hex: toHex(record.id),
-      time: record.entry.time,
+      time: record.received,
       complete: record.payload.state === State.complete,
     }));
     const names = snapshotNames(records);

@@ -1,19 +1,12 @@
 /** Texts of the files in `.varve/`: the repository and its ledger as JSON, for scripts that look at a mount only. Pure; keys and secrets never appear. */
 import { asUtf8, toHex } from '../bytes.js';
-import { EntryType, type LedgerEntry } from '../format/entry.js';
-import type { Timestamp } from '../format/time.js';
+import type { LedgerEntry } from '../format/entry.js';
+import { rfc3339 } from '../format/time.js';
+import { entryRecord } from '../ledger/entry-record.js';
 import type { OpenManifest } from './manifests.js';
 import type { ShownSnapshot, SnapshotTable } from './snapshot-table.js';
 
 const SCHEMA = 1;
-const TYPE_NAMES: ReadonlyMap<number, string> = new Map(Object.entries(EntryType).map(([name, type]) => [type, name]));
-
-/** RFC 3339 in UTC with nanoseconds. */
-export function rfc3339(time: Timestamp): string {
-  if (!(Math.abs(time.sec * 1000) <= 8.64e15)) return `${time.sec}s`;
-  const second = new Date(time.sec * 1000).toISOString().replace(/\.\d+Z$/, '');
-  return `${second}.${String(time.nsec).padStart(9, '0')}Z`;
-}
 
 /** A JSON member for bytes that should be text: `name`, and `name_b64` beside it when they are not UTF-8. */
 function textMember(name: string, bytes: Uint8Array): Record<string, string> {
@@ -37,35 +30,7 @@ export function statusJson(repositoryId: Uint8Array, location: string, table: Sn
 }
 
 export function ledgerJsonLines(entries: readonly LedgerEntry[]): string {
-  return entries.map((entry) => `${JSON.stringify(ledgerRecord(entry))}\n`).join('');
-}
-
-function ledgerRecord({ author, sequence, time, payload }: LedgerEntry): object {
-  const common = {
-    schema: SCHEMA,
-    author: toHex(author),
-    sequence,
-    time: rfc3339(time),
-    type: TYPE_NAMES.get(payload.type) ?? payload.type,
-  };
-  if (payload.type === EntryType.snapshot && 'manifest' in payload) {
-    const { manifest, stream, state, retainUntilSec, slots } = payload;
-    return {
-      ...common,
-      snapshot: toHex(manifest),
-      stream: toHex(stream),
-      state: state === 0 ? 'complete' : 'partial',
-      retain_until: rfc3339({ sec: retainUntilSec, nsec: 0 }),
-      slots,
-    };
-  }
-  if (payload.type === EntryType.writerCert && 'publicKey' in payload)
-    return { ...common, public_key: toHex(payload.publicKey), domain: toHex(payload.domain) };
-  if (payload.type === EntryType.policy && 'minimumSec' in payload) {
-    const { minimumSec, hourSec, daySec, weekSec, monthSec, yearSec } = payload;
-    return { ...common, minimum: minimumSec, hour: hourSec, day: daySec, week: weekSec, month: monthSec, year: yearSec };
-  }
-  return common;
+  return entries.map((entry) => `${JSON.stringify({ schema: SCHEMA, ...entryRecord(entry) })}\n`).join('');
 }
 
 export function snapshotJson(snapshot: ShownSnapshot, { envelope, body }: OpenManifest, tags: readonly string[]): string {

@@ -134,7 +134,7 @@ t.test(
   'a session key opens for the reader who has the domain’s secret, by either implementation, and for nobody else',
   async (t) => {
     const { key, sealed } = await createSessionKey(x25519Public(readerPrivate), domain, ids);
-    const blocking = sessionOpener(readerPrivate);
+    const blocking = sessionOpener([readerPrivate]);
     t.same(await openSessionKey(readerPrivate, domain, ids, sealed), key);
     t.same(blocking(domain, ids, sealed), key);
     t.equal(sealed.enc.byteLength, 32);
@@ -158,7 +158,7 @@ t.test(
     ];
     for (const [what, reader, keys, who, what2] of wrong) {
       t.equal(await openSessionKey(reader, keys, who, what2), undefined, what);
-      t.equal(sessionOpener(reader)(keys, who, what2), undefined, `${what}, blocking`);
+      t.equal(sessionOpener([reader])(keys, who, what2), undefined, `${what}, blocking`);
     }
     let opened = 0;
     // The top bit of an X25519 public key is ignored by RFC 7748, but enc is also hashed, so that bit counts too.
@@ -190,7 +190,7 @@ t.test('a session key whose commitment was made for another key is refused thoug
   t.same(await openSessionKey(readerPrivate, domain, ids, right), key, 'the forger seals as we do');
   const forged = await sealWith(key, random(32));
   t.equal(await openSessionKey(readerPrivate, domain, ids, forged), undefined);
-  t.equal(sessionOpener(readerPrivate)(domain, ids, forged), undefined);
+  t.equal(sessionOpener([readerPrivate])(domain, ids, forged), undefined);
 });
 
 t.test('keys of different purposes differ', async (t) => {

@@ -103,7 +103,7 @@ t.test('signatures, seals and keys of the vectors verify', async (t) => {
   const readerPrivate = readerPrivateKey(keys.root, keys.salt);
   const sessionKey = await openSessionKey(readerPrivate, domain, ids, sealedKey);
   t.same(sessionKey, keys.sessionKey, 'HPKE opens the session key');
-  t.same(sessionOpener(readerPrivate)(domain, ids, sealedKey), keys.sessionKey, 'in blocking threads too');
+  t.same(sessionOpener([readerPrivate])(domain, ids, sealedKey), keys.sessionKey, 'in blocking threads too');
   const { head, sealed } = decodeEnvelope(vector('manifest'), 'vector');
   const body = open(manifestKey(keys.sessionKey, keys.session), manifestAad(sha256(head)), sealed);
   t.equal(toHex(encodeManifestBody(decodeManifestBody(body!, 'vector'))), toHex(vector('manifest body')));

@@ -11,10 +11,10 @@ import { createSessionKey, manifestKey, packKey, type SessionIds } from '../../l
 import { publicKeyOf } from '../../lib/crypto/sign.js';
 import { CborWriter } from '../../lib/format/cbor.js';
 import { encodeRows } from '../../lib/format/content.js';
-import { EntryType } from '../../lib/format/entry.js';
 import { encodeEnvelope, encodeManifestBody, manifestAad, State } from '../../lib/format/manifest.js';
 import { manifestName, packName } from '../../lib/format/names.js';
 import * as pack from '../../lib/format/pack.js';
+import { EntryType } from '../../lib/format/payload.js';
 import { type Entry, EntryKind, encodeLeaf, type Owner, writeEntry, type Xattr } from '../../lib/format/tree.js';
 import { appendEntry, loadLedger } from '../../lib/ledger/ledger.js';
 import { joinSorted } from '../../lib/ledger/pins.js';

@@ -13,9 +13,10 @@ import {
   RepositoryExistsError,
   RoleError,
 } from '../../lib/errors.js';
-import { decodeEntry, ENTRY_LABEL, EntryType, encodeEntry, type LedgerEntry } from '../../lib/format/entry.js';
+import { decodeEntry, ENTRY_LABEL, encodeEntry, type LedgerEntry } from '../../lib/format/entry.js';
 import { type Envelope, MAX_PIN_DEPTH, State } from '../../lib/format/manifest.js';
 import { entryName } from '../../lib/format/names.js';
+import { EntryType } from '../../lib/format/payload.js';
 import { asId } from '../../lib/id.js';
 import { initRepository } from '../../lib/ledger/init.js';
 import { appendEntry, type Chain, loadLedger, mergeChains } from '../../lib/ledger/ledger.js';
@@ -225,7 +226,8 @@ const chainOf = (times: readonly number[]): Chain => {
     time: { sec: at, nsec: 0 },
     payload: snapshotPayload(),
   }));
-  return { author, publicKey: random(32), role: 'writer', entries, head: random(32) };
+  const hashes = entries.map(() => random(32));
+  return { author, publicKey: random(32), role: 'writer', entries, hashes, limit: Number.POSITIVE_INFINITY, head: random(32) };
 };
 
 t.test('merging keeps each chain’s own order, loses nothing, and orders by time where the clocks allow', async (t) => {

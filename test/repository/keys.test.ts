@@ -1,7 +1,7 @@
 /** Keys and first entries: every way in opens the same keys, and the last one stays. */
 import t from 'tap';
 import { RefusedError, RepositoryExistsError, WrongKeyError } from '../../lib/errors.js';
-import { EntryType } from '../../lib/format/entry.js';
+import { EntryType } from '../../lib/format/payload.js';
 import { initRepository } from '../../lib/ledger/init.js';
 import { loadLedger } from '../../lib/ledger/ledger.js';
 import {

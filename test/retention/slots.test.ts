@@ -18,7 +18,7 @@ function history(runs: readonly { readonly sec: number; readonly complete: boole
   const taken: Taken[] = [];
   for (const run of runs) {
     const earlier = taken.filter(({ complete }) => complete).map((before) => before.sec);
-    taken.push({ ...run, ...retain(policy, run.sec, run.complete, earlier) });
+    taken.push({ ...run, ...retain(policy, undefined, run.sec, run.complete, earlier) });
   }
   return taken;
 }
@@ -131,9 +131,9 @@ t.test('a partial snapshot takes no slot, has the minimum, and leaves the slot t
 
 t.test('slots before 1970 and far ahead are slots too', async (t) => {
   for (const at of [-1, -DAY * 400, 0, sec('9999-12-31T23:59:59Z')]) {
-    const { slots, retainUntilSec } = retain(DEFAULT_POLICY, at, true, []);
+    const { slots, retainUntilSec } = retain(DEFAULT_POLICY, undefined, at, true, []);
     t.equal(slots, Slot.hour | Slot.day | Slot.week | Slot.month);
     t.equal(retainUntilSec, Math.max(0, at) + 366 * DAY);
-    t.equal(retain(DEFAULT_POLICY, at, true, [at]).slots, 0);
+    t.equal(retain(DEFAULT_POLICY, undefined, at, true, [at]).slots, 0);
   }
 });

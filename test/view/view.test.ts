@@ -188,11 +188,11 @@ t.test('a session key sealed with HPKE opens without promises, and nothing else 
     session: new Uint8Array(16).fill(3),
   };
   const { key, sealed } = await createSessionKey(x25519Public(reader), domain, ids);
-  const open = sessionOpener(reader);
+  const open = sessionOpener([reader]);
   t.same(open(domain, ids, sealed), key);
   t.equal(open(domain, { ...ids, session: new Uint8Array(16) }, sealed), undefined, 'of another session');
   t.equal(open(domainKeys(reader, salt, domain.domain), ids, sealed), undefined, 'with another psk');
-  t.equal(sessionOpener(readerPrivateKey(secret, salt))(domain, ids, sealed), undefined, 'with another reader key');
+  t.equal(sessionOpener([readerPrivateKey(secret, salt)])(domain, ids, sealed), undefined, 'with another reader key');
   for (const field of ['enc', 'ct', 'commitment'] as const) {
     const bad = Uint8Array.from(sealed[field]);
     bad[0]! ^= 1;

@@ -1,0 +1,84 @@
+/**
+ * Whose entries count, and how far (docs/format.md §11): the admins of the genesis, the keys they certified, and where a chain was ended by
+ * rotation or retirement. Pure: entries in, answers out; reading and verifying chains is ledger.ts.
+ */
+import { toHex } from '../bytes.js';
+import { authorOf } from '../crypto/sign.js';
+import type { Author, LedgerEntry } from '../format/entry.js';
+import type { Genesis } from '../format/genesis.js';
+import { CertifiedRole, type ChainHead, payloadOf, RotatedRole } from '../format/payload.js';
+import type { AuthorId } from '../id.js';
+
+export type AuthorRole = 'admin' | 'writer' | 'vault';
+
+export interface Authority {
+  readonly author: AuthorId;
+  readonly publicKey: Uint8Array;
+  readonly role: AuthorRole;
+  /** As `misplaced` wants it. */
+  readonly by: Author;
+  /** How many entries of the chain count; Infinity while it goes on. */
+  readonly limit: number;
+  /** What the retirement says the chain's end is, if it was retired. */
+  readonly retired?: ChainHead & { readonly reason: string };
+}
+
+/**
+ * Everybody with authority, in the order in which chains are merged: admins, vaults, writers. An admin ranks by its place in this order, and only an
+ * admin of higher rank can retire it; a rotation ends the chain of the key that signs it. `entriesOf` gives what is known of a chain so far: ask again
+ * when more chains have been read, until nobody new appears.
+ */
+export function authorities(genesis: Genesis, entriesOf: (author: AuthorId) => readonly LedgerEntry[] | undefined): Authority[] {
+  const admins: Uint8Array[] = [...genesis.admins];
+  const vaults: Uint8Array[] = genesis.vault === null ? [] : [genesis.vault];
+  const writers: Uint8Array[] = [];
+  const retired = new Map<string, ChainHead & { reason: string }>();
+  const result: Authority[] = [];
+  const seen = new Set<string>();
+  const add = (publicKey: Uint8Array, role: AuthorRole, by: Author, ends: number): Authority | undefined => {
+    const author = authorOf(publicKey);
+    const hex = toHex(author);
+    if (seen.has(hex)) return undefined;
+    seen.add(hex);
+    const end = retired.get(hex);
+    const limit = Math.min(ends, end?.count ?? Number.POSITIVE_INFINITY);
+    const authority = { author, publicKey, role, by, limit, ...(end === undefined ? {} : { retired: end }) };
+    result.push(authority);
+    return authority;
+  };
+  for (let rank = 0; rank < admins.length; rank++) {
+    const publicKey = admins[rank]!;
+    const entries = entriesOf(authorOf(publicKey)) ?? [];
+    const rotation = entries.findIndex(({ payload }) => payloadOf(payload, 'keyRotate')?.role === RotatedRole.admin);
+    const ends = rotation < 0 ? Number.POSITIVE_INFINITY : rotation + 1;
+    const authority = add(publicKey, 'admin', rank === 0 ? 'founder' : 'admin', ends);
+    if (authority === undefined) continue;
+    for (const { payload } of entries.slice(0, authority.limit)) {
+      const rotated = payloadOf(payload, 'keyRotate');
+      if (rotated?.role === RotatedRole.admin) admins.push(rotated.publicKey);
+      const cert = payloadOf(payload, 'cert');
+      if (cert !== undefined) (cert.role === CertifiedRole.admin ? admins : vaults).push(cert.publicKey);
+      const writer = payloadOf(payload, 'writerCert');
+      if (writer !== undefined) writers.push(writer.publicKey);
+      const retire = payloadOf(payload, 'retire');
+      if (retire !== undefined) {
+        const hex = toHex(retire.author);
+        // An admin that ranks above has been dealt with already: nothing here changes it. The least count wins.
+        if (!seen.has(hex) && retire.count < (retired.get(hex)?.count ?? Number.POSITIVE_INFINITY)) retired.set(hex, retire);
+      }
+    }
+  }
+  for (const publicKey of vaults) add(publicKey, 'vault', 'vault', Number.POSITIVE_INFINITY);
+  for (const publicKey of writers) add(publicKey, 'writer', 'writer', Number.POSITIVE_INFINITY);
+  return result;
+}
+
+/** The public key that a session must be sealed to: the last rotation's, else the genesis's. `entries` in merged order. */
+export function readerKeyInForce(genesis: Genesis, entries: readonly LedgerEntry[]): Uint8Array {
+  let key = genesis.readerKey;
+  for (const { payload } of entries) {
+    const rotation = payloadOf(payload, 'keyRotate');
+    if (rotation?.role === RotatedRole.reader) key = rotation.publicKey;
+  }
+  return key;
+}

@@ -1,0 +1,62 @@
+/** The policy in force and the class of a snapshot (docs/format.md §11). Pure: every writer, vault and reader comes to the same answer. */
+import type { LedgerEntry } from '../format/entry.js';
+import {
+  DEFAULT_TERMS,
+  type Durations,
+  type PolicyPayload,
+  type PolicyTerms,
+  payloadOf,
+  type RetentionClass,
+} from '../format/payload.js';
+import { DEFAULT_POLICY } from './slots.js';
+
+/** What a snapshot is matched by. */
+export interface Workload {
+  readonly host: string;
+  readonly label: string;
+  readonly tags: readonly string[];
+}
+
+/** The policy in force: the last in merged order. */
+export function currentPolicy(entries: readonly LedgerEntry[]): PolicyPayload {
+  for (let i = entries.length - 1; i >= 0; i--) {
+    const policy = payloadOf(entries[i]!.payload, 'policy');
+    if (policy !== undefined) return policy;
+  }
+  return DEFAULT_POLICY;
+}
+
+export function termsOf(policy: PolicyPayload): PolicyTerms {
+  return policy.terms ?? DEFAULT_TERMS;
+}
+
+/** Whether `text` fits a pattern in which `*` stands for any text. Linear in both. */
+export function matchesPattern(pattern: string, text: string): boolean {
+  const parts = pattern.split('*');
+  if (parts.length === 1) return pattern === text;
+  const first = parts[0]!;
+  const last = parts.at(-1)!;
+  if (!text.startsWith(first) || !text.endsWith(last) || text.length < first.length + last.length) return false;
+  let at = first.length;
+  for (const part of parts.slice(1, -1)) {
+    const found = text.indexOf(part, at);
+    if (found < 0 || found + part.length > text.length - last.length) return false;
+    at = found + part.length;
+  }
+  return true;
+}
+
+/** The first class that matches, or undefined for the default one. */
+export function classFor(policy: PolicyPayload, { host, label, tags }: Workload): RetentionClass | undefined {
+  return termsOf(policy).classes.find(
+    (one) =>
+      (one.hosts.length === 0 || one.hosts.some((pattern) => matchesPattern(pattern, host))) &&
+      (one.labels.length === 0 || one.labels.some((pattern) => matchesPattern(pattern, label))) &&
+      (one.tags.length === 0 || one.tags.some((pattern) => tags.some((tag) => matchesPattern(pattern, tag)))),
+  );
+}
+
+/** Durations of the class called `name`; of the default class when there is no such one. */
+export function durationsOf(policy: PolicyPayload, name: string | undefined): Durations {
+  return termsOf(policy).classes.find((one) => one.name === name) ?? policy;
+}
