@@ -1,8 +1,8 @@
 // Brings a fresh clone to a runnable state with only Node, npm and a C++ compiler: dependencies, addon, TypeScript build.
 // Each step is skipped when its result is newer than what it is made from. Uses nothing but Node's own modules.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -65,6 +65,30 @@ export function setupTypescript() {
     '-e',
     `require('fs').chmodSync(${JSON.stringify(at('dist/cli/main.js'))}, 0o755);require('fs').writeFileSync(${JSON.stringify(stamp)}, '')`,
   ]);
+}
+
+/** Where the compiled form of a .ts file of test/ or examples/ stands. */
+export const compiledTest = (file) => at('dist', relative(root, join(root, file)).replace(/\.ts$/, '.js'));
+
+/** Translates those files of test/ and examples/ that are newer than their compiled forms; types are checked elsewhere. */
+export async function setupTests() {
+  const stale = ['test', 'examples'].flatMap((folder) =>
+    readdirSync(at(folder), { recursive: true })
+      .map((name) => join(folder, name))
+      .filter((file) => file.endsWith('.ts') && mtime(compiledTest(file)) <= mtime(at(file))),
+  );
+  if (stale.length === 0) return;
+  const { default: ts } = await import('typescript');
+  const { config } = ts.readConfigFile(at('tsconfig.json'), ts.sys.readFile);
+  const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, root);
+  for (const file of stale) {
+    const { outputText } = ts.transpileModule(readFileSync(at(file), 'utf8'), {
+      fileName: at(file),
+      compilerOptions: { ...options, module: ts.ModuleKind.ES2022, inlineSourceMap: true },
+    });
+    mkdirSync(dirname(compiledTest(file)), { recursive: true });
+    writeFileSync(compiledTest(file), outputText);
+  }
 }
 
 export function setup() {

@@ -1,14 +1,22 @@
 // npm test: sets up, type-checks, lints, and runs the tests under tap; prints what failed and, last, the counts.
 // Arguments name test files; without any, all of test/ runs.
 import { spawn } from 'node:child_process';
-import { createWriteStream, mkdirSync } from 'node:fs';
+import { createWriteStream, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { root, run, setup } from './setup.mjs';
+import { root, run, setup, setupTests } from './setup.mjs';
+
+// Files that take long come first, or one of them would run alone at the end.
+const FIRST = /^test\/(faults|cli|ingest|e2e)\//;
 
 setup();
+await setupTests();
 const at = (...parts) => join(root, ...parts);
-const files = process.argv.slice(2);
+let files = process.argv.slice(2);
 if (files.length === 0) {
+  files = readdirSync(at('test'), { recursive: true })
+    .map((name) => join('test', name))
+    .filter((name) => name.endsWith('.test.ts'))
+    .sort((a, b) => FIRST.test(b) - FIRST.test(a) || (a < b ? -1 : 1));
   run('checking types', process.execPath, [at('node_modules/typescript/bin/tsc'), '--noEmit', '-p', 'tsconfig.test.json']);
   run('checking style', process.execPath, [at('node_modules/@biomejs/biome/bin/biome'), 'check', '--error-on-warnings', '.']);
 }
@@ -19,14 +27,12 @@ mkdirSync(at('.tap'), { recursive: true });
 const log = createWriteStream(at('.tap', 'output.tap'));
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const skips = new Set();
-const started = new Map();
 
 /** Counts test points; one that sums up a subtest is left out, its points have been counted. */
 function watch(parser, depth, trail) {
   let summaryOf;
   parser.on('child', (child) => {
     const name = child.name.replace(/^Subtest: /, '');
-    if (depth === 0) started.set(name, Date.now());
     watch(child, depth + 1, [...trail, name]);
     child.on('complete', () => {
       summaryOf = name;
@@ -48,15 +54,13 @@ function watch(parser, depth, trail) {
       }
     } else if (!result.ok && depth === 0) counts.failed++;
     if (depth === 0)
-      process.stdout.write(
-        `${result.ok ? 'ok    ' : 'not ok'}  ${result.name} (${((Date.now() - (started.get(result.name) ?? Date.now())) / 1000).toFixed(1)} s)\n`,
-      );
+      process.stdout.write(`${result.ok ? 'ok    ' : 'not ok'}  ${result.name} (${((result.time ?? 0) / 1000).toFixed(1)} s)\n`);
   });
 }
 
 const parser = new Parser();
 watch(parser, 0, []);
-const tap = spawn(process.execPath, [at('node_modules/tap/dist/esm/run.mjs'), 'run', '--reporter=tap', ...files], {
+const tap = spawn(process.execPath, [at('scripts/run-files.mjs'), ...files], {
   cwd: root,
   stdio: ['ignore', 'pipe', 'inherit'],
 });

@@ -3,7 +3,6 @@ import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import t from 'tap';
@@ -228,7 +227,7 @@ t.test('without a folder to write, segments are private and leave nothing behind
 
 t.test('two processes that add and merge at once lose nothing and never answer wrongly', async (t) => {
   const folder = t.testdir({});
-  const script = fileURLToPath(new URL('../helpers/index-writer.mjs', import.meta.url));
+  const script = join(packageRoot(), 'test/helpers/index-writer.mjs');
   const run = (from: number): Promise<number | null> =>
     new Promise((resolve) =>
       spawn(process.execPath, [script, folder, `${from}`, '40'], { stdio: 'inherit' }).on('exit', resolve),

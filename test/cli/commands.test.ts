@@ -285,11 +285,10 @@ t.test(
 );
 
 t.test('the examples do what they say', async (t) => {
-  // The loader that runs this file runs them too.
   const example = (name: string, ...args: string[]) =>
     spawnSync(
       process.execPath,
-      [...process.execArgv, join(packageRoot(), 'examples', `${name}.ts`), repo, join(folder, 'cache-of-examples'), ...args],
+      [join(packageRoot(), 'dist', 'examples', `${name}.js`), repo, join(folder, 'cache-of-examples'), ...args],
       {
         env: { ...process.env, ...environment },
         encoding: 'utf8',

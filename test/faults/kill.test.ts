@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } f
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { toHex } from '../../lib/bytes.js';
 import { initRepository } from '../../lib/ledger/init.js';
 import { DEFAULT_POLICY } from '../../lib/retention/slots.js';
 import { createDirectoryStore } from '../../lib/store/directory.js';
@@ -18,15 +19,18 @@ import {
   scratch,
   snapshotsOf,
   startChild,
+  type TestRepository,
 } from '../helpers/backup-repository.js';
 import { changeSource, idsOf, makeSource, usable } from '../helpers/fault-source.js';
 
-const KILLS = Number(process.env.VARVE_KILLS ?? 100);
+const KILLS = Number(process.env.VARVE_KILLS ?? 60);
 
 /** Kills `child` so long after it has begun its work, unless it ends before. */
 async function killChild(child: ChildProcess, afterMs: number): Promise<{ code: number | null; signal: string | null }> {
   const ended = once(child, 'close') as Promise<[number | null, string | null]>;
-  await Promise.race([once(child.stdout!, 'data'), ended]);
+  const begun = Promise.race([once(child.stdout!, 'data'), ended]);
+  child.stdin?.write('now\n');
+  await begun;
   await Promise.race([sleep(afterMs), ended]);
   child.kill('SIGKILL');
   const [code, signal] = await ended;
@@ -35,65 +39,75 @@ async function killChild(child: ChildProcess, afterMs: number): Promise<{ code: 
 
 t.test(`a backup killed at any moment, ${KILLS} times`, { timeout: KILLS * 5000 + 60_000 }, async (t) => {
   const folder = scratch(t);
-  let repo = await makeRepository(folder);
   const source = join(folder, 'source');
+  const start = async (): Promise<TestRepository> => {
+    for (const name of ['repo', 'cache', 'key']) rmSync(join(folder, name), { recursive: true, force: true });
+    const fresh = await makeRepository(folder);
+    await fresh.backup({ paths: [source], threads: 1 });
+    return fresh;
+  };
   makeSource(source);
-  await repo.backup({ paths: [source] });
+  let repo = await start();
   let committed = await idsOf(repo);
+  // Children of the next rounds load their modules while this round is looked at: it is always the work that is killed, not the loading.
+  const ready: ChildProcess[] = [];
+  const prepare = (threads: number): void =>
+    void ready.push(startChild({ repo, options: { paths: [source], threads }, waits: true }));
+  t.teardown(() => {
+    for (const child of ready) child.kill('SIGKILL');
+  });
+  for (let i = 0; i < 3; i++) prepare(1);
   // When to kill, in milliseconds after the work begins: adjusted as we go, so that about every third run has just committed.
-  let horizonMs = 0;
-  {
-    const child = startChild({ repo, options: { paths: [source] } });
+  let horizonMs = await (async () => {
+    const child = ready.shift()!;
+    const ended = once(child, 'close');
+    child.stdin!.write('now\n');
     await once(child.stdout!, 'data');
     const began = performance.now();
-    await once(child, 'close');
-    horizonMs = performance.now() - began;
-    committed = await idsOf(repo);
-  }
+    await ended;
+    return performance.now() - began;
+  })();
+  committed = await idsOf(repo);
   let killed = 0;
   const outcomes = { before: 0, after: 0 };
   const failures: string[] = [];
-  for (let round = 0; round < KILLS; round++) {
+  for (let round = 0; round < KILLS && failures.length === 0; round++) {
     changeSource(source, round);
-    const { code, signal } = await killChild(
-      startChild({ repo, options: { paths: [source] } }),
-      horizonMs * (round % 3 === 0 ? Math.random() : 0.7 + Math.random() * 0.4),
-    );
+    const afterMs = horizonMs * (round % 3 === 0 ? Math.random() : 0.7 + Math.random() * 0.4);
+    const { code, signal } = await killChild(ready.shift()!, afterMs);
+    prepare(round % 4 === 0 ? 2 : 1);
     if (signal === 'SIGKILL') killed++;
     else if (code !== 0) failures.push(`round ${round}: the child failed with ${code}`);
-
-    const now = await idsOf(repo);
-    if (now.slice(0, committed.length).join() !== committed.join()) failures.push(`round ${round}: the ledger lost a snapshot`);
-    if (now.length > committed.length + 1) failures.push(`round ${round}: more than one snapshot came of one run`);
-    outcomes[now.length > committed.length ? 'after' : 'before']++;
-    horizonMs = Math.max(20, horizonMs * (now.length > committed.length ? 0.85 : 1.12));
-    committed = now;
     try {
       const repository = await repo.open();
       const snapshots = await snapshotsOf(repository);
+      const now = snapshots.map(({ id }) => toHex(id));
+      if (now.slice(0, committed.length).join() !== committed.join()) failures.push(`round ${round}: the ledger lost a snapshot`);
+      if (now.length > committed.length + 1) failures.push(`round ${round}: more than one snapshot came of one run`);
+      outcomes[now.length > committed.length ? 'after' : 'before']++;
+      horizonMs = Math.max(5, horizonMs * (now.length > committed.length ? 0.85 : 1.12));
+      committed = now;
       // Everything every tenth time, else the newest and one of the others.
       const chosen = round % 10 === 9 ? snapshots : [snapshots.at(-1)!, snapshots[Math.floor(Math.random() * snapshots.length)]!];
       const trees = await readSnapshots(repository, chosen);
       if (trees.some((tree) => tree.size < 30)) failures.push(`round ${round}: a snapshot lacks files`);
       if (round % 10 === 9) failures.push(...(await danglingPins(repository)));
       if (signal !== 'SIGKILL') failures.push(...differences(trees[chosen.indexOf(snapshots.at(-1)!)]!, source));
-      if (round % 4 === 3) {
+      if (round % 10 === 4) {
         const report = await repo.backup({ paths: [source] });
         if (report.state !== 'complete') failures.push(`round ${round}: the next run was partial`);
         failures.push(...differences(await readLatest(await repo.open()), source));
         committed = await idsOf(repo);
       }
+      // Long runs start anew now and then, or the histories would be what takes the time.
+      if (committed.length > 12) {
+        repo = await start();
+        committed = await idsOf(repo);
+      }
     } catch (error) {
       failures.push(`round ${round}: ${(error as Error).message}`);
     }
-    if (failures.length > 0) break;
-    // Long runs start anew now and then, or the histories would be what takes the time.
-    if (committed.length > 12) {
-      for (const name of ['repo', 'cache', 'key']) rmSync(join(folder, name), { recursive: true, force: true });
-      repo = await makeRepository(folder);
-      await repo.backup({ paths: [source] });
-      committed = await idsOf(repo);
-    }
+    if (round % 100 === 99) t.comment(`${round + 1} rounds, ${killed} killed, ${outcomes.after} committed`);
   }
   t.same(failures, []);
   t.comment(

@@ -1,5 +1,7 @@
 // One backup, or the making of a repository, in a process of its own: for tests that kill it, measure it, or run it as somebody else.
-// The task is JSON (ChildTask in backup-repository.ts); standard output has a line when it begins, and the report as JSON.
+// The task is JSON (ChildTask in backup-repository.ts); standard output has a line when it begins, and the report as JSON. With `waits` it
+// begins when a line comes in, so that its start can be had in advance.
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { decodeKeyring } from '../../dist/lib/format/key-slot.js';
 import { backup } from '../../dist/lib/ingest/backup.js';
@@ -8,7 +10,11 @@ import { locateRepository, openRepository } from '../../dist/lib/repository/repo
 import { DEFAULT_POLICY } from '../../dist/lib/retention/slots.js';
 import { createDirectoryStore, openDirectoryStore } from '../../dist/lib/store/directory.js';
 
-const { repo, options, init } = JSON.parse(process.argv[2]);
+const { repo, options, init, waits } = JSON.parse(process.argv[2]);
+if (waits) {
+  await once(process.stdin, 'data');
+  process.stdin.destroy();
+}
 process.stdout.write('begins\n');
 if (init) {
   const store = await createDirectoryStore(repo.location);

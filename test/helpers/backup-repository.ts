@@ -257,6 +257,8 @@ export interface ChildTask {
   readonly repo: Pick<TestRepository, 'location' | 'keyFile' | 'cacheDir'>;
   readonly options: BackupOptions;
   readonly init?: boolean;
+  /** Loaded, but begins only when something is written to its standard input. */
+  readonly waits?: boolean;
 }
 
 /** Starts a backup (or, with `init`, the making of a repository) in a process of its own, from compiled code. */
@@ -265,7 +267,7 @@ export function startChild(task: ChildTask, as: { readonly uid?: number; readonl
   const text = JSON.stringify({ ...task, repo: { location, keyFile, cacheDir } });
   return spawn(process.execPath, [join(packageRoot(), 'test/helpers/backup-child.mjs'), text], {
     ...as,
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: [task.waits === true ? 'pipe' : 'ignore', 'pipe', 'inherit'],
   });
 }
 
