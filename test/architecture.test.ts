@@ -14,7 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   bytes: BOTTOM,
   id: BOTTOM,
   native: BOTTOM,
-  store: BOTTOM,
+  store: ['native', ...BOTTOM],
   format: BOTTOM,
   crypto: ['native', ...BOTTOM],
   chunker: ['native', ...BOTTOM],

@@ -2,8 +2,13 @@
  * The store contract over a vault: what is asked for by name goes out as verb, kind and id. The vault decides what this connection may do; a name that no object
  * of a repository has is refused here.
  */
+import { Worker } from 'node:worker_threads';
 import { fromHex, toHex, viewOf } from '../bytes.js';
 import { NoRepositoryError, NotFoundError, StoreError, VarveError } from '../errors.js';
+import { workerFile } from '../native.js';
+import type { BridgedStore } from './blocking.js';
+import { closeBridge, createBridge } from './bridge.js';
+import type { BridgeStart } from './bridge-worker.js';
 import { checkName, checkPrefix, checkRange, type GuardedStore, type ObjectInfo, type Receipted } from './store.js';
 import { VaultClient } from './vault-client.js';
 import {
@@ -30,7 +35,12 @@ export async function openVaultStore(location: string): Promise<VaultStore> {
   return VaultStore.open(parseVaultPlace(location));
 }
 
-export class VaultStore implements GuardedStore {
+/** As openVaultStore, for a place that was parsed. */
+export function openVaultAt(place: VaultPlace): Promise<VaultStore> {
+  return VaultStore.open(place);
+}
+
+export class VaultStore implements GuardedStore, BridgedStore {
   readonly location: string;
   readonly place: VaultPlace;
   readonly #client: VaultClient;
@@ -38,6 +48,7 @@ export class VaultStore implements GuardedStore {
   #aheadBytes = 0;
   readonly #receipts = new Map<string, Receipted>();
   #hello: Hello;
+  #bridge: { readonly memory: SharedArrayBuffer; readonly worker: Worker } | undefined;
 
   private constructor(client: VaultClient, hello: Hello) {
     this.#client = client;
@@ -189,7 +200,27 @@ export class VaultStore implements GuardedStore {
     if (ref !== undefined) await this.#client.request(Verb.remove, headersOf(ref), name);
   }
 
+  /** Memory through which threads that wait read this store; a thread with a connection of its own answers there. */
+  bridge(): SharedArrayBuffer {
+    if (this.#bridge === undefined) {
+      const memory = createBridge();
+      const worker = new Worker(workerFile('lib/store/bridge-worker'), {
+        workerData: { memory, place: this.place } satisfies BridgeStart,
+        execArgv: [],
+      });
+      worker.unref();
+      worker.on('error', () => closeBridge(memory));
+      worker.on('exit', () => closeBridge(memory));
+      this.#bridge = { memory, worker };
+    }
+    return this.#bridge.memory;
+  }
+
   async close(): Promise<void> {
+    if (this.#bridge !== undefined) {
+      closeBridge(this.#bridge.memory);
+      await this.#bridge.worker.terminate();
+    }
     await this.#client.close();
   }
 
