@@ -29,5 +29,7 @@ export const COMMANDS: readonly CommandRow[] = [
   { name: 'stats', summary: 'say how much is stored', load: () => import('./stats.js') },
   { name: 'tag', summary: 'change the tags of snapshots', load: () => import('./tag.js') },
   { name: 'key', summary: 'manage passphrases and key files', load: () => import('./key.js') },
+  { name: 'status', summary: 'say what protects the repository, and what needs a look', load: () => import('./status.js') },
+  { name: 'serve', summary: 'guard a repository for others (the vault)', load: () => import('./serve.js') },
   { name: 'cat', summary: 'show an object of the repository as JSON', load: () => import('./cat.js') },
 ];

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { addKey, changePassphrase, exportKeyFile, findKey, type KeySlot, listKeys, removeKey, rolesOf } from '../lib/index.js';
 import { localTime, rfc3339 } from './human.js';
 import { userAtHost } from './identity.js';
+import { addCertifyVault } from './key-certify.js';
 import { writeKeyFile } from './key-file.js';
 import { type Run, withRepository } from './run.js';
 import { givenNewPassphrase, type NewPassphraseOptions, newPassphrase } from './secrets.js';
@@ -61,6 +62,7 @@ Examples:
         run.out.info(`Removed key ${id}.`);
       }),
     );
+  addCertifyVault(command, run);
   addNewPassphraseOptions(command.command('export'))
     .description('write a key file')
     .argument('<file>', 'must not exist yet')
