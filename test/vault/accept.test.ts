@@ -40,7 +40,9 @@ function overlay(below: Store): { store: Store; sent: MemoryStore } {
 }
 
 /** What a backup of a little folder would send, by kind. */
-async function runOf(made: TestVaultRepository): Promise<Record<'packs' | 'index' | 'snapshots' | 'ledger', Map<string, Uint8Array>>> {
+async function runOf(
+  made: TestVaultRepository,
+): Promise<Record<'packs' | 'index' | 'snapshots' | 'ledger', Map<string, Uint8Array>>> {
   const writer = await made.open('writer');
   const { store, sent } = overlay(writer.store);
   const repository = openRepository({ ...writer, store }, made.keyring, join(made.folder, `cache-${Math.random()}`));
@@ -111,7 +113,10 @@ t.test('objects that are not what they should be are refused, and nothing of the
   for (const [bad, message] of [
     [remade({ pinBytes: envelope.pinBytes + 1 }), /bytes together/],
     [remade({ pinCount: envelope.pinCount + 1 }), /pin count/],
-    [remade({ pins: { depth: 1, base: sha256(manifest), removed: new Uint8Array(0), added: new Uint8Array(0) } }), /builds on manifest/],
+    [
+      remade({ pins: { depth: 1, base: sha256(manifest), removed: new Uint8Array(0), added: new Uint8Array(0) } }),
+      /builds on manifest/,
+    ],
     [remade({ domain: new Uint8Array(16) }), /domain that its writer/],
     [remade({ writer: new Uint8Array(16) }), /no admin certified/],
   ] as const)
@@ -129,13 +134,19 @@ t.test('objects that are not what they should be are refused, and nothing of the
     [signed(repository, keys!.seed, 0, zero, { ...snapshot, stream: new Uint8Array(16) }), /another stream/],
     [signed(repository, keys!.seed, 0, sha256(zero), snapshot), /does not continue/],
     [signed(repository, keys!.seed, 0, zero, { type: EntryType.policy, ...DEFAULT_POLICY }), /writer role may not bring/],
-    [signed(repository, keys!.seed, 0, zero, { type: EntryType.release, author: new Uint8Array(16), sequence: 0, reason: '' }), /may not bring/],
+    [
+      signed(repository, keys!.seed, 0, zero, { type: EntryType.release, author: new Uint8Array(16), sequence: 0, reason: '' }),
+      /may not bring/,
+    ],
   ] as const)
     await refused(entryAt, bytes, message);
   const ahead = entryName(authorOf(publicKeyOf(keys!.seed)), 5);
   await refused(ahead, signed(repository, keys!.seed, 5, zero, snapshot), /does not continue/);
   const admins = (await loadLedger(repository)).chains[0]!;
-  const byAdmin = signed(repository, adminSeed!, admins.entries.length, admins.head, { type: EntryType.policy, ...DEFAULT_POLICY });
+  const byAdmin = signed(repository, adminSeed!, admins.entries.length, admins.head, {
+    type: EntryType.policy,
+    ...DEFAULT_POLICY,
+  });
   await refused(entryName(admins.author, admins.entries.length), byAdmin, /writer role may not bring/);
 
   await writer.put(entryAt, [entry]);
@@ -178,7 +189,10 @@ t.test('roles: a writer reads no content and removes nothing, a reader stores no
   await t.rejects(admin.remove(only(ledger)[0]), { code: 'REFUSED', message: /goes by retention alone/ });
   await t.rejects(writer.prune('sweep'), role);
   await t.rejects(reader.prune('announce'), role);
-  t.ok(made.log.some((line) => line.startsWith('refused-deletion')), 'somebody hears of it');
+  t.ok(
+    made.log.some((line) => line.startsWith('refused-deletion')),
+    'somebody hears of it',
+  );
   await made.vault.guard.alerts.settled();
   const ledgerNow = await loadLedger(await made.open('reader'));
   const codes = ledgerNow.entries.flatMap(({ payload }) => payloadOf(payload, 'incident')?.code ?? []);
@@ -200,7 +214,6 @@ t.test('a retired writer is refused, and so is what the policy does not allow', 
     writeFileSync(file, Buffer.from(Array.from({ length: bytes }, () => Math.random() * 256)));
     return backup(writer, { paths: [file] });
   };
-  await t.rejects(run(400_000), { code: 'REFUSED', message: /bytes that the policy lets it store in a day/ });
   await run(1000);
   await run(1000);
   await made.restart();
@@ -218,6 +231,20 @@ t.test('a retired writer is refused, and so is what the policy does not allow', 
   }));
   await t.rejects(backup(again, { paths: [file] }), { code: 'REFUSED', message: /retired/ });
   t.ok(made.log.some((line) => line.startsWith('key-retired')));
+  t.ok(made.log.some((line) => line.startsWith('quota')));
+});
+
+t.test('a writer that has stored its bytes of the day is refused', async (t) => {
+  const made = await startVaultRepository(t, {
+    policy: {
+      ...DEFAULT_POLICY,
+      terms: { waitSec: 259_200, longestSec: 0, autoPrune: false, dailyBytes: 200_000, dailySnapshots: 0, classes: [] },
+    },
+  });
+  const file = join(made.folder, 'f');
+  writeFileSync(file, Buffer.from(Array.from({ length: 400_000 }, () => Math.random() * 256)));
+  const message = /bytes that the policy lets it store in a day/;
+  await t.rejects(backup(await made.open('writer'), { paths: [file] }), { code: 'REFUSED', message });
   t.ok(made.log.some((line) => line.startsWith('quota')));
 });
 
@@ -252,8 +279,9 @@ t.test('the vault computes retention by its own clock; a writer whose clock is b
 t.test('a crash between an entry and its receipt is mended by the next start', async (t) => {
   const made = await startVaultRepository(t);
   const writer = await made.open('writer');
-  writeFileSync(join(made.folder, 'f'), 'x');
-  await backup(writer, { paths: [join(made.folder, 'f')] });
+  // The series of what runOf makes.
+  writeFileSync(join(made.folder, 'file'), 'x');
+  await backup(writer, { paths: [join(made.folder, 'file')] });
   const { packs, index, snapshots, ledger } = await runOf(made);
   await made.vault.close();
   // As if the process had died right after the entry was durable.
