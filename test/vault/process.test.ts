@@ -172,7 +172,10 @@ t.test(
     sshd.stderr.on('data', (text: Buffer) => {
       said += text.toString();
     });
-    t.teardown(() => void sshd.kill());
+    t.teardown(async () => {
+      sshd.kill();
+      if (sshd.exitCode === null && sshd.signalCode === null) await once(sshd, 'exit');
+    });
     const at = `ssh://${userInfo().username}@127.0.0.1:${port}/any/path`;
     const as = (name: string): NodeJS.ProcessEnv => ({
       VARVE_SSH: `ssh -F none -i ${keys[name]} -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR`,
