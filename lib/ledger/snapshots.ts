@@ -7,7 +7,15 @@ import { sha256 } from '../crypto/kdf.js';
 import { manifestKey } from '../crypto/session.js';
 import { CorruptError, NotFoundError } from '../errors.js';
 import { decodeTagChange, EntryType, type LedgerEntry, type SnapshotPayload, tagsAad } from '../format/entry.js';
-import { decodeEnvelope, decodeManifestBody, type Envelope, type ManifestBody, manifestAad, State } from '../format/manifest.js';
+import {
+  decodeEnvelope,
+  decodeManifestBody,
+  type Envelope,
+  type ManifestBody,
+  manifestAad,
+  State,
+  sortedTags,
+} from '../format/manifest.js';
 import { manifestName } from '../format/names.js';
 import { msOfTime, type Timestamp } from '../format/time.js';
 import { asId, type SnapshotId } from '../id.js';
@@ -25,7 +33,7 @@ export interface SnapshotRecord {
 export interface Snapshot extends SnapshotRecord {
   readonly envelope: Envelope;
   readonly body: ManifestBody;
-  /** The manifest's tags with later tag entries applied, sorted. */
+  /** The manifest's tags with later tag entries applied, in the order of their UTF-8 bytes. */
   readonly tags: readonly string[];
   /** When it was received (its entry's time). */
   readonly time: Timestamp;
@@ -101,7 +109,7 @@ export function tagChanges(repository: Repository, ledger: Ledger): TagChanges {
         for (const tag of change.removed) set.delete(tag);
         for (const tag of change.added) set.add(tag);
       }
-      return [...set].sort();
+      return sortedTags(set);
     },
   };
 }
