@@ -1,7 +1,7 @@
 /** Makes a finished run visible: manifest, retention, ledger entry, in this order, each durable before the next (docs/format.md §13). */
-import { concat, equalBytes, utf8 } from '../bytes.js';
+import { concat, equalBytes } from '../bytes.js';
 import { seal } from '../crypto/envelope.js';
-import { hmac, sha256 } from '../crypto/kdf.js';
+import { sha256 } from '../crypto/kdf.js';
 import { manifestKey } from '../crypto/session.js';
 import { EntryType, type PolicyPayload } from '../format/entry.js';
 import {
@@ -10,7 +10,6 @@ import {
   type Envelope,
   encodeEnvelope,
   encodeManifestBody,
-  encodeStreamName,
   type ManifestBody,
   manifestAad,
   State,
@@ -24,10 +23,6 @@ import { readEnvelope, snapshotRecords } from '../ledger/snapshots.js';
 import type { Repository } from '../repository/repository.js';
 import { DEFAULT_POLICY, retain } from '../retention/slots.js';
 import type { Run } from './run.js';
-
-export function streamId(namesKey: Uint8Array, host: string, label: string): StreamId {
-  return asId('stream', hmac(namesKey, utf8('stream'), encodeStreamName(host, label)).slice(0, 16));
-}
 
 /** The policy in force: the ledger's last. */
 export function currentPolicy(ledger: Ledger): PolicyPayload {

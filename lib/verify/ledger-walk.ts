@@ -6,7 +6,7 @@ import { equalBytes, toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
 import { authorOf, verifySignature } from '../crypto/sign.js';
 import { CorruptError, NotFoundError } from '../errors.js';
-import { decodeEntry, ENTRY_LABEL, EntryType, type LedgerEntry, MAX_ENTRY_BYTES } from '../format/entry.js';
+import { decodeEntry, ENTRY_LABEL, EntryType, type LedgerEntry, MAX_ENTRY_BYTES, misplaced } from '../format/entry.js';
 import { entryName, parseEntryName } from '../format/names.js';
 import type { AuthorId } from '../id.js';
 import { type Chain, type Ledger, mergeChains } from '../ledger/ledger.js';
@@ -76,6 +76,8 @@ export async function walkLedger(repository: Repository, listing: Listing, findi
         if (publicKey !== undefined && !verifySignature(publicKey, ENTRY_LABEL, signed, signature)) {
           throw new CorruptError(name, 'its signature is not its author’s');
         }
+        const why = misplaced(entry, role === 'admin' && publicKey === repository.genesis.admins[0] ? 'founder' : role);
+        if (why !== undefined) throw new CorruptError(name, why);
         if (previous !== undefined && !equalBytes(entry.previous, previous)) {
           broken.add(hex);
           findings.error(name, 'CORRUPT', 'does not continue its chain');
