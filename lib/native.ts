@@ -17,6 +17,20 @@ import { fileURLToPath } from 'node:url';
  * type: 1 regular 2 directory 3 symlink 4 fifo 5 socket 6 char 7 block 0 unknown. flags: 1 stat failed (errno set, the rest zero),
  * 2 sparse hint (blocks × 512 < size), 4 has btime. Entries are in memcmp order of their names.
  */
+export const STAT_NAME_AT = 96;
+
+/** Types in scan records. */
+export const StatType = {
+  unknown: 0,
+  regular: 1,
+  directory: 2,
+  symlink: 3,
+  fifo: 4,
+  socket: 5,
+  charDevice: 6,
+  blockDevice: 7,
+} as const;
+
 export interface ScanKernels {
   scanDirectory(path: Uint8Array): Uint8Array;
   /** One record (count 1, empty name) for `path` itself; symlinks are not followed unless `follow`. */

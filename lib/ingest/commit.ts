@@ -1,7 +1,7 @@
 /** Makes a finished run visible: manifest, retention, ledger entry, in this order, each durable before the next (docs/format.md §13). */
-import { concat, equalBytes, toHex, utf8 } from '../bytes.js';
+import { concat, equalBytes, toHex } from '../bytes.js';
 import { seal } from '../crypto/envelope.js';
-import { hmac, sha256 } from '../crypto/kdf.js';
+import { sha256 } from '../crypto/kdf.js';
 import { manifestKey } from '../crypto/session.js';
 import { StoreError } from '../errors.js';
 import type { LedgerEntry } from '../format/entry.js';
@@ -11,7 +11,6 @@ import {
   type Envelope,
   encodeEnvelope,
   encodeManifestBody,
-  encodeStreamName,
   type ManifestBody,
   manifestAad,
   State,
@@ -29,10 +28,6 @@ import type { Repository } from '../repository/repository.js';
 import { classFor, currentPolicy } from '../retention/policy.js';
 import { retain } from '../retention/slots.js';
 import type { Run } from './run.js';
-
-export function streamId(namesKey: Uint8Array, host: string, label: string): StreamId {
-  return asId('stream', hmac(namesKey, utf8('stream'), encodeStreamName(host, label)).slice(0, 16));
-}
 
 export interface Committed {
   readonly id: SnapshotId;

@@ -15,6 +15,7 @@ import type { Repository } from '../repository/repository.js';
 import { rangesOf } from '../repository/snapshot-reader.js';
 import type { Damage } from './damage.js';
 import { DataScan } from './data-scan.js';
+import { DomainCheck } from './domain-check.js';
 import { checkIndexObjects, checkPackSizes, fillIndex, type IndexedPack, openCheckedIndex } from './index-check.js';
 import { type ReadableLedger, walkLedger } from './ledger-walk.js';
 import { type Listing, listStore } from './listing.js';
@@ -157,6 +158,8 @@ class CheckJob {
     const reader = new ManifestReader(this.#repository, listing);
     const tags = this.#tags(ledger);
     const retention = new RetentionCheck(ledger);
+    const domains = new DomainCheck(this.#repository, ledger, this.#index!, findings);
+    domains.checkKeyring();
     const readable: SnapshotRecord[] = [];
     const missingIndexes = new Set<string>();
     for (const record of snapshotRecords(ledger)) {
@@ -164,9 +167,11 @@ class CheckJob {
       const affected = { snapshot: toHex(record.id), path: '/' };
       const name = manifestName(record.id);
       try {
-        const { envelope } = await reader.open(record, tags);
+        const snapshot = await reader.open(record, tags);
+        const { envelope } = snapshot;
         retention.check(record, envelope.started, findings);
         const pins = await reader.pins(record.id, envelope);
+        domains.check(snapshot, pins);
         for (const id of envelope.indexIds) if (!listing.index.has(indexName(id))) missingIndexes.add(indexName(id));
         let lost = false;
         for (let at = 0; at < pins.byteLength; at += 32) {
