@@ -17,9 +17,8 @@ import {
   sortedTags,
 } from '../format/manifest.js';
 import { manifestName } from '../format/names.js';
-import { EntryType, type SnapshotPayload } from '../format/payload.js';
+import { EntryType } from '../format/payload.js';
 import { msOfTime, type Timestamp } from '../format/time.js';
-import { asId, type SnapshotId } from '../id.js';
 import type { Repository } from '../repository/repository.js';
 import type { Ledger } from './ledger.js';
 import { type Standing, standings } from './standing.js';
