@@ -8,6 +8,7 @@
         "native/scan.cc",
         "native/read.cc",
         "native/digest.cc",
+        "native/sha256_many.cc",
         "native/cut.cc",
         "native/frame.cc",
         "native/claims.cc",
