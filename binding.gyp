@@ -20,7 +20,10 @@
         "native/mount_fd.cc",
         "native/target.cc",
         "native/xattr.cc",
-        "native/copy.cc"
+        "native/copy.cc",
+        "native/leaf-reader.cc",
+        "native/leaf.cc",
+        "native/dirents.cc"
       ],
       "include_dirs": [
         "node_modules/node-addon-api",

@@ -1,7 +1,13 @@
 /** `varve mount [SNAP[:PATH]] DIR`: shows snapshots as files, in the background unless told otherwise. */
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { keyFileNeedsPassphrase, locateRepository, type MountRepositoryOptions, mountRepository } from '../lib/index.js';
+import {
+  keyFileNeedsPassphrase,
+  locateRepository,
+  type MountRepositoryOptions,
+  mountRepository,
+  prepareMount,
+} from '../lib/index.js';
 import { READY_VARIABLE, reportReady, startInBackground } from './background.js';
 import { repositoryPlace } from './globals.js';
 import { readKeyFile } from './key-file.js';
@@ -62,6 +68,7 @@ async function mount(run: Run, places: readonly string[], flags: MountFlags): Pr
     await inBackground(run, mountpoint);
     return;
   }
+  if (process.platform === 'linux' && flags.driver !== 'fuse-native') await prepareMount();
   const { snapshot, path } = what === undefined ? { snapshot: undefined, path: undefined } : parseSnapshotPath(what);
   await serve(run, {
     mountpoint,
