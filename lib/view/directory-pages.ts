@@ -5,7 +5,8 @@
 import { compareBytes, equalBytes, toHex } from '../bytes.js';
 import { CorruptError } from '../errors.js';
 import { ChunkType } from '../format/pack.js';
-import { decodePage, type Entry, type InnerPage } from '../format/tree.js';
+import { decodePage, type InnerPage } from '../format/page.js';
+import type { Entry } from '../format/tree.js';
 import { native } from '../native.js';
 import { lastAtOrBefore, type TreeSource } from '../repository/tree-reader.js';
 import { ByteLru } from './byte-lru.js';

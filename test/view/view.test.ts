@@ -8,16 +8,8 @@ import { createSessionKey } from '../../lib/crypto/session.js';
 import { sessionOpener } from '../../lib/crypto/session-open.js';
 import { CorruptError } from '../../lib/errors.js';
 import { CborWriter } from '../../lib/format/cbor.js';
-import {
-  type LeafPage as DecodedLeaf,
-  decodePage,
-  type Entry,
-  EntryKind,
-  encodeLeaf,
-  isFile,
-  type Owner,
-  writeEntry,
-} from '../../lib/format/tree.js';
+import { type LeafPage as DecodedLeaf, decodePage, encodeLeaf } from '../../lib/format/page.js';
+import { type Entry, EntryKind, isFile, type Owner, writeEntry } from '../../lib/format/tree.js';
 import type { FileSystem } from '../../lib/mount/driver.js';
 import { fillDirectory } from '../../lib/mount/fuse-directory.js';
 import { frame } from '../../lib/mount/fuse-protocol.js';
