@@ -237,6 +237,9 @@ export const restore: typeof RestoreFile.restore = async (...args) => (await imp
 export const mountRepository: typeof MountFile.mountRepository = async (...args) =>
   (await import('./mount/mount-repository.js')).mountRepository(...args);
 
+/** Begins to load what mountRepository will need; to be called first of all in a process that is about to mount. */
+export const prepareMount = async (): Promise<void> => (await import('./mount/prepare.js')).prepareMount();
+
 /** Takes a mount off and waits until it is gone. @throws MountError */
 export const unmount: typeof UnmountFile.unmount = async (...args) => (await import('./mount/unmount.js')).unmount(...args);
 

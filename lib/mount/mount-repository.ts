@@ -13,13 +13,14 @@ import { workerFile } from '../native.js';
 import { openIndex, refreshIndex } from '../repository/open-index.js';
 import type { Repository } from '../repository/repository.js';
 import { isLocalStore } from '../store/store.js';
-import { openFileSystem, type ViewData } from '../view/file-system-thread.js';
+import type { openFileSystem, ViewData } from '../view/file-system-thread.js';
 import { LedgerFollower } from '../view/ledger-follower.js';
 import { createNodeTable } from '../view/node-table.js';
 import { objectReader } from '../view/objects.js';
 import { createSharedFrames } from '../view/shared-frames.js';
 import type { FileSystem, Mounted } from './driver.js';
 import { mountDriver } from './drivers.js';
+import { VIEW_FILE } from './prepare.js';
 
 export interface MountRepositoryOptions {
   readonly mountpoint: string;
@@ -52,7 +53,7 @@ const MIB = 1 << 20;
 const CACHE_BYTES = { frames: 48 * MIB, pages: 8 * MIB, lists: 4 * MIB } as const;
 
 // What a view makes is what a driver takes: checked here, because the view does not know of drivers.
-openFileSystem satisfies (data: unknown) => FileSystem;
+const _fits = (fs: ReturnType<typeof openFileSystem>): FileSystem => fs;
 
 /**
  * Mounts `repository` and serves it until it is unmounted.
@@ -96,12 +97,12 @@ export async function mountRepository(repository: Repository, options: MountRepo
     },
     cacheBytes: CACHE_BYTES,
   };
-  if (only !== undefined && only.path.byteLength > 0) checkSubPath(data, only.path);
+  if (only !== undefined && only.path.byteLength > 0) await checkSubPath(data, only.path);
   const tell = teller(onLog);
   // Before the first reader asks: a thread that finds nothing in the index reads the directory of every pack.
   const index = await openIndex(repository, { filter: false, onDamaged: tell });
   const mounting = driver.mount(
-    { file: workerFile('lib/view/file-system-thread'), data },
+    { file: workerFile(VIEW_FILE), data },
     {
       mountpoint: options.mountpoint,
       fsName: store.location,
@@ -132,7 +133,8 @@ function snapshotHex(ledger: Ledger, name: string): string {
 }
 
 /** @throws NotFoundError, CorruptError */
-function checkSubPath(data: ViewData, path: Uint8Array): void {
+async function checkSubPath(data: ViewData, path: Uint8Array): Promise<void> {
+  const { openFileSystem } = await import('../view/file-system-thread.js');
   const fs = openFileSystem({ ...data, numbers: undefined, frames: undefined });
   try {
     const mode = fs.getattr(1)?.mode;

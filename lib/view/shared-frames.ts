@@ -1,8 +1,8 @@
 /**
  * Decoded frames in memory that all serving threads share: a frame that two threads need is decoded once, and both read it. Slots of one size, the longest
  * unused given up first; a frame is pinned while a thread copies from it. The other threads never see a frame before it was authenticated.
- * A frame that was read to its end is given up before all others, and before memory that was never used: the kernel keeps what it was told, and decoding
- * into memory that is in the processor's cache costs a third less.
+ * A frame that was read to its end is given up before all others, and before memory that was never used: the kernel keeps what it was told, and a long
+ * sequential read does not take the place of what is used again.
  *
  * Shared buffer: 64 bytes (i32 lock, i32 clock) ‖ per slot 32 bytes (i32 state, pins, last use, frame number, first 16 bytes of the pack id) ‖ per slot
  * FLAGS bytes (1 where a chunk's id was recomputed) ‖ per slot SLOT_BYTES.
