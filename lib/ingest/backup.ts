@@ -12,7 +12,7 @@ import { type DirectoryEntry, type Entry, EntryKind, isValidName, type Owner } f
 import type { SnapshotId } from '../id.js';
 import { readerKeyInForce } from '../ledger/authority.js';
 import { loadLedger } from '../ledger/ledger.js';
-import { intendedPacks } from '../ledger/standing.js';
+import { intended } from '../ledger/standing.js';
 import { streamId } from '../ledger/stream.js';
 import { coverPacks, listPacks, openIndex } from '../repository/open-index.js';
 import type { Repository } from '../repository/repository.js';
@@ -106,7 +106,7 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
   const ledger = await loadLedger(repository);
   const stored = await listPacks(repository);
   // What is to be pruned is never used again: deletion and reuse must not meet.
-  for (const hex of intendedPacks(ledger.entries)) stored.delete(hex);
+  for (const hex of intended(ledger.entries).packs) stored.delete(hex);
   const index = await openIndex(repository, { filter: true, compact: false, onDamaged: (error) => note(error.message) });
   const domain = repository.keyring.writer?.domain;
   let cache = ChangeCache.none();

@@ -22,7 +22,7 @@ import { asId, type SnapshotId, type StreamId } from '../id.js';
 import { appendEntry, type Ledger, loadLedger } from '../ledger/ledger.js';
 import { encodePins, joinSorted, resolvePins } from '../ledger/pins.js';
 import { readEnvelope, type SnapshotRecord, snapshotRecords } from '../ledger/snapshots.js';
-import { intendedPacks, standings } from '../ledger/standing.js';
+import { intended, standings } from '../ledger/standing.js';
 import { listPacks } from '../repository/open-index.js';
 import type { Repository } from '../repository/repository.js';
 import { classFor, currentPolicy } from '../retention/policy.js';
@@ -57,8 +57,10 @@ async function previousPins(
   ledger: Ledger,
   stream: StreamId,
 ): Promise<{ id: Uint8Array; envelope: Envelope; ids: Uint8Array } | undefined> {
+  // One that is to be pruned must not become a base: it could be gone before this manifest is there to keep it.
+  const { snapshots: going } = intended(ledger.entries);
   const previous = snapshotRecords(ledger)
-    .filter((record) => sameSeries(record, run.keys.writer, stream))
+    .filter((record) => sameSeries(record, run.keys.writer, stream) && !going.has(toHex(record.id)))
     .at(-1);
   if (previous === undefined) return undefined;
   const read = async (id: Uint8Array): Promise<Envelope> => (await readEnvelope(repository, id)).envelope;
@@ -77,9 +79,9 @@ async function previousPins(
  * @throws StoreError if one is lost; the next run stores what it held anew
  */
 async function mustBeThere(repository: Repository, ledger: Ledger, ids: readonly Uint8Array[]): Promise<void> {
-  const intended = intendedPacks(ledger.entries);
+  const { packs: going } = intended(ledger.entries);
   const stored = await listPacks(repository);
-  const lost = ids.map(toHex).filter((hex) => intended.has(hex) || !stored.has(hex));
+  const lost = ids.map(toHex).filter((hex) => going.has(hex) || !stored.has(hex));
   if (lost.length > 0)
     throw new StoreError(
       packName(ids.find((id) => toHex(id) === lost[0])!),

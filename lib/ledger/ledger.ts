@@ -11,8 +11,13 @@ import { entryName, parseEntryName } from '../format/names.js';
 import type { ChainHead, Payload } from '../format/payload.js';
 import { compareTimes, type Timestamp } from '../format/time.js';
 import type { AuthorId } from '../id.js';
-import type { Repository, RepositoryPlace } from '../repository/repository.js';
+import type { HeadMemory, RepositoryPlace } from '../repository/repository.js';
 import { type Authority, type AuthorRole, authorities } from './authority.js';
+
+/** What reading and writing the ledger takes: no key of content. */
+export interface LedgerPlace extends RepositoryPlace {
+  readonly heads?: HeadMemory;
+}
 
 export interface Chain {
   readonly author: AuthorId;
@@ -102,7 +107,7 @@ async function listChainsOnce(
  *
  * @throws CorruptError for a broken chain, BadSignatureError for a signature that is not its author's, RolledBackError
  */
-export async function loadLedger(repository: Repository, everySignature = false): Promise<Ledger> {
+export async function loadLedger(repository: LedgerPlace, everySignature = false): Promise<Ledger> {
   const ledger = await readLedger(repository, everySignature);
   await repository.heads?.compare(ledger.chains);
   return ledger;
@@ -190,7 +195,7 @@ export function mergeChains(chains: readonly Pick<Chain, 'entries' | 'limit'>[])
  * @throws RoleError, StoreError, CorruptError
  */
 export async function appendEntry(
-  repository: Repository,
+  repository: LedgerPlace,
   seed: Uint8Array | null | undefined,
   time: Timestamp,
   makePayload: (sequence: number) => Payload,

@@ -132,7 +132,7 @@ export class DirectoryStore implements LocalStore {
     try {
       const info = lstatSync(path);
       if (!info.isFile()) throw new Error('not a regular file');
-      return { name, sizeBytes: info.size };
+      return { name, sizeBytes: info.size, storedMs: info.mtimeMs };
     } catch (error) {
       if (isAbsence(error)) return undefined;
       throw new StoreError(name, 'stat', error);
@@ -181,7 +181,7 @@ export class DirectoryStore implements LocalStore {
     try {
       const info = lstatSync(join(this.location, name), { throwIfNoEntry: false });
       if (info?.isDirectory()) return 'folder';
-      return info?.isFile() ? { name, sizeBytes: info.size } : undefined;
+      return info?.isFile() ? { name, sizeBytes: info.size, storedMs: info.mtimeMs } : undefined;
     } catch (error) {
       throw new StoreError(name, 'list', error);
     }

@@ -9,6 +9,8 @@
 export interface ObjectInfo {
   readonly name: string;
   readonly sizeBytes: number;
+  /** When it was stored, by the store's own clock, milliseconds since 1970; absent where a store cannot tell. */
+  readonly storedMs?: number;
 }
 
 export interface Store {
@@ -32,7 +34,7 @@ export interface Store {
    */
   get(name: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array>;
 
-  /** Size of `name`, or undefined if there is no such object. */
+  /** Size and age of `name`, or undefined if there is no such object. */
   stat(name: string): Promise<ObjectInfo | undefined>;
 
   /** Every object whose name starts with `prefix` (a name or a folder ending in `/`), in no order. Temporary files are never listed. */
