@@ -10,6 +10,7 @@ import {
   idHex,
   type Keyring,
   keyringOfRole,
+  type Ledger,
   listAuthors,
   listKeys,
   loadLedger,
@@ -114,8 +115,8 @@ function describeAuthor({ author, role, domains, entries, state, reason, inHand 
 }
 
 /** Prints every author. */
-export async function printAuthors(run: Run, repository: Repository): Promise<void> {
-  for (const one of await listAuthors(repository, await loadLedger(repository))) {
+export async function printAuthors(run: Run, repository: Repository, ledger: Ledger): Promise<void> {
+  for (const one of await listAuthors(repository, ledger)) {
     run.out.record('author', describeAuthor(one));
     const { author, role, domains, entries, state, reason, inHand } = one;
     const where = domains.length === 0 ? '' : `  domain ${domains.map((domain) => toHex(domain).slice(0, 8)).join(', ')}`;

@@ -47,8 +47,9 @@ Examples:
     .description('list the key slots, and all admins, vaults and writers')
     .action(() =>
       withRepository(run, async (repository, { slotId }) => {
+        const ledger = await loadLedger(repository);
         list(run, await listKeys(repository), slotId);
-        await printAuthors(run, repository);
+        await printAuthors(run, repository, ledger);
       }),
     );
   addNewPassphraseOptions(command.command('add'))

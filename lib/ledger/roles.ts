@@ -215,7 +215,7 @@ export async function prepareRotation(
       await certifyWriter(repository, { writer }, options);
       const now = await loadLedger(repository);
       if (listAuthors(repository, now).some((one) => equalBytes(one.author, old) && one.state === 'active'))
-        await appendEntry(repository, seed, time, () => ({
+        await appendEntry(repository, seed, timeOfMs(options.nowMs ?? Date.now()), () => ({
           type: EntryType.retire,
           ...headOf(now, old),
           reason: options.reason ?? `replaced by ${toHex(author).slice(0, 8)}`,
