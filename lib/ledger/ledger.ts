@@ -217,6 +217,11 @@ export function authoritiesOf(genesis: Genesis, ledger: Ledger): Authority[] {
   return authorities(genesis, (author) => entries.get(toHex(author)));
 }
 
+/** SHA-256 of the last of an author's first `count` entries; zeros for none. */
+async function headAt({ store }: RepositoryPlace, author: AuthorId, count: number): Promise<Uint8Array> {
+  return count === 0 ? new Uint8Array(32) : sha256(await store.get(entryName(author, count - 1)));
+}
+
 /** @throws RoleError if the ledger as it was last loaded, and then as it is now, says that `author` may not write */
 async function mustCount(repository: Repository, author: Uint8Array): Promise<void> {
   const ledger = seen.get(repository);
@@ -250,15 +255,15 @@ export async function appendEntry(
   for (let attempt = 0; ; attempt++) {
     const before = await repository.heads?.recall(true);
     const { count } = (await listChains(repository, `ledger/${toHex(author)}/`)).get(toHex(author)) ?? { count: 0 };
-    const previous = count === 0 ? new Uint8Array(32) : sha256(await repository.store.get(entryName(author, count - 1)));
+    const previous = await headAt(repository, author, count);
     const remembered = before?.chains[toHex(author)];
-    if (
-      remembered !== undefined &&
-      (count < remembered.count || (count === remembered.count && toHex(previous) !== remembered.head))
-    )
-      throw new RolledBackError(repository.store.location, [
-        `ledger/${toHex(author)} had ${remembered.count} entries and has ${count}, or others; it is the chain of the key in hand`,
-      ]);
+    if (remembered !== undefined) {
+      const last = count === remembered.count ? previous : await headAt(repository, author, Math.min(count, remembered.count));
+      if (count < remembered.count || toHex(last) !== remembered.head)
+        throw new RolledBackError(repository.store.location, [
+          `ledger/${toHex(author)}, the chain of the key in hand, had ${remembered.count} entries and has ${count}${count < remembered.count ? '' : ', others'}`,
+        ]);
+    }
     const entry: LedgerEntry = {
       repository: repository.id,
       author,
