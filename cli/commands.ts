@@ -29,5 +29,6 @@ export const COMMANDS: readonly CommandRow[] = [
   { name: 'stats', summary: 'say how much is stored', load: () => import('./stats.js') },
   { name: 'tag', summary: 'change the tags of snapshots', load: () => import('./tag.js') },
   { name: 'key', summary: 'manage passphrases and key files', load: () => import('./key.js') },
+  { name: 'ledger', summary: 'show and verify who did what', load: () => import('./ledger.js') },
   { name: 'cat', summary: 'show an object of the repository as JSON', load: () => import('./cat.js') },
 ];

@@ -4,6 +4,7 @@ import { idHex, lossyUtf8, type Snapshot, selectSnapshot, selectSnapshots, short
 import { bytesText, countText, jsonName, localTime, rfc3339, safeText } from './human.js';
 import { type Run, withRepository } from './run.js';
 import { addFilterOptions, type FilterOptions, filterOf } from './snapshot-arguments.js';
+import { printRecords, selectRecords } from './snapshot-records.js';
 import { tableLines } from './table.js';
 
 export function configure(command: Command, run: Run): void {
@@ -16,11 +17,17 @@ export function configure(command: Command, run: Run): void {
 Examples:
   varve snapshots
   varve snapshots --host web1 --since 7d
-  varve snapshots --json latest | jq .id`,
+  varve snapshots --json latest | jq .id
+
+Without the reader role in hand it lists what is known without reading: time, id, state, writer and until when it is kept.`,
     )
     .action(async (names: string[], options: FilterOptions & { latest?: string }) => {
       const filter = filterOf(options);
       await withRepository(run, async (repository) => {
+        if (repository.keyring.root === null) {
+          printRecords(run, await selectRecords(repository, names, filter, options.latest));
+          return;
+        }
         let found = names.length === 0 ? await selectSnapshots(repository, filter) : [];
         for (const name of names) found.push(await selectSnapshot(repository, name, filter));
         if (options.latest !== undefined) found = lastOfEach(found, Number(options.latest));

@@ -17,12 +17,18 @@ import type * as FindFile from './browse/find-paths.js';
 import type * as ListTreeFile from './browse/list-tree.js';
 import type * as OpenTreeFile from './browse/open-tree.js';
 import type * as StatsFile from './browse/repository-stats.js';
+import type { Keyring } from './format/key-slot.js';
 import type * as BackupFile from './ingest/backup.js';
 import type * as ExcludeFile from './ingest/exclude.js';
 import type * as PatternsFile from './ingest/patterns.js';
+import type * as AcceptForkFile from './ledger/accept-fork.js';
+import type * as EntryRecordFile from './ledger/entry-record.js';
 import type { Initialized, InitOptions } from './ledger/init.js';
 import type * as LedgerFile from './ledger/ledger.js';
+import type * as RolesFile from './ledger/roles.js';
 import type * as SelectFile from './ledger/select.js';
+import type * as SnapshotsFile from './ledger/snapshots.js';
+import type { SnapshotRecord } from './ledger/snapshots.js';
 import type * as TagsFile from './ledger/tags.js';
 import type * as MountFile from './mount/mount-repository.js';
 import type * as UnmountFile from './mount/unmount.js';
@@ -32,6 +38,7 @@ import type * as RestoreFile from './restore/restore.js';
 import type * as OpenStoreFile from './store/open.js';
 import type { Store } from './store/store.js';
 import type * as CheckFile from './verify/check.js';
+import type * as VerifyLedgerFile from './verify/verify-ledger.js';
 
 export type { Change, ChangeKind, DiffOptions } from './browse/diff-snapshots.js';
 export type { Write } from './browse/dump-file.js';
@@ -43,7 +50,7 @@ export type { RepositoryStats } from './browse/repository-stats.js';
 export { asUtf8, compareBytes, equalBytes, fromHex, lossyUtf8, toHex, utf8 } from './bytes.js';
 export * from './errors.js';
 export type { Keyring } from './format/key-slot.js';
-export type { PolicyPayload } from './format/payload.js';
+export type { Payload, PolicyPayload } from './format/payload.js';
 export type { Timestamp } from './format/time.js';
 export type { DirectoryEntry, Entry, EntryKind, FileEntry, Owner, SymlinkEntry, Totals } from './format/tree.js';
 export {
@@ -61,7 +68,8 @@ export type { Exclusion, ExclusionRules } from './ingest/exclude.js';
 export type { PathPatterns, Pattern } from './ingest/patterns.js';
 export type { Initialized, InitOptions } from './ledger/init.js';
 export type { Chain, Ledger } from './ledger/ledger.js';
-export type { Snapshot, SnapshotFilter } from './ledger/snapshots.js';
+export type { AuthorRecord, Rotation } from './ledger/roles.js';
+export type { Snapshot, SnapshotFilter, SnapshotRecord } from './ledger/snapshots.js';
 export type { TagOptions } from './ledger/tags.js';
 export type { Mounted } from './mount/driver.js';
 export type { MountRepositoryOptions } from './mount/mount-repository.js';
@@ -69,7 +77,8 @@ export type { KeySlot, Role, SealOptions } from './repository/keys.js';
 export type { Repository, RepositoryPlace } from './repository/repository.js';
 export type { Overwrite, RestoreOptions, RestoreProblem, RestoreProgress, RestoreReport } from './restore/options.js';
 export type { Store } from './store/store.js';
-export type { CheckOptions, CheckReport, Subset } from './verify/check.js';
+export type { CheckError, CheckOptions, CheckReport, Subset } from './verify/check.js';
+export type { LedgerReport } from './verify/verify-ledger.js';
 
 // ---- repositories ----------------------------------------------------------------------------------------------------------
 
@@ -83,24 +92,50 @@ export const openStore: typeof OpenStoreFile.openStore = async (...args) => (awa
  */
 export async function initRepository(
   store: Store,
-  options: Omit<InitOptions, 'policy'> & Partial<Pick<InitOptions, 'policy'>>,
+  { stateDir, onStateUnusable, ...options }: Omit<InitOptions, 'policy'> & Partial<Pick<InitOptions, 'policy'>> & OpenOptions,
 ): Promise<Initialized> {
   const [{ initRepository: init }, { DEFAULT_POLICY }] = await Promise.all([
     import('./ledger/init.js'),
     import('./retention/slots.js'),
   ]);
-  return init(store, { policy: DEFAULT_POLICY, ...options });
+  const made = await init(store, { policy: DEFAULT_POLICY, ...options });
+  // A new repository is remembered from its first entries on.
+  if (stateDir !== undefined)
+    await loadLedger(
+      await openRepository(made.place, made.keyring, '', {
+        stateDir,
+        ...(onStateUnusable === undefined ? {} : { onStateUnusable }),
+      }),
+    );
+  return made;
 }
 
 /** Reads and verifies the genesis object: what can be known without a key. @throws NoRepositoryError, CorruptError, BadSignatureError */
 export const locateRepository: typeof RepositoryFile.locateRepository = async (...args) =>
   (await import('./repository/repository.js')).locateRepository(...args);
 
+export interface OpenOptions {
+  /**
+   * Folder (shared by all repositories) in which this machine remembers the ledger as it was last seen, so that a repository that was rolled back is refused.
+   * Absent, nothing is remembered.
+   */
+  readonly stateDir?: string;
+  /** Called once when that folder cannot be used: reading goes on without memory, writing fails. Absent, everything fails. */
+  readonly onStateUnusable?: (error: Error) => void;
+}
+
 /** Joins a located repository with the keys in hand; `cacheDir` is a folder that may be deleted at any time. @throws WrongKeyError */
 export async function openRepository(
-  ...args: Parameters<typeof RepositoryFile.openRepository>
+  place: RepositoryFile.RepositoryPlace,
+  keyring: Keyring,
+  cacheDir: string,
+  { stateDir, onStateUnusable }: OpenOptions = {},
 ): Promise<RepositoryFile.Repository> {
-  return (await import('./repository/repository.js')).openRepository(...args);
+  const { openRepository: open } = await import('./repository/repository.js');
+  if (stateDir === undefined) return open(place, keyring, cacheDir);
+  const { rememberHeads } = await import('./ledger/heads.js');
+  const onUnusable = onStateUnusable === undefined ? {} : { onUnusable: onStateUnusable };
+  return open(place, keyring, cacheDir, { heads: rememberHeads(place, stateDir, onUnusable) });
 }
 
 // ---- keys ------------------------------------------------------------------------------------------------------------------
@@ -138,6 +173,38 @@ export const changePassphrase: typeof KeysFile.changePassphrase = async (...args
 export const exportKeyFile: typeof KeysFile.exportKeyFile = async (...args) =>
   (await import('./repository/keys.js')).exportKeyFile(...args);
 
+/** The label of a key file. @throws WrongKeyError */
+export async function keyFileLabel(text: Uint8Array, file: string): Promise<string> {
+  return (await import('./repository/keys.js')).keyFileLabel(text, file);
+}
+
+/** The part of a keyring that one role needs. @throws RoleError if it does not hold it */
+export async function keyringOfRole(...args: Parameters<typeof KeysFile.keyringOfRole>): Promise<Keyring> {
+  return (await import('./repository/keys.js')).keyringOfRole(...args);
+}
+
+/** All authors of the ledger: admins by rank, vaults, writers. */
+export async function listAuthors(...args: Parameters<typeof RolesFile.listAuthors>): Promise<RolesFile.AuthorRecord[]> {
+  return (await import('./ledger/roles.js')).listAuthors(...args);
+}
+
+/** Ends an author's chain. @throws RoleError, RefusedError, NotFoundError */
+export const revokeAuthor: typeof RolesFile.revokeAuthor = async (...args) =>
+  (await import('./ledger/roles.js')).revokeAuthor(...args);
+
+/** A keyring that writes and does nothing else; it counts once certified. @throws RoleError */
+export async function newWriterKey(...args: Parameters<typeof RolesFile.newWriterKey>): Promise<Keyring> {
+  return (await import('./ledger/roles.js')).newWriterKey(...args);
+}
+
+/** Makes a new writer's entries count. @throws RoleError */
+export const certifyWriter: typeof RolesFile.certifyWriter = async (...args) =>
+  (await import('./ledger/roles.js')).certifyWriter(...args);
+
+/** A new key in place of one in hand: keep its keyring durably, then `commit`. @throws RoleError */
+export const prepareRotation: typeof RolesFile.prepareRotation = async (...args) =>
+  (await import('./ledger/roles.js')).prepareRotation(...args);
+
 /** The roles that a keyring holds. */
 export async function rolesOf(...args: Parameters<typeof KeysFile.rolesOf>): Promise<KeysFile.Role[]> {
   return (await import('./repository/keys.js')).rolesOf(...args);
@@ -148,6 +215,36 @@ export async function rolesOf(...args: Parameters<typeof KeysFile.rolesOf>): Pro
 /** Loads and verifies the ledger. @throws CorruptError, BadSignatureError */
 export const loadLedger: typeof LedgerFile.loadLedger = async (...args) =>
   (await import('./ledger/ledger.js')).loadLedger(...args);
+
+/** The ledger's entry as plain data: ids in hex, times in RFC 3339. */
+export async function entryRecord(...args: Parameters<typeof EntryRecordFile.entryRecord>): Promise<Record<string, unknown>> {
+  return (await import('./ledger/entry-record.js')).entryRecord(...args);
+}
+
+/** Every signature, chain, receipt and retention of the ledger, verified. @throws StoreError */
+export const verifyLedger: typeof VerifyLedgerFile.verifyLedger = async (...args) =>
+  (await import('./verify/verify-ledger.js')).verifyLedger(...args);
+
+/** What is missing or different compared with what this machine remembers. @throws CorruptError, BadSignatureError */
+export const rememberedDifferences: typeof AcceptForkFile.rememberedDifferences = async (...args) =>
+  (await import('./ledger/accept-fork.js')).rememberedDifferences(...args);
+
+/** Says as an admin that the ledger as it is now is the right one. @throws RoleError, RefusedError */
+export const acceptFork: typeof AcceptForkFile.acceptFork = async (...args) =>
+  (await import('./ledger/accept-fork.js')).acceptFork(...args);
+
+/** The snapshot that a name finds among some. @throws NotFoundError */
+export async function findSnapshot<S extends Pick<SnapshotsFile.Snapshot, 'id' | 'payload' | 'time'>>(
+  snapshots: readonly S[],
+  name: string,
+): Promise<S> {
+  return (await import('./ledger/snapshots.js')).findSnapshot(snapshots, name);
+}
+
+/** How every snapshot stands by the ledger alone, oldest first, pruned ones left out: needs no key. */
+export async function snapshotRecords(...args: Parameters<typeof SnapshotsFile.snapshotRecords>): Promise<SnapshotRecord[]> {
+  return (await import('./ledger/snapshots.js')).snapshotRecords(...args);
+}
 
 /** The snapshots that pass a filter, oldest first. @throws RoleError, CorruptError, BadSignatureError */
 export const selectSnapshots: typeof SelectFile.selectSnapshots = async (...args) =>

@@ -8,6 +8,7 @@ import { lossyUtf8, toHex } from '../bytes.js';
 import type { ChunkIndex } from '../chunk-index/chunk-index.js';
 import { MountError, NotFoundError, RoleError, StoreError } from '../errors.js';
 import { type Ledger, loadLedger } from '../ledger/ledger.js';
+import { holdsReaderKeys } from '../ledger/roles.js';
 import { findSnapshot, type SnapshotFilter, snapshotRecords } from '../ledger/snapshots.js';
 import { workerFile } from '../native.js';
 import { openIndex, refreshIndex } from '../repository/open-index.js';
@@ -75,6 +76,10 @@ export async function mountRepository(repository: Repository, options: MountRepo
     ['the cache', cacheDir],
   ]);
   const ledger = await loadLedger(repository);
+  if (!holdsReaderKeys(repository, ledger))
+    onLog(
+      'the reader key was rotated after this key was made: newer snapshots do not open (varve key export FILE --role reader)',
+    );
   const only =
     options.snapshotName === undefined
       ? undefined
@@ -184,7 +189,11 @@ function keepIndex(
   let timer: NodeJS.Timeout | undefined;
   const look = async (): Promise<void> => {
     try {
-      if (follower.poll()) await refreshIndex(repository, index, tell);
+      const before = await repository.heads?.recall();
+      if (follower.poll()) {
+        await refreshIndex(repository, index, tell);
+        if (before !== undefined) await repository.heads?.compare(follower.ledger.chains, before);
+      }
     } catch (error) {
       if (!stopped) tell(error);
     }

@@ -8,6 +8,7 @@ import type { ChunkIndex } from '../chunk-index/chunk-index.js';
 import { InterruptedError, RoleError } from '../errors.js';
 import { indexName, manifestName, packName } from '../format/names.js';
 import { decodePackHeader } from '../format/pack.js';
+import { requireReader } from '../ledger/roles.js';
 import { type SnapshotRecord, snapshotRecords, type TagChanges, tagChanges } from '../ledger/snapshots.js';
 import { ChunkReader, type ReadKeys } from '../repository/chunk-reader.js';
 import type { Ranges } from '../repository/ranges.js';
@@ -21,6 +22,7 @@ import { type ReadableLedger, walkLedger } from './ledger-walk.js';
 import { reportOrphans, reportUnreferenced } from './leftovers.js';
 import { type Listing, listStore } from './listing.js';
 import { ManifestReader, pinBytesFit } from './manifests.js';
+import { checkMemory } from './memory-check.js';
 import { checkGenesis, checkSlots } from './objects.js';
 import { PackKeys } from './pack-check.js';
 import { checkSubset, choosePacks, type Subset } from './pack-scan.js';
@@ -108,6 +110,7 @@ class CheckJob {
     const repository = this.#repository;
     const findings = this.#findings;
     this.#progress('objects', 0, 0);
+    const before = await repository.heads?.recall();
     const listing = await listStore(repository.store, findings);
     const readData = this.#options.readData === true || this.#options.subset !== undefined;
     if (readData) {
@@ -119,6 +122,8 @@ class CheckJob {
     await checkGenesis(repository, listing, findings);
     await checkSlots(repository, listing, findings);
     const ledger = await walkLedger(repository, listing, findings);
+    requireReader(repository, ledger, 'checking');
+    await checkMemory(repository, before, ledger, findings);
     const indexed = await checkIndexObjects(repository, listing, findings, this.#breathe);
     const { index, rebuilt } = await openCheckedIndex(repository, this.#ranges, listing, this.#damage, findings);
     this.#index = index;

@@ -32,7 +32,8 @@ async function withRun<T>(repo: TestRepository, work: (run: Run) => Promise<T>):
   const repository = await repo.open();
   const index = await openIndex(repository, { filter: true });
   const stored = await listPacks(repository);
-  const run = await Run.start(repository, index, stored, ChangeCache.none(), { level: 3, threads: 2, dryRun: true });
+  const options = { level: 3, threads: 2, dryRun: true };
+  const run = await Run.start(repository, index, stored, ChangeCache.none(), repository.genesis.readerKey, options);
   try {
     return await work(run);
   } finally {
