@@ -15,7 +15,7 @@ import {
   manifestAad,
   State,
 } from '../format/manifest.js';
-import { manifestName, packName } from '../format/names.js';
+import { entryName, manifestName, packName } from '../format/names.js';
 import { EntryType } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import { asId, type SnapshotId, type StreamId } from '../id.js';
@@ -27,6 +27,7 @@ import { listPacks } from '../repository/open-index.js';
 import type { Repository } from '../repository/repository.js';
 import { classFor, currentPolicy } from '../retention/policy.js';
 import { retain } from '../retention/slots.js';
+import { isGuardedStore } from '../store/store.js';
 import type { Run } from './run.js';
 
 export interface Committed {
@@ -139,6 +140,13 @@ export async function commit(repository: Repository, run: Run, input: CommitInpu
   );
   const payload = { type: EntryType.snapshot, manifest: id, stream: input.stream, state: envelope.state, ...kept, ...name };
   const entry = await appendEntry(repository, repository.keyring.writer?.seed, timeOfMs(receivedMs), () => payload);
-  // A vault's receipt may promise more.
-  return { id, ...kept, ...name, entry };
+  // A vault has its own clock and policy; the later of the two promises holds.
+  const receipt = isGuardedStore(repository.store)
+    ? repository.store.receiptOf(entryName(asId('author', entry.author), entry.sequence))
+    : undefined;
+  const promised =
+    receipt !== undefined && receipt.retainUntilSec > kept.retainUntilSec
+      ? { retainUntilSec: receipt.retainUntilSec, slots: receipt.slots }
+      : kept;
+  return { id, ...promised, ...name, entry };
 }

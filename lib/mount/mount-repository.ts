@@ -6,13 +6,14 @@ import { realpath } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
 import { lossyUtf8, toHex } from '../bytes.js';
 import type { ChunkIndex } from '../chunk-index/chunk-index.js';
-import { MountError, NotFoundError, RoleError, StoreError } from '../errors.js';
+import { MountError, NotFoundError, RoleError } from '../errors.js';
 import { type Ledger, loadLedger } from '../ledger/ledger.js';
 import { holdsReaderKeys } from '../ledger/roles.js';
 import { findSnapshot, type SnapshotFilter, snapshotRecords } from '../ledger/snapshots.js';
 import { workerFile } from '../native.js';
 import { openIndex, refreshIndex } from '../repository/open-index.js';
 import type { Repository } from '../repository/repository.js';
+import { blockingPlace } from '../store/blocking.js';
 import { isLocalStore } from '../store/store.js';
 import type { openFileSystem, ViewData } from '../view/file-system-thread.js';
 import { LedgerFollower } from '../view/ledger-follower.js';
@@ -65,14 +66,13 @@ const _fits = (fs: ReturnType<typeof openFileSystem>): FileSystem => fs;
 export async function mountRepository(repository: Repository, options: MountRepositoryOptions): Promise<Mounted> {
   const { store, keyring, cacheDir } = repository;
   const onLog = options.onLog ?? (() => undefined);
-  if (!isLocalStore(store))
-    throw new StoreError(store.location, 'mount', new Error('this store cannot be read from a blocking thread'));
+  const place = blockingPlace(store);
   if (keyring.root === null) throw new RoleError('reader', 'mounting');
   const driver = mountDriver(options.driver);
   const problem = driver.unavailable();
   if (problem !== undefined) throw new MountError(options.mountpoint, problem);
   await refuseOverlap(options.mountpoint, [
-    ['the repository', store.location],
+    ...(isLocalStore(store) ? [['the repository', store.location] as const] : []),
     ['the cache', cacheDir],
   ]);
   const ledger = await loadLedger(repository);
@@ -86,6 +86,7 @@ export async function mountRepository(repository: Repository, options: MountRepo
       : { hex: snapshotHex(ledger, options.snapshotName), path: options.subPath ?? new Uint8Array(0) };
   const data: ViewData = {
     location: store.location,
+    place,
     repositoryId: repository.id,
     genesis: repository.genesis,
     keyring: { ...keyring, adminSeed: null, writer: null },
@@ -122,7 +123,7 @@ export async function mountRepository(repository: Repository, options: MountRepo
     await index.close();
     throw error;
   });
-  const stop = keepIndex(repository, index, new LedgerFollower(repository, ledger, objectReader(store)), tell);
+  const stop = keepIndex(repository, index, new LedgerFollower(repository, ledger, objectReader(place)), tell);
   mounted.finished.then(stop, stop);
   return mounted;
 }

@@ -58,6 +58,26 @@ export function isLocalStore(store: Store): store is LocalStore {
   return typeof (store as Partial<LocalStore>).pathOf === 'function';
 }
 
+/** What a vault promised for a snapshot's entry that it stored. */
+export interface Receipted {
+  readonly timeSec: number;
+  readonly retainUntilSec: number;
+  readonly slots: number;
+}
+
+/** A store behind a vault. */
+export interface GuardedStore extends Store {
+  /** Ed25519 public key that signs the vault's receipts. */
+  readonly vaultKey: Uint8Array;
+  /** The promise for an entry that was put through this store; undefined when the vault gave none. */
+  receiptOf(name: string): Receipted | undefined;
+}
+
+/** Whether `store` stands behind a vault. */
+export function isGuardedStore(store: Store): store is GuardedStore {
+  return typeof (store as Partial<GuardedStore>).receiptOf === 'function';
+}
+
 const NAME = /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?(?:\/[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)*$/;
 
 /** @throws RangeError unless `name` is a valid object name (so no `..`, no absolute path, nothing hidden, and nothing in `tmp/`, which stores keep for themselves) */
