@@ -11,7 +11,7 @@ import { EntryType, type PolicyPayload } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import { addKey, type KeySlot } from '../repository/keys.js';
 import { newRepository, openRepository, type RepositoryPlace } from '../repository/repository.js';
-import type { Store } from '../store/store.js';
+import { isGuardedStore, type Store } from '../store/store.js';
 import { whileAlone } from './init-claim.js';
 import { appendEntry } from './ledger.js';
 
@@ -61,8 +61,10 @@ async function clearRemains(store: Store): Promise<void> {
 export async function initRepository(store: Store, options: InitOptions): Promise<Initialized> {
   const nowMs = options.nowMs ?? Date.now();
   if (options.passphrase === '') throw new RangeError('the passphrase must not be empty');
-  // What is cleared away must not be another's work.
-  return await whileAlone(store, () => makeRepository(store, options, nowMs));
+  // What is cleared away must not be another's work. A vault takes one genesis and refuses the next.
+  if (!isGuardedStore(store)) return await whileAlone(store, () => makeRepository(store, options, nowMs));
+  if ((await store.stat(GENESIS_NAME)) !== undefined) throw new RepositoryExistsError(store.location);
+  return await makeRepository(store, options, nowMs);
 }
 
 async function makeRepository(store: Store, options: InitOptions, nowMs: number): Promise<Initialized> {
