@@ -28,6 +28,11 @@ export const COMMANDS: readonly CommandRow[] = [
   { name: 'check', alias: 'verify', summary: 'look for damage', load: () => import('./check.js') },
   { name: 'stats', summary: 'say how much is stored', load: () => import('./stats.js') },
   { name: 'tag', summary: 'change the tags of snapshots', load: () => import('./tag.js') },
+  { name: 'policy', summary: 'show or change how long snapshots are kept', load: () => import('./policy.js') },
+  { name: 'hold', summary: 'keep snapshots until further notice', load: () => import('./hold.js') },
+  { name: 'extend', summary: 'keep snapshots longer than was promised', load: () => import('./extend.js') },
+  { name: 'forget', summary: 'announce that expired snapshots go', load: () => import('./forget.js') },
+  { name: 'prune', summary: 'delete what has expired', load: () => import('./prune.js') },
   { name: 'key', summary: 'manage passphrases and key files', load: () => import('./key.js') },
   { name: 'cat', summary: 'show an object of the repository as JSON', load: () => import('./cat.js') },
 ];

@@ -1,13 +1,14 @@
 /** Which snapshots a person means: all that pass a filter, or the one that a name finds among them. Opens no more manifests than it must. */
 import { NotFoundError } from '../errors.js';
 import type { Repository } from '../repository/repository.js';
-import { type Ledger, loadLedger } from './ledger.js';
+import { type Ledger, type LedgerPlace, loadLedger } from './ledger.js';
 import {
   findSnapshot,
   matchesFilter,
   openSnapshot,
   type Snapshot,
   type SnapshotFilter,
+  type SnapshotRecord,
   snapshotRecords,
   tagChanges,
 } from './snapshots.js';
@@ -15,6 +16,12 @@ import {
 /** Whether `filter` lets everything pass. */
 function isOpen(filter: SnapshotFilter): boolean {
   return Object.values(filter).every((value) => value === undefined || (Array.isArray(value) && value.length === 0));
+}
+
+/** The snapshots that names mean (id prefix, `latest`, `latest~N`, `@TIME`), from the ledger alone: needs no key of content. @throws NotFoundError */
+export async function selectRecords(place: LedgerPlace, names: readonly string[]): Promise<SnapshotRecord[]> {
+  const records = snapshotRecords(await loadLedger(place)).map((record) => ({ ...record, time: record.received }));
+  return names.map((name) => findSnapshot(records, name));
 }
 
 /** The snapshots that pass `filter`, in order. @throws RoleError, CorruptError, BadSignatureError */

@@ -22,6 +22,7 @@ import { ManifestReader, pinBytesFit } from './manifests.js';
 import { checkGenesis, checkSlots } from './objects.js';
 import { PackKeys } from './pack-check.js';
 import { checkSubset, choosePacks, type Subset } from './pack-scan.js';
+import { checkPruned, checkPrunedPacks, type Pruned } from './prune-check.js';
 import { type CheckReport, Findings } from './report.js';
 import { RetentionCheck } from './retention-check.js';
 import { TreeWalk } from './tree-walk.js';
@@ -123,13 +124,15 @@ class CheckJob {
     this.#rebuilt = rebuilt;
     checkPackSizes(indexed, index, listing, this.#damage, findings);
 
-    const records = await this.#trees(listing, ledger);
+    const pruned = checkPruned(ledger, findings);
+    const records = await this.#trees(listing, ledger, pruned);
+    checkPrunedPacks(ledger, this.#pinned, findings);
     if (this.#scan !== undefined) {
       await this.#scan.finish(index, indexed, this.#damage, this.#breathe);
       if (this.#scan.newlyDamaged.size > 0) await this.#walk(listing, records, ledger, this.#scan.newlyDamaged);
     }
-    await this.#orphans(listing, ledger);
-    this.#unreferenced(listing, indexed);
+    await this.#orphans(listing, ledger, pruned);
+    this.#unreferenced(listing, indexed, pruned);
     return {
       errors: findings.errors,
       errorCount: findings.errorCount,
@@ -152,7 +155,7 @@ class CheckJob {
   }
 
   /** Checks every manifest and walks its tree. @returns the snapshots whose trees could be begun */
-  async #trees(listing: Listing, ledger: ReadableLedger): Promise<SnapshotRecord[]> {
+  async #trees(listing: Listing, ledger: ReadableLedger, pruned: Pruned): Promise<SnapshotRecord[]> {
     const findings = this.#findings;
     const reader = new ManifestReader(this.#repository, listing);
     const tags = this.#tags(ledger);
@@ -167,7 +170,8 @@ class CheckJob {
         const { envelope } = await reader.open(record, tags);
         retention.check(record, envelope.started, findings);
         const pins = await reader.pins(record.id, envelope);
-        for (const id of envelope.indexIds) if (!listing.index.has(indexName(id))) missingIndexes.add(indexName(id));
+        for (const id of envelope.indexIds)
+          if (!listing.index.has(indexName(id)) && !pruned.indexes.has(toHex(id))) missingIndexes.add(indexName(id));
         let lost = false;
         for (let at = 0; at < pins.byteLength; at += 32) {
           const hex = toHex(pins.subarray(at, at + 32));
@@ -269,13 +273,14 @@ class CheckJob {
     });
   }
 
-  /** Manifests that no ledger entry names: sound ones are worth a warning only. */
-  async #orphans(listing: Listing, ledger: ReadableLedger): Promise<void> {
+  /** Manifests that no ledger entry names: sound ones are worth a warning only, and those that were pruned and stay as bases, or are to be, none. */
+  async #orphans(listing: Listing, ledger: ReadableLedger, { snapshots, announcedManifests }: Pruned): Promise<void> {
     const committed = new Set(snapshotRecords(ledger).map(({ id }) => manifestName(id)));
     const reader = new ManifestReader(this.#repository, listing);
     for (const name of listing.manifests.keys()) {
       if (committed.has(name)) continue;
       const id = parseIdName('snapshots', name)!;
+      if (snapshots.has(toHex(id)) || announcedManifests.has(toHex(id))) continue;
       try {
         const envelope = await reader.envelope(id);
         const pins = await reader.pins(id, envelope);
@@ -287,11 +292,11 @@ class CheckJob {
     }
   }
 
-  #unreferenced(listing: Listing, indexed: ReadonlyMap<string, IndexedPack>): void {
+  #unreferenced(listing: Listing, indexed: ReadonlyMap<string, IndexedPack>, pruned: Pruned): void {
     let bytes = 0;
     const names: string[] = [];
     for (const [hex, size] of listing.packs) {
-      if (this.#pinned.has(hex)) continue;
+      if (this.#pinned.has(hex) || pruned.announced.has(hex)) continue;
       names.push(packName(Buffer.from(hex, 'hex')));
       bytes += size;
     }
@@ -303,7 +308,8 @@ class CheckJob {
       );
     }
     const stale = new Set<string>();
-    for (const [hex, { index }] of indexed) if (!listing.packs.has(hex) && !this.#pinned.has(hex)) stale.add(index);
+    for (const [hex, { index }] of indexed)
+      if (!listing.packs.has(hex) && !this.#pinned.has(hex) && !pruned.packs.has(hex)) stale.add(index);
     for (const name of stale) this.#findings.warning(name, 'describes packs that are gone and that no snapshot needs');
   }
 }
