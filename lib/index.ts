@@ -35,6 +35,10 @@ import type * as UnmountFile from './mount/unmount.js';
 import type * as KeysFile from './repository/keys.js';
 import type * as RepositoryFile from './repository/repository.js';
 import type * as RestoreFile from './restore/restore.js';
+import type * as ForgetFile from './retention/forget.js';
+import type * as HoldsFile from './retention/holds.js';
+import type * as PruneFile from './retention/prune.js';
+import type * as SetPolicyFile from './retention/set-policy.js';
 import type * as OpenStoreFile from './store/open.js';
 import type { Store } from './store/store.js';
 import type * as CertifyFile from './vault/certify.js';
@@ -54,7 +58,7 @@ export type { RepositoryStats } from './browse/repository-stats.js';
 export { asUtf8, compareBytes, equalBytes, fromHex, lossyUtf8, toHex, utf8 } from './bytes.js';
 export * from './errors.js';
 export type { Keyring } from './format/key-slot.js';
-export type { Payload, PolicyPayload } from './format/payload.js';
+export type { Payload, PolicyPayload, RetentionClass } from './format/payload.js';
 export type { Timestamp } from './format/time.js';
 export type { DirectoryEntry, Entry, EntryKind, FileEntry, Owner, SymlinkEntry, Totals } from './format/tree.js';
 export {
@@ -80,6 +84,11 @@ export type { MountRepositoryOptions } from './mount/mount-repository.js';
 export type { KeySlot, Role, SealOptions } from './repository/keys.js';
 export type { Repository, RepositoryPlace } from './repository/repository.js';
 export type { Overwrite, RestoreOptions, RestoreProblem, RestoreProgress, RestoreReport } from './restore/options.js';
+export type { PlacedHold } from './retention/holds.js';
+export type { AnnounceReport, PruneOptions, SweepReport } from './retention/prune.js';
+export type { Fate, PackFate, PrunePlan, SnapshotFate } from './retention/prune-plan.js';
+export type { Policy, PolicyChange, PolicyInForce } from './retention/set-policy.js';
+export { holdName, slotNames, whyKept } from './retention/why-kept.js';
 export type { Store } from './store/store.js';
 export type { VaultRole } from './store/vault-protocol.js';
 export type { Vault, VaultOptions } from './vault/server.js';
@@ -282,6 +291,49 @@ export const selectSnapshot: typeof SelectFile.selectSnapshot = async (...args) 
 /** Adds, removes or sets tags. @throws RoleError */
 export const tagSnapshots: typeof TagsFile.tagSnapshots = async (...args) =>
   (await import('./ledger/tags.js')).tagSnapshots(...args);
+
+/** The snapshots that names mean, from the ledger alone. @throws NotFoundError */
+export const selectRecords: typeof SelectFile.selectRecords = async (...args) =>
+  (await import('./ledger/select.js')).selectRecords(...args);
+
+// ---- retention -------------------------------------------------------------------------------------------------------------
+
+/** The policy in force. */
+export const showPolicy: typeof SetPolicyFile.showPolicy = async (...args) =>
+  (await import('./retention/set-policy.js')).showPolicy(...args);
+
+/** Changes the policy for snapshots to come. @throws RoleError, RefusedError, RangeError */
+export const setPolicy: typeof SetPolicyFile.setPolicy = async (...args) =>
+  (await import('./retention/set-policy.js')).setPolicy(...args);
+
+/** Keeps snapshots until the hold is released. @throws RoleError, RefusedError, NotFoundError */
+export const placeHold: typeof HoldsFile.placeHold = async (...args) => (await import('./retention/holds.js')).placeHold(...args);
+
+/** Releases a hold. @throws RoleError, RefusedError, NotFoundError */
+export const releaseHold: typeof HoldsFile.releaseHold = async (...args) =>
+  (await import('./retention/holds.js')).releaseHold(...args);
+
+/** The holds that stand; with `all` also those that were released. */
+export const listHolds: typeof HoldsFile.listHolds = async (...args) => (await import('./retention/holds.js')).listHolds(...args);
+
+/** Keeps snapshots until a time at least; nothing takes it back. @throws RoleError, RefusedError, NotFoundError */
+export const extendSnapshots: typeof HoldsFile.extendSnapshots = async (...args) =>
+  (await import('./retention/holds.js')).extendSnapshots(...args);
+
+/** Announces the pruning of snapshots that have expired. @throws RefusedError for one that is still to be kept, RoleError, NotFoundError */
+export const forgetSnapshots: typeof ForgetFile.forgetSnapshots = async (...args) =>
+  (await import('./retention/forget.js')).forgetSnapshots(...args);
+
+/** What may be pruned and what stays, and why; changes nothing. @throws StoreError, InterruptedError */
+export const planPrune: typeof PruneFile.planPrune = async (...args) => (await import('./retention/prune.js')).planPrune(...args);
+
+/** Announces what has expired. @throws RoleError, RefusedError, CorruptError, StoreError */
+export const announcePrune: typeof PruneFile.announcePrune = async (...args) =>
+  (await import('./retention/prune.js')).announcePrune(...args);
+
+/** Deletes what was announced long enough ago and is still needed by nothing. @throws RoleError, RefusedError, CorruptError, StoreError */
+export const sweepPrune: typeof PruneFile.sweepPrune = async (...args) =>
+  (await import('./retention/prune.js')).sweepPrune(...args);
 
 // ---- looking inside --------------------------------------------------------------------------------------------------------
 

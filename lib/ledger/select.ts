@@ -2,7 +2,7 @@
 import { toHex } from '../bytes.js';
 import { CorruptError, NotFoundError, RoleError } from '../errors.js';
 import type { Repository } from '../repository/repository.js';
-import { type Ledger, loadLedger } from './ledger.js';
+import { type Ledger, type LedgerPlace, loadLedger } from './ledger.js';
 import { requireReader } from './roles.js';
 import {
   findSnapshot,
@@ -29,6 +29,12 @@ async function openOne(repository: Repository, ledger: Ledger, record: SnapshotR
     if (error instanceof CorruptError) requireReader(repository, ledger, `reading snapshot ${toHex(record.id).slice(0, 8)}`);
     throw error;
   }
+}
+
+/** The snapshots that names mean (id prefix, `latest`, `latest~N`, `@TIME`), from the ledger alone: needs no key of content. @throws NotFoundError */
+export async function selectRecords(place: LedgerPlace, names: readonly string[]): Promise<SnapshotRecord[]> {
+  const records = snapshotRecords(await loadLedger(place)).map((record) => ({ ...record, time: record.received }));
+  return names.map((name) => findSnapshot(records, name));
 }
 
 /** The snapshots that pass `filter`, in order. @throws RoleError, CorruptError, BadSignatureError */

@@ -26,6 +26,7 @@ import { checkMemory } from './memory-check.js';
 import { checkGenesis, checkSlots } from './objects.js';
 import { PackKeys } from './pack-check.js';
 import { checkSubset, choosePacks, type Subset } from './pack-scan.js';
+import { checkPruned, checkPrunedPacks, type Pruned } from './prune-check.js';
 import { type CheckReport, Findings } from './report.js';
 import { RetentionCheck } from './retention-check.js';
 import { TreeWalk } from './tree-walk.js';
@@ -130,13 +131,15 @@ class CheckJob {
     this.#rebuilt = rebuilt;
     checkPackSizes(indexed, index, listing, this.#damage, findings);
 
-    const records = await this.#trees(listing, ledger);
+    const pruned = checkPruned(ledger, findings);
+    const records = await this.#trees(listing, ledger, pruned);
+    checkPrunedPacks(ledger, this.#pinned, findings);
     if (this.#scan !== undefined) {
       await this.#scan.finish(index, indexed, this.#damage, this.#breathe);
       if (this.#scan.newlyDamaged.size > 0) await this.#walk(listing, records, ledger, this.#scan.newlyDamaged);
     }
-    await reportOrphans(repository, listing, ledger, this.#pinned, findings);
-    reportUnreferenced(listing, indexed, this.#pinned, findings);
+    await reportOrphans(repository, listing, ledger, this.#pinned, pruned, findings);
+    reportUnreferenced(listing, indexed, this.#pinned, pruned, findings);
     return {
       errors: findings.errors,
       errorCount: findings.errorCount,
@@ -159,7 +162,7 @@ class CheckJob {
   }
 
   /** Checks every manifest and walks its tree. @returns the snapshots whose trees could be begun */
-  async #trees(listing: Listing, ledger: ReadableLedger): Promise<SnapshotRecord[]> {
+  async #trees(listing: Listing, ledger: ReadableLedger, pruned: Pruned): Promise<SnapshotRecord[]> {
     const findings = this.#findings;
     const reader = new ManifestReader(this.#repository, listing);
     const tags = this.#tags(ledger);
@@ -178,7 +181,8 @@ class CheckJob {
         retention.check(record, envelope.started, findings);
         const pins = await reader.pins(record.id, envelope);
         domains.check(snapshot, pins);
-        for (const id of envelope.indexIds) if (!listing.index.has(indexName(id))) missingIndexes.add(indexName(id));
+        for (const id of envelope.indexIds)
+          if (!listing.index.has(indexName(id)) && !pruned.indexes.has(toHex(id))) missingIndexes.add(indexName(id));
         let lost = false;
         for (let at = 0; at < pins.byteLength; at += 32) {
           const hex = toHex(pins.subarray(at, at + 32));

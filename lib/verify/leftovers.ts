@@ -7,14 +7,16 @@ import type { IndexedPack } from './index-check.js';
 import type { ReadableLedger } from './ledger-walk.js';
 import type { Listing } from './listing.js';
 import { ManifestReader } from './manifests.js';
+import type { Pruned } from './prune-check.js';
 import type { Findings } from './report.js';
 
-/** Reports manifests that no ledger entry names; sound ones are worth a warning only. Adds the packs that they pin to `pinned`, hex. */
+/** Reports manifests that no ledger entry names; sound ones are worth a warning only, and those that were pruned and stay as bases, or are to be, none. Adds the packs that they pin to `pinned`, hex. */
 export async function reportOrphans(
   repository: Repository,
   listing: Listing,
   ledger: ReadableLedger,
   pinned: Set<string>,
+  { snapshots, announcedManifests }: Pruned,
   findings: Findings,
 ): Promise<void> {
   const committed = new Set(snapshotRecords(ledger).map(({ id }) => manifestName(id)));
@@ -22,6 +24,7 @@ export async function reportOrphans(
   for (const name of listing.manifests.keys()) {
     if (committed.has(name)) continue;
     const id = parseIdName('snapshots', name)!;
+    if (snapshots.has(toHex(id)) || announcedManifests.has(toHex(id))) continue;
     try {
       const envelope = await reader.envelope(id);
       const pins = await reader.pins(id, envelope);
@@ -38,12 +41,13 @@ export function reportUnreferenced(
   listing: Listing,
   indexed: ReadonlyMap<string, IndexedPack>,
   pinned: ReadonlySet<string>,
+  pruned: Pruned,
   findings: Findings,
 ): void {
   let bytes = 0;
   const names: string[] = [];
   for (const [hex, size] of listing.packs) {
-    if (pinned.has(hex)) continue;
+    if (pinned.has(hex) || pruned.announced.has(hex)) continue;
     names.push(packName(Buffer.from(hex, 'hex')));
     bytes += size;
   }
@@ -55,6 +59,7 @@ export function reportUnreferenced(
     );
   }
   const stale = new Set<string>();
-  for (const [hex, { index }] of indexed) if (!listing.packs.has(hex) && !pinned.has(hex)) stale.add(index);
+  for (const [hex, { index }] of indexed)
+    if (!listing.packs.has(hex) && !pinned.has(hex) && !pruned.packs.has(hex)) stale.add(index);
   for (const name of stale) findings.warning(name, 'describes packs that are gone and that no snapshot needs');
 }
