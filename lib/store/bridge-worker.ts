@@ -1,7 +1,7 @@
 /** The thread that answers for a vault's store: its own connection, requests from shared memory, answers into it. Runs until it is terminated. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { NotFoundError } from '../errors.js';
-import { type Asked, answerBridge, DATA_BYTES, Status } from './bridge.js';
+import { type Asked, answerBridge, DATA_BYTES, describe, Status } from './bridge.js';
 import { openVaultAt, type VaultStore } from './vault.js';
 import { refOfName } from './vault-protocol.js';
 import type { VaultPlace } from './vault-transport.js';
@@ -43,9 +43,9 @@ class Answers {
         : answer(Status.tooBig, bytes.byteLength);
     } catch (error) {
       if (error instanceof NotFoundError) return answer(Status.missing, 0);
-      // Another try makes another connection.
-      this.#store = undefined;
-      const text = Buffer.from((error as Error).message).subarray(0, 4096);
+      // A connection that was never made is tried again.
+      if (this.#store !== undefined) await this.#store.catch(() => (this.#store = undefined));
+      const text = describe(error);
       answer(Status.failed, text.byteLength, text);
     }
   }

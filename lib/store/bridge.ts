@@ -3,7 +3,7 @@
  * memory may ask; one answers (bridge-worker.ts).
  */
 import { Buffer } from 'node:buffer';
-import { NotFoundError, StoreError } from '../errors.js';
+import { type ErrorCode, NotFoundError, StoreError, VarveError } from '../errors.js';
 
 const SLOTS = 8;
 const NAME_BYTES = 256;
@@ -90,12 +90,31 @@ export function callBridge(
       case Status.missing:
         throw new NotFoundError('object', name);
       default:
-        throw new StoreError(name, 'read', new Error(Buffer.from(data.slice(0, bytes)).toString('utf8')));
+        throw failure(name, Buffer.from(data.slice(0, bytes)).toString('utf8'));
     }
   } finally {
     Atomics.store(shared, state, State.free);
     Atomics.notify(shared, state);
   }
+}
+
+/** The error that `describe` wrote. */
+function failure(name: string, text: string): Error {
+  const [code, ...message] = text.split('\n');
+  if (code === 'STORE' || code === '') return new StoreError(name, 'read', new Error(message.join('\n')));
+  return new VarveError(code as ErrorCode, message.join('\n'), { object: name });
+}
+
+/** An error as an answer carries it. */
+export function describe(error: unknown): Uint8Array {
+  const { message, cause } = error as Error;
+  const [code, text] =
+    error instanceof StoreError
+      ? ['STORE', cause instanceof Error ? cause.message : message]
+      : error instanceof VarveError
+        ? [error.code, message]
+        : ['', message];
+  return Buffer.from(`${code}\n${text}`).subarray(0, 4096);
 }
 
 function takeSlot(shared: Int32Array): number {

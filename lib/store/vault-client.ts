@@ -26,6 +26,7 @@ const IDLE_MS = 10 * 60_000;
 export class VaultClient {
   readonly place: VaultPlace;
   #connection: Connection | undefined;
+  #connecting: Promise<Connection> | undefined;
   #closed = false;
 
   constructor(place: VaultPlace) {
@@ -46,13 +47,13 @@ export class VaultClient {
     for (let attempt = 0; ; attempt++) {
       let connection: Connection | undefined;
       try {
-        connection = this.#connect();
+        connection = await this.#connected();
         const answer = await this.#exchange(connection.session, verb, headers, parts);
         if (Number(answer.headers[':status']) === 200) return answer;
         throw answeredError(answer, what);
       } catch (error) {
         if (!(error instanceof Unanswered)) throw error;
-        const reason = connection?.transport.reason() ?? '';
+        const reason = (await connection?.transport.reason()) ?? '';
         this.#drop(connection);
         if (attempt > 0 || this.#closed || reason !== '')
           throw new errors.StoreError(what, 'reach the vault for', new Error(reason || error.message, { cause: error }));
@@ -60,11 +61,19 @@ export class VaultClient {
     }
   }
 
-  #connect(): Connection {
+  /** The connection, made anew when there is none that works. */
+  async #connected(): Promise<Connection> {
     const known = this.#connection;
     if (known !== undefined && !known.session.closed && !known.session.destroyed) return known;
     if (this.#closed) throw new errors.StoreError(this.place.location, 'use', new Error('the store is closed'));
-    const transport = openTransport(this.place);
+    this.#connecting ??= this.#connect().finally(() => {
+      this.#connecting = undefined;
+    });
+    return await this.#connecting;
+  }
+
+  async #connect(): Promise<Connection> {
+    const transport = await openTransport(this.place);
     const session = http2.connect('http://vault', {
       createConnection: () => transport.stream,
       maxSessionMemory: MAX_SESSION_MEMORY_MIB,

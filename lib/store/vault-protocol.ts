@@ -123,33 +123,42 @@ export function kindsOfPrefix(prefix: string): ObjectKind[] {
   );
 }
 
-/** A row of a listing: id (of entries, author ‖ u64 sequence), then u64 size. */
+/** A row of a listing: id (of entries, author ‖ u64 sequence), u64 size, u64 when it was stored (milliseconds since 1970; 0: not known). */
 export function rowBytes(kind: ObjectKind): number {
-  return ID_BYTES[kind] + (kind === 'entry' ? 8 : 0) + 8;
+  return ID_BYTES[kind] + (kind === 'entry' ? 8 : 0) + 16;
 }
 
-/** Joined rows of a page. */
-export function decodeRows(kind: ObjectKind, page: Uint8Array): { ref: ObjectRef; sizeBytes: number }[] {
+export interface Row {
+  readonly ref: ObjectRef;
+  readonly sizeBytes: number;
+  readonly storedMs: number;
+}
+
+/** Rows of a page. @throws VarveError */
+export function decodeRows(kind: ObjectKind, page: Uint8Array): Row[] {
   const width = rowBytes(kind);
   if (page.byteLength % width !== 0) throw new VarveError('STORE', 'the vault answered with a listing of an impossible length');
   const view = viewOf(page);
-  const rows: { ref: ObjectRef; sizeBytes: number }[] = [];
+  const rows: Row[] = [];
   for (let at = 0; at < page.byteLength; at += width) {
     const id = Buffer.from(page.buffer, page.byteOffset + at, ID_BYTES[kind]).toString('hex');
     const sequence = kind === 'entry' ? Number(view.getBigUint64(at + ID_BYTES.entry, true)) : 0;
-    rows.push({ ref: { kind, id, sequence }, sizeBytes: Number(view.getBigUint64(at + width - 8, true)) });
+    const [sizeBytes, storedMs] = [16, 8].map((back) => Number(view.getBigUint64(at + width - back, true))) as [number, number];
+    rows.push({ ref: { kind, id, sequence }, sizeBytes, storedMs });
   }
   return rows;
 }
 
-export function encodeRows(kind: ObjectKind, rows: readonly { ref: ObjectRef; sizeBytes: number }[]): Uint8Array {
+export function encodeRows(kind: ObjectKind, rows: readonly Row[]): Uint8Array {
   const width = rowBytes(kind);
   const page = new Uint8Array(rows.length * width);
   const view = viewOf(page);
-  rows.forEach(({ ref, sizeBytes }, i) => {
+  rows.forEach(({ ref, sizeBytes, storedMs }, i) => {
+    const end = (i + 1) * width;
     page.set(Buffer.from(ref.id, 'hex'), i * width);
     if (kind === 'entry') view.setBigUint64(i * width + ID_BYTES.entry, BigInt(ref.sequence), true);
-    view.setBigUint64(i * width + width - 8, BigInt(sizeBytes), true);
+    view.setBigUint64(end - 16, BigInt(sizeBytes), true);
+    view.setBigUint64(end - 8, BigInt(Math.max(0, Math.floor(storedMs))), true);
   });
   return page;
 }

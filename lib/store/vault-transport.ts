@@ -1,10 +1,13 @@
 /**
- * How a client reaches a vault: over a unix socket, or through `ssh` to a forced command on the vault's machine. It hands out a duplex stream of bytes; who may do
- * what is decided at the other end of it, by the socket or the key that was used.
+ * How a client reaches a vault: over a unix socket, or through `ssh` to a forced command on the vault's machine. It hands out a socket; who may do what is decided at the other end of it, by the socket or the key that was used.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { connect, type Socket } from 'node:net';
-import { Duplex } from 'node:stream';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { NoRepositoryError } from '../errors.js';
 
 /** Where a vault is. Plain data, so that a thread can open a connection of its own. */
@@ -53,86 +56,71 @@ export function parseVaultPlace(location: string): VaultPlace {
 
 /** A connection, and why it ended if its other end said so. */
 export interface Transport {
-  readonly stream: Duplex;
+  readonly stream: Socket;
   /** What the other end said before it went away: the tail of ssh's error output. */
-  reason(): string;
+  reason(): string | Promise<string>;
   close(): void;
 }
 
-export function openTransport(place: VaultPlace): Transport {
-  if (place.kind === 'socket') {
-    const stream: Socket = connect(place.path);
-    return { stream, reason: () => '', close: () => stream.destroy() };
+/** @throws Error when no connection can be made */
+export async function openTransport(place: VaultPlace): Promise<Transport> {
+  if (place.kind === 'ssh') return await overSsh(place);
+  const stream: Socket = connect(place.path);
+  return { stream, reason: () => '', close: () => stream.destroy() };
+}
+
+/** Two ends of one connection: Node's HTTP/2 wants a real socket, and mixes up what comes from a stream made of two pipes. */
+async function socketPair(): Promise<[Socket, Socket]> {
+  const folder = await mkdtemp(join(tmpdir(), 'varve-ssh-'));
+  // Paused, so that nothing of what is for the child is read here.
+  const server = createServer({ pauseOnConnect: true });
+  try {
+    const path = join(folder, 's');
+    server.listen(path);
+    await once(server, 'listening');
+    const near = connect(path);
+    const [far] = (await once(server, 'connection')) as [Socket];
+    return [near, far];
+  } finally {
+    server.close();
+    await rm(folder, { recursive: true, force: true });
   }
-  return overSsh(place);
 }
 
 const REASON_BYTES = 2048;
+const REASON_MS = 2000;
 
-function overSsh({ command, destination, port, path }: Extract<VaultPlace, { kind: 'ssh' }>): Transport {
+async function overSsh({ command, destination, port, path }: Extract<VaultPlace, { kind: 'ssh' }>): Promise<Transport> {
+  const [near, far] = await socketPair();
   const args = [...command.slice(1), '-T', '-o', 'ServerAliveInterval=30', ...(port === undefined ? [] : ['-p', port])];
-  const child = spawn(command[0]!, [...args, '--', destination, `varve-vault ${quoted(path)}`], {
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+  const child = spawn(command[0]!, [...args, '--', destination, `varve-vault ${quoted(path)}`], { stdio: [far, far, 'pipe'] });
+  far.destroy();
   let said = '';
-  child.stderr.setEncoding('utf8');
-  child.stderr.on('data', (text: string) => {
+  const { stderr } = child as unknown as { readonly stderr: Readable };
+  stderr.setEncoding('utf8');
+  stderr.on('data', (text: string) => {
     said = (said + text).slice(-REASON_BYTES);
   });
-  child.on('error', (error) => {
-    said = `${command[0]}: ${error.message}`;
+  const ended = new Promise<void>((resolve) => {
+    child.once('close', () => resolve());
+    child.once('error', (error) => {
+      said = `${command[0]}: ${error.message}`;
+      near.destroy();
+      resolve();
+    });
   });
-  const stream = new ChildStream(child);
   return {
-    stream,
-    reason: () => said.trim(),
+    stream: near,
+    async reason() {
+      // What ssh says comes after its connection ended.
+      await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, REASON_MS).unref())]);
+      return said.trim();
+    },
     close() {
-      stream.destroy();
+      near.destroy();
       child.kill();
     },
   };
 }
 
 const quoted = (path: string): string => `'${path.replaceAll("'", `'\\''`)}'`;
-
-/** A child's standard output and input as one stream. */
-class ChildStream extends Duplex {
-  readonly #child: ChildProcess;
-
-  constructor(child: ChildProcess) {
-    super({ allowHalfOpen: false });
-    this.#child = child;
-    const { stdin, stdout } = child;
-    stdout!.on('data', (bytes: Buffer) => {
-      if (!this.push(bytes)) stdout!.pause();
-    });
-    stdout!.on('end', () => this.push(null));
-    child.on('error', (error) => this.destroy(error));
-    for (const pipe of [stdin!, stdout!]) pipe.on('error', () => this.destroy());
-  }
-
-  override _read(): void {
-    this.#child.stdout!.resume();
-  }
-
-  override _write(bytes: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
-    this.#child.stdin!.write(bytes, done);
-  }
-
-  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
-    const { stdin } = this.#child;
-    stdin!.cork();
-    chunks.forEach(({ chunk }, i) => void stdin!.write(chunk, i === chunks.length - 1 ? done : undefined));
-    stdin!.uncork();
-  }
-
-  override _final(done: (error?: Error | null) => void): void {
-    this.#child.stdin!.end(done);
-  }
-
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#child.stdin!.destroy();
-    this.#child.stdout!.destroy();
-    done(error);
-  }
-}

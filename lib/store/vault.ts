@@ -143,7 +143,7 @@ export class VaultStore implements GuardedStore, BridgedStore {
     if (ref === undefined) return undefined;
     try {
       const { headers } = await this.#client.request(Verb.stat, headersOf(ref), name);
-      return { name, sizeBytes: Number(headers['varve-object-size']) };
+      return infoOf(name, Number(headers['varve-object-size']), Number(headers['varve-stored']));
     } catch (error) {
       if (error instanceof NotFoundError) return undefined;
       throw error;
@@ -172,7 +172,7 @@ export class VaultStore implements GuardedStore, BridgedStore {
         { [Header.kind]: kind, [Header.from]: from, ...(author === undefined ? {} : { [Header.author]: author }) },
         kind,
       );
-      for (const { ref, sizeBytes } of decodeRows(kind, bytes)) yield { name: nameOfRef(ref), sizeBytes };
+      for (const { ref, sizeBytes, storedMs } of decodeRows(kind, bytes)) yield infoOf(nameOfRef(ref), sizeBytes, storedMs);
       const next = headers['varve-next'];
       if (next === undefined) return;
       from = String(next);
@@ -236,6 +236,12 @@ async function sayHello(client: VaultClient): Promise<Hello> {
     throw new NoRepositoryError(client.place.location, `${client.place.location} is no vault of this version`);
   return hello;
 }
+
+const infoOf = (name: string, sizeBytes: number, storedMs: number): ObjectInfo => ({
+  name,
+  sizeBytes,
+  ...(storedMs > 0 ? { storedMs } : {}),
+});
 
 function wanted(name: string): ObjectRef {
   const ref = refOfName(name);

@@ -16,6 +16,7 @@ export class Shelf {
   readonly #byId = new Map<string, number>();
   #ids: Buffer;
   #sizes = new Float64Array(FIRST_ROWS);
+  #stored = new Float64Array(FIRST_ROWS);
   /** Number of the domain + 1; 0: not known yet. */
   #domains = new Uint16Array(FIRST_ROWS);
   #count = 0;
@@ -35,7 +36,8 @@ export class Shelf {
     return this.#count;
   }
 
-  add(id: Uint8Array, sizeBytes: number): number {
+  /** @param storedMs - when it was stored; 0: not known */
+  add(id: Uint8Array, sizeBytes: number, storedMs: number): number {
     const key = keyOf(id);
     const known = this.#byId.get(key);
     if (known !== undefined) return known;
@@ -43,6 +45,7 @@ export class Shelf {
     const row = this.#count++;
     this.#ids.set(id, row * this.#idBytes);
     this.#sizes[row] = sizeBytes;
+    this.#stored[row] = storedMs;
     this.#byId.set(key, row);
     return row;
   }
@@ -72,6 +75,10 @@ export class Shelf {
     return this.#sizes[row]!;
   }
 
+  storedMsOf(row: number): number {
+    return this.#stored[row]!;
+  }
+
   domainOf(row: number): number | undefined {
     const domain = this.#domains[row]!;
     return domain === 0 ? undefined : domain - 1;
@@ -84,6 +91,9 @@ export class Shelf {
   #grow(): void {
     const length = this.#sizes.length * 2;
     const [ids, sizes, domains] = [Buffer.alloc(length * this.#idBytes), new Float64Array(length), new Uint16Array(length)];
+    const stored = new Float64Array(length);
+    stored.set(this.#stored);
+    this.#stored = stored;
     ids.set(this.#ids);
     sizes.set(this.#sizes);
     domains.set(this.#domains);
@@ -103,24 +113,29 @@ export class Catalog {
   };
   /** Bytes of each entry's object, by author (hex). */
   readonly entrySizes = new Map<string, number[]>();
+  /** When each was stored. */
+  readonly entryTimes = new Map<string, number[]>();
   readonly #domainNumbers = new Map<string, number>();
   readonly #domainHex: string[] = [];
 
   static async read(objects: AsyncIterable<ObjectInfo>): Promise<Catalog> {
     const catalog = new Catalog();
-    for await (const { name, sizeBytes } of objects) {
+    for await (const { name, sizeBytes, storedMs = 0 } of objects) {
       const ref = refOfName(name);
       if (ref === undefined || ref.kind === 'genesis') continue;
-      if (ref.kind === 'entry') catalog.addEntry(ref.id, ref.sequence, sizeBytes);
-      else catalog.shelves[ref.kind].add(Buffer.from(ref.id, 'hex'), sizeBytes);
+      if (ref.kind === 'entry') catalog.addEntry(ref.id, ref.sequence, sizeBytes, storedMs);
+      else catalog.shelves[ref.kind].add(Buffer.from(ref.id, 'hex'), sizeBytes, storedMs);
     }
     return catalog;
   }
 
-  addEntry(author: string, sequence: number, sizeBytes: number): void {
-    const sizes = this.entrySizes.get(author);
-    if (sizes === undefined) this.entrySizes.set(author, []);
-    (sizes ?? this.entrySizes.get(author)!)[sequence] = sizeBytes;
+  addEntry(author: string, sequence: number, sizeBytes: number, storedMs: number): void {
+    if (!this.entrySizes.has(author)) {
+      this.entrySizes.set(author, []);
+      this.entryTimes.set(author, []);
+    }
+    this.entrySizes.get(author)![sequence] = sizeBytes;
+    this.entryTimes.get(author)![sequence] = storedMs;
   }
 
   /** The number that stands for a domain (hex) here. */

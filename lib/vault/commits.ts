@@ -155,7 +155,7 @@ export class Commits {
     }
     await store.put(name, [bytes]);
     chains.append(entry, hash);
-    catalog.addEntry(author, sequence, bytes.byteLength);
+    catalog.addEntry(author, sequence, bytes.byteLength, Date.now());
     this.#pending.push({ entry, hash });
     if (snapshot !== undefined) quotas.countSnapshot(entry.author, this.#parts.lateMs());
     await this.#noteMeaning(entry);
@@ -254,8 +254,20 @@ export class Commits {
     const { entry: decoded } = decodeEntry(bytes, name);
     await store.put(name, [bytes]);
     chains.append(decoded, sha256(bytes));
-    catalog.addEntry(author, entry.sequence, bytes.byteLength);
+    catalog.addEntry(author, entry.sequence, bytes.byteLength, Date.now());
     return decoded;
+  }
+
+  /** Takes up an entry of the vault's own that pruning made; call it inside `serial`. */
+  async adopt(sequence: number, bytes: Uint8Array): Promise<void> {
+    const { store, chains, catalog, author } = this.#parts;
+    const name = entryName(asId('author', Buffer.from(author, 'hex')), sequence);
+    const { entry } = decodeEntry(bytes, name);
+    if (toHex(entry.author) !== author || sequence !== chains.chain(author).hashes.length) throw new ObjectExistsError(name);
+    await store.put(name, [bytes]);
+    chains.append(entry, sha256(bytes));
+    catalog.addEntry(author, sequence, bytes.byteLength, Date.now());
+    await this.#remember(new Set([author]));
   }
 
   /** Writes down how far the chains of these authors have come. */

@@ -41,6 +41,8 @@ import {
   type ObjectRef,
   PAGE_ROWS,
   PROTOCOL,
+  type Row,
+  refOfName,
 } from '../store/vault-protocol.js';
 import { acceptIndex, acceptManifest, acceptPackFooter, acceptPackHeader, type Caller, checkPins, refuse } from './accept.js';
 import { Alerts } from './alerts.js';
@@ -234,10 +236,14 @@ export class Guard {
 
   // ---- reading -------------------------------------------------------------------------------------------------------------
 
-  /** Size of an object. @throws NotFoundError */
-  async stat(caller: Caller, ref: ObjectRef): Promise<number> {
+  /** Size of an object, and when it was stored (0: not known). @throws NotFoundError */
+  async stat(caller: Caller, ref: ObjectRef): Promise<{ sizeBytes: number; storedMs: number }> {
     if (!mayDo(caller.role, 'read', ref.kind)) this.#require(caller, ref.kind === 'pack' ? 'parts' : 'put', ref.kind);
-    return await this.#sizeOf(caller, ref);
+    const sizeBytes = await this.#sizeOf(caller, ref);
+    if (ref.kind === 'genesis') return { sizeBytes, storedMs: 0 };
+    if (ref.kind === 'entry') return { sizeBytes, storedMs: this.#catalog.entryTimes.get(ref.id)?.[ref.sequence] ?? 0 };
+    const shelf = this.#catalog.shelves[ref.kind];
+    return { sizeBytes, storedMs: shelf.storedMsOf(shelf.find(Buffer.from(ref.id, 'hex'))!) };
   }
 
   async #sizeOf(caller: Caller, ref: ObjectRef): Promise<number> {
@@ -317,7 +323,7 @@ export class Guard {
   ): Promise<{ page: Uint8Array; next: number | undefined }> {
     this.#require(caller, 'list', kind);
     if (kind === 'genesis') return { page: new Uint8Array(0), next: undefined };
-    const rows: { ref: ObjectRef; sizeBytes: number }[] = [];
+    const rows: Row[] = [];
     if (kind === 'entry') {
       let number = 0;
       for (const [id, sizes] of this.#catalog.entrySizes) {
@@ -329,7 +335,12 @@ export class Guard {
         for (let sequence = Math.max(0, from - number); sequence < sizes.length; sequence++) {
           if (rows.length === PAGE_ROWS) return { page: encodeRows(kind, rows), next: number + sequence };
           // A gap is damage, and stays visible as one.
-          if (sizes[sequence] !== undefined) rows.push({ ref: { kind, id, sequence }, sizeBytes: sizes[sequence]! });
+          if (sizes[sequence] !== undefined)
+            rows.push({
+              ref: { kind, id, sequence },
+              sizeBytes: sizes[sequence]!,
+              storedMs: this.#catalog.entryTimes.get(id)?.[sequence] ?? 0,
+            });
         }
         number += sizes.length;
       }
@@ -339,7 +350,11 @@ export class Guard {
     let row = from;
     for (; row < shelf.end && rows.length < PAGE_ROWS; row++) {
       if (!shelf.has(row) || !(await this.#isShown(caller, kind, row))) continue;
-      rows.push({ ref: { kind, id: toHex(shelf.idOf(row)), sequence: 0 }, sizeBytes: shelf.sizeOf(row) });
+      rows.push({
+        ref: { kind, id: toHex(shelf.idOf(row)), sequence: 0 },
+        sizeBytes: shelf.sizeOf(row),
+        storedMs: shelf.storedMsOf(row),
+      });
     }
     return { page: encodeRows(kind, rows), next: row < shelf.end ? row : undefined };
   }
@@ -454,7 +469,7 @@ export class Guard {
 
   #shelve(kind: ShelfKind, ref: ObjectRef, sizeBytes: number, domain: string | undefined): void {
     const shelf = this.#catalog.shelves[kind];
-    const row = shelf.add(Buffer.from(ref.id, 'hex'), sizeBytes);
+    const row = shelf.add(Buffer.from(ref.id, 'hex'), sizeBytes, Date.now());
     if (domain !== undefined) shelf.setDomain(row, this.#catalog.domainNumber(domain));
     this.options.onStored?.(this.store.pathOf(nameOfRef(ref)));
   }
@@ -543,7 +558,7 @@ export class Guard {
       if (this.#entryCount() >= INIT_ENTRIES || ref.sequence >= INIT_ENTRIES)
         refuse(name, 'comes before there is a repository, and there are enough of those');
       await this.store.put(name, [bytes]);
-      this.#catalog.addEntry(ref.id, ref.sequence, bytes.byteLength);
+      this.#catalog.addEntry(ref.id, ref.sequence, bytes.byteLength, Date.now());
       return {};
     }
     const answer = await this.#open.commits.enter(caller, ref.id, ref.sequence, bytes);
@@ -592,6 +607,22 @@ export class Guard {
     await this.store.remove(name);
     if (ref.kind === 'slot') this.#catalog.shelves.slot.remove(Buffer.from(ref.id, 'hex'));
     else this.#catalog.entrySizes.delete(ref.id);
+  }
+
+  /** Deletes an object that pruning found to be of no use any more, and said so in the ledger. */
+  async discard(name: string): Promise<void> {
+    const ref = refOfName(name);
+    if (ref === undefined || !['pack', 'index', 'manifest'].includes(ref.kind))
+      throw new RefusedError(`${name} is nothing that pruning deletes`, { object: name });
+    await this.options.onRemove?.(this.store.pathOf(name));
+    await this.store.remove(name);
+    this.#catalog.shelves[ref.kind as ShelfKind].remove(Buffer.from(ref.id, 'hex'));
+    this.#pins.delete(ref.id);
+  }
+
+  /** The vault's own seed, for what it signs by itself. */
+  get seed(): Uint8Array {
+    return this.#seed;
   }
 
   // ---- its own doing -------------------------------------------------------------------------------------------------------

@@ -96,8 +96,9 @@ async function answer(guard: Guard, caller: Caller, stream: http2.ServerHttp2Str
     case Verb.heads:
       return send(stream, guard.heads(caller));
     case Verb.stat: {
-      const sizeBytes = await guard.stat(caller, request.ref);
-      return send(stream, new Uint8Array(0), { 'varve-object-size': String(sizeBytes) });
+      const { sizeBytes, storedMs } = await guard.stat(caller, request.ref);
+      const headers = { 'varve-object-size': String(sizeBytes), 'varve-stored': String(Math.floor(storedMs)) };
+      return send(stream, new Uint8Array(0), headers);
     }
     case Verb.list: {
       const { page, next } = await guard.list(caller, request.kind, request.from, request.author);
@@ -110,7 +111,11 @@ async function answer(guard: Guard, caller: Caller, stream: http2.ServerHttp2Str
       return await sendRange(guard, stream, nameOfRef(request.ref), range);
     }
     case Verb.put:
-      return sendJson(stream, await guard.put(caller, request.ref, request.sizeBytes, stream));
+      // A refusal in the middle of a body must still be answered.
+      return sendJson(
+        stream,
+        await guard.put(caller, request.ref, request.sizeBytes, stream.iterator({ destroyOnReturn: false })),
+      );
     case Verb.remove:
       await guard.remove(caller, request.ref);
       return sendJson(stream, {});

@@ -3,8 +3,10 @@ import { toHex } from '../bytes.js';
 import { seriesOf, standings } from '../ledger/standing.js';
 import { termsOf } from '../retention/policy.js';
 import type { Guard } from './guard.js';
+import { pruneByItself } from './prune.js';
 
 const EVERY_SEC = 60;
+const PRUNE_MS = 3_600_000;
 /** A snapshot that is so many times later than expected is missed. */
 export const LATE_FACTOR = 1.5;
 
@@ -13,6 +15,7 @@ export class Watch {
   readonly #everyMs: number;
   #timer: NodeJS.Timeout | undefined;
   #jumped = false;
+  #prunedAt = Number.NEGATIVE_INFINITY;
   /** Newest snapshot of each series for which its absence was told. */
   readonly #told = new Map<string, string>();
 
@@ -39,6 +42,18 @@ export class Watch {
     if (this.#timer !== undefined) this.#timer = setTimeout(() => void this.#turn(), this.#everyMs).unref();
   }
 
+  /** Once an hour: pruning reads all that is stored. */
+  async #prune(): Promise<void> {
+    const now = performance.now();
+    if (now - this.#prunedAt < PRUNE_MS) return;
+    this.#prunedAt = now;
+    try {
+      await pruneByItself(this.#guard);
+    } catch (error) {
+      this.#guard.alerts.tell('prune-failed', (error as Error).message);
+    }
+  }
+
   /** One look; also for tests. */
   async look(): Promise<void> {
     const { clock, alerts, chains } = this.#guard;
@@ -50,6 +65,7 @@ export class Watch {
       );
     this.#jumped = jumped;
     await this.#guard.save();
+    await this.#prune();
     if (chains === undefined) return;
     const { classes } = termsOf(chains.policy());
     if (!classes.some(({ expectSec }) => expectSec > 0)) return;
