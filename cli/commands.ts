@@ -30,5 +30,7 @@ export const COMMANDS: readonly CommandRow[] = [
   { name: 'tag', summary: 'change the tags of snapshots', load: () => import('./tag.js') },
   { name: 'key', summary: 'manage passphrases and key files', load: () => import('./key.js') },
   { name: 'ledger', summary: 'show and verify who did what', load: () => import('./ledger.js') },
+  { name: 'status', summary: 'say what protects the repository, and what needs a look', load: () => import('./status.js') },
+  { name: 'serve', summary: 'guard a repository for others (the vault)', load: () => import('./serve.js') },
   { name: 'cat', summary: 'show an object of the repository as JSON', load: () => import('./cat.js') },
 ];

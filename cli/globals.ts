@@ -28,7 +28,7 @@ export const ENVIRONMENT = `Environment (enough for every command without any of
 
 export function addGlobalOptions(program: Command): void {
   program
-    .option('-r, --repo <place>', 'repository: a directory (VARVE_REPOSITORY)')
+    .option('-r, --repo <place>', 'repository: a directory, vault:/SOCKET or ssh://USER@HOST/PATH (VARVE_REPOSITORY)')
     .option('-p, --password-file <file>', 'read the passphrase from a file')
     .option('--password-command <command>', 'run a command that prints the passphrase')
     .option('--key-file <file>', 'open with a key file (VARVE_KEY_FILE)')

@@ -13,6 +13,7 @@ import {
 } from '../lib/index.js';
 import { localTime, rfc3339 } from './human.js';
 import { userAtHost } from './identity.js';
+import { addCertifyVault } from './key-certify.js';
 import { configureRoles, printAuthors } from './key-roles.js';
 import { type Run, withRepository } from './run.js';
 import { type NewPassphraseOptions, newPassphrase } from './secrets.js';
@@ -82,6 +83,7 @@ Examples:
         run.out.info(`Removed key ${id}.`);
       }),
     );
+  addCertifyVault(command, run);
   configureRoles(command, run, addNewPassphraseOptions);
 }
 

@@ -37,6 +37,10 @@ import type * as RepositoryFile from './repository/repository.js';
 import type * as RestoreFile from './restore/restore.js';
 import type * as OpenStoreFile from './store/open.js';
 import type { Store } from './store/store.js';
+import type * as CertifyFile from './vault/certify.js';
+import type * as ServerFile from './vault/server.js';
+import type * as StatusFile from './vault/status.js';
+import type * as StdioFile from './vault/stdio.js';
 import type * as CheckFile from './verify/check.js';
 import type * as VerifyLedgerFile from './verify/verify-ledger.js';
 
@@ -77,12 +81,15 @@ export type { KeySlot, Role, SealOptions } from './repository/keys.js';
 export type { Repository, RepositoryPlace } from './repository/repository.js';
 export type { Overwrite, RestoreOptions, RestoreProblem, RestoreProgress, RestoreReport } from './restore/options.js';
 export type { Store } from './store/store.js';
+export type { VaultRole } from './store/vault-protocol.js';
+export type { Vault, VaultOptions } from './vault/server.js';
+export type { RepositoryStatus } from './vault/status.js';
 export type { CheckError, CheckOptions, CheckReport, Subset } from './verify/check.js';
 export type { LedgerReport } from './verify/verify-ledger.js';
 
 // ---- repositories ----------------------------------------------------------------------------------------------------------
 
-/** Opens the store at a path or `file://` URL; `create` makes the directory. @throws NoRepositoryError, StoreError */
+/** Opens the store at a path, a `file://` URL, or behind a vault (`vault:/path.sock`, `ssh://user@host/path`); `create` makes the directory. @throws NoRepositoryError, StoreError */
 export const openStore: typeof OpenStoreFile.openStore = async (...args) => (await import('./store/open.js')).openStore(...args);
 
 /**
@@ -210,6 +217,24 @@ export async function rolesOf(...args: Parameters<typeof KeysFile.rolesOf>): Pro
   return (await import('./repository/keys.js')).rolesOf(...args);
 }
 
+// ---- vaults ----------------------------------------------------------------------------------------------------------------
+
+/** Starts a vault: the process that guards a repository for others. @throws BusyError when another serves it */
+export const startVault: typeof ServerFile.startVault = async (...args) =>
+  (await import('./vault/server.js')).startVault(...args);
+
+/** Joins two streams to a vault that runs, for a forced command of SSH. @throws NoRepositoryError when none does */
+export const pumpToVault: typeof StdioFile.pumpToVault = async (...args) =>
+  (await import('./vault/stdio.js')).pumpToVault(...args);
+
+/** Certifies the vault behind a repository's store. @throws RoleError, RefusedError */
+export const certifyVault: typeof CertifyFile.certifyVault = async (...args) =>
+  (await import('./vault/certify.js')).certifyVault(...args);
+
+/** What enforces retention, newest snapshots, incidents, holds. @throws RolledBackError, CorruptError */
+export const repositoryStatus: typeof StatusFile.repositoryStatus = async (...args) =>
+  (await import('./vault/status.js')).repositoryStatus(...args);
+
 // ---- snapshots -------------------------------------------------------------------------------------------------------------
 
 /** Loads and verifies the ledger. @throws CorruptError, BadSignatureError */
@@ -333,6 +358,9 @@ export const restore: typeof RestoreFile.restore = async (...args) => (await imp
 /** Mounts the repository; `finished` of what it returns resolves when the mount is gone. @throws MountError, NotFoundError, RoleError */
 export const mountRepository: typeof MountFile.mountRepository = async (...args) =>
   (await import('./mount/mount-repository.js')).mountRepository(...args);
+
+/** Begins to load what mountRepository will need; to be called first of all in a process that is about to mount. */
+export const prepareMount = async (): Promise<void> => (await import('./mount/prepare.js')).prepareMount();
 
 /** Takes a mount off and waits until it is gone. @throws MountError */
 export const unmount: typeof UnmountFile.unmount = async (...args) => (await import('./mount/unmount.js')).unmount(...args);

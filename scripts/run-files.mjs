@@ -5,7 +5,7 @@ import { join, relative } from 'node:path';
 import t from 'tap';
 import { compiledTest, root } from './setup.mjs';
 
-const TIMEOUT_S = 900;
+const TIMEOUT_S = Number(process.env.VARVE_TEST_TIMEOUT_S ?? 900);
 
 // The default of a test file's own tests is 30 seconds.
 process.env.TAP_TIMEOUT = String(TIMEOUT_S);

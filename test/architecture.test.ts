@@ -14,8 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   bytes: BOTTOM,
   id: BOTTOM,
   native: BOTTOM,
-  vault: BOTTOM,
-  store: ['vault', ...BOTTOM],
+  store: ['native', ...BOTTOM],
   format: BOTTOM,
   crypto: ['native', ...BOTTOM],
   chunker: ['native', ...BOTTOM],
@@ -24,6 +23,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ledger: ['repository', ...CORE],
   retention: LEDGER,
   // policy and slots are pure: which snapshots to keep, decided when one is written and recomputed when it is checked
+  // the guard process: stands beside ingest and prunes with what retention has
+  vault: ['retention', ...LEDGER],
   ingest: ['retention/policy', 'retention/slots', ...LEDGER],
   restore: LEDGER,
   browse: LEDGER,

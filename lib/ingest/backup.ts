@@ -12,12 +12,13 @@ import { type DirectoryEntry, type Entry, EntryKind, isValidName, type Owner } f
 import type { SnapshotId } from '../id.js';
 import { readerKeyInForce } from '../ledger/authority.js';
 import { loadLedger, requireAuthor } from '../ledger/ledger.js';
-import { intendedPacks } from '../ledger/standing.js';
+import { intended } from '../ledger/standing.js';
+import { streamId } from '../ledger/stream.js';
 import { coverPacks, listPacks, openIndex } from '../repository/open-index.js';
 import { type Repository, writerAuthor } from '../repository/repository.js';
 import { rangesOf } from '../repository/snapshot-reader.js';
 import { ChangeCache } from './change-cache.js';
-import { commit, streamId } from './commit.js';
+import { commit } from './commit.js';
 import { ingestStream } from './large-file.js';
 import { Run } from './run.js';
 import { absolutePath, existingSources, sourceTree } from './sources.js';
@@ -109,7 +110,7 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
   requireAuthor(repository.genesis, ledger, author);
   const stored = await listPacks(repository);
   // What is to be pruned is never used again: deletion and reuse must not meet.
-  for (const hex of intendedPacks(ledger.entries)) stored.delete(hex);
+  for (const hex of intended(ledger.entries).packs) stored.delete(hex);
   const index = await openIndex(repository, { filter: true, compact: false, onDamaged: (error) => note(error.message) });
   const domain = repository.keyring.writer?.domain;
   let cache = ChangeCache.none();

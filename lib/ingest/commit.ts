@@ -1,7 +1,7 @@
 /** Makes a finished run visible: manifest, retention, ledger entry, in this order, each durable before the next (docs/format.md §13). */
-import { concat, equalBytes, toHex, utf8 } from '../bytes.js';
+import { concat, equalBytes, toHex } from '../bytes.js';
 import { seal } from '../crypto/envelope.js';
-import { hmac, sha256 } from '../crypto/kdf.js';
+import { sha256 } from '../crypto/kdf.js';
 import { manifestKey } from '../crypto/session.js';
 import { StoreError } from '../errors.js';
 import type { LedgerEntry } from '../format/entry.js';
@@ -11,28 +11,24 @@ import {
   type Envelope,
   encodeEnvelope,
   encodeManifestBody,
-  encodeStreamName,
   type ManifestBody,
   manifestAad,
   State,
 } from '../format/manifest.js';
-import { manifestName, packName } from '../format/names.js';
+import { entryName, manifestName, packName } from '../format/names.js';
 import { EntryType } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import { asId, type SnapshotId, type StreamId } from '../id.js';
 import { appendEntry, type Ledger, loadLedger } from '../ledger/ledger.js';
 import { encodePins, joinSorted, resolvePins } from '../ledger/pins.js';
 import { readEnvelope, type SnapshotRecord, snapshotRecords } from '../ledger/snapshots.js';
-import { intendedPacks, standings } from '../ledger/standing.js';
+import { intended, standings } from '../ledger/standing.js';
 import { listPacks } from '../repository/open-index.js';
 import type { Repository } from '../repository/repository.js';
 import { classFor, currentPolicy } from '../retention/policy.js';
 import { retain } from '../retention/slots.js';
+import { isGuardedStore } from '../store/store.js';
 import type { Run } from './run.js';
-
-export function streamId(namesKey: Uint8Array, host: string, label: string): StreamId {
-  return asId('stream', hmac(namesKey, utf8('stream'), encodeStreamName(host, label)).slice(0, 16));
-}
 
 export interface Committed {
   readonly id: SnapshotId;
@@ -62,8 +58,10 @@ async function previousPins(
   ledger: Ledger,
   stream: StreamId,
 ): Promise<{ id: Uint8Array; envelope: Envelope; ids: Uint8Array } | undefined> {
+  // One that is to be pruned must not become a base: it could be gone before this manifest is there to keep it.
+  const { snapshots: going } = intended(ledger.entries);
   const previous = snapshotRecords(ledger)
-    .filter((record) => sameSeries(record, run.keys.writer, stream))
+    .filter((record) => sameSeries(record, run.keys.writer, stream) && !going.has(toHex(record.id)))
     .at(-1);
   if (previous === undefined) return undefined;
   const read = async (id: Uint8Array): Promise<Envelope> => (await readEnvelope(repository, id)).envelope;
@@ -82,9 +80,9 @@ async function previousPins(
  * @throws StoreError if one is lost; the next run stores what it held anew
  */
 async function mustBeThere(repository: Repository, ledger: Ledger, ids: readonly Uint8Array[]): Promise<void> {
-  const intended = intendedPacks(ledger.entries);
+  const { packs: going } = intended(ledger.entries);
   const stored = await listPacks(repository);
-  const lost = ids.map(toHex).filter((hex) => intended.has(hex) || !stored.has(hex));
+  const lost = ids.map(toHex).filter((hex) => going.has(hex) || !stored.has(hex));
   if (lost.length > 0)
     throw new StoreError(
       packName(ids.find((id) => toHex(id) === lost[0])!),
@@ -142,6 +140,13 @@ export async function commit(repository: Repository, run: Run, input: CommitInpu
   );
   const payload = { type: EntryType.snapshot, manifest: id, stream: input.stream, state: envelope.state, ...kept, ...name };
   const entry = await appendEntry(repository, repository.keyring.writer?.seed, timeOfMs(receivedMs), () => payload);
-  // A vault's receipt may promise more.
-  return { id, ...kept, ...name, entry };
+  // A vault has its own clock and policy; the later of the two promises holds.
+  const receipt = isGuardedStore(repository.store)
+    ? repository.store.receiptOf(entryName(asId('author', entry.author), entry.sequence))
+    : undefined;
+  const promised =
+    receipt !== undefined && receipt.retainUntilSec > kept.retainUntilSec
+      ? { retainUntilSec: receipt.retainUntilSec, slots: receipt.slots }
+      : kept;
+  return { id, ...promised, ...name, entry };
 }

@@ -12,8 +12,13 @@ import { entryName, parseEntryName } from '../format/names.js';
 import type { ChainHead, Payload } from '../format/payload.js';
 import { compareTimes, type Timestamp } from '../format/time.js';
 import type { AuthorId } from '../id.js';
-import type { Repository, RepositoryPlace } from '../repository/repository.js';
+import type { HeadMemory, RepositoryPlace } from '../repository/repository.js';
 import { type Authority, type AuthorRole, authorities } from './authority.js';
+
+/** What reading and writing the ledger takes: no key of content. */
+export interface LedgerPlace extends RepositoryPlace {
+  readonly heads?: HeadMemory;
+}
 
 export interface Chain {
   readonly author: AuthorId;
@@ -99,14 +104,14 @@ async function listChainsOnce(
 }
 
 /** The ledger that each open repository was last seen with, so that a key whose time is over signs nothing more. */
-const seen = new WeakMap<Repository, Ledger>();
+const seen = new WeakMap<LedgerPlace, Ledger>();
 
 /**
  * Loads and verifies the ledger, and holds it against the heads that this machine remembers. `everySignature` checks each entry's own signature too.
  *
  * @throws CorruptError for a broken chain, BadSignatureError for a signature that is not its author's, RolledBackError
  */
-export async function loadLedger(repository: Repository, everySignature = false): Promise<Ledger> {
+export async function loadLedger(repository: LedgerPlace, everySignature = false): Promise<Ledger> {
   // First what is remembered, then what is there: an entry that another process adds and remembers meanwhile is not missed.
   const before = await repository.heads?.recall();
   const ledger = await readLedger(repository, everySignature);
@@ -223,7 +228,7 @@ async function headAt({ store }: RepositoryPlace, author: AuthorId, count: numbe
 }
 
 /** @throws RoleError if the ledger as it was last loaded, and then as it is now, says that `author` may not write */
-async function mustCount(repository: Repository, author: Uint8Array): Promise<void> {
+async function mustCount(repository: LedgerPlace, author: Uint8Array): Promise<void> {
   const ledger = seen.get(repository);
   if (ledger === undefined) return;
   try {
@@ -244,7 +249,7 @@ async function mustCount(repository: Repository, author: Uint8Array): Promise<vo
  * @throws RoleError, StoreError, CorruptError
  */
 export async function appendEntry(
-  repository: Repository,
+  repository: LedgerPlace,
   seed: Uint8Array | null | undefined,
   time: Timestamp,
   makePayload: (sequence: number) => Payload,

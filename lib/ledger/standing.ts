@@ -30,13 +30,18 @@ export interface Standing {
   readonly holds: readonly Hold[];
   /** The newest complete one of its writer and stream: it never expires. */
   readonly newest: boolean;
+  /**
+   * From this second on nothing keeps it: the latest of what was promised, of the releases of its holds, and of the arrival of a newer complete one of its
+   * stream. Infinity while it is held or the newest.
+   */
+  readonly freeSec: number;
   /** Its manifest was pruned, rightly. */
   readonly pruned: boolean;
 }
 
 /** Whether nothing keeps a snapshot at `nowSec`. */
-export function hasExpired({ retainUntilSec, holds, newest }: Standing, nowSec: number): boolean {
-  return !newest && holds.length === 0 && nowSec >= retainUntilSec;
+export function hasExpired({ freeSec }: Pick<Standing, 'freeSec'>, nowSec: number): boolean {
+  return nowSec >= freeSec;
 }
 
 /** Writer and stream: what slots and `newest` go by. */
@@ -64,66 +69,145 @@ export function receiptsOf(ledger: Ledger): Map<string, { receipt: Receipt; time
   return found;
 }
 
-/** Ids, hex, of the packs that an intent to prune names. */
-export function intendedPacks(entries: readonly LedgerEntry[]): Set<string> {
-  const packs = new Set<string>();
-  for (const { payload } of entries) for (const id of idsIn(payloadOf(payload, 'pruneIntent')?.packs ?? EMPTY)) packs.add(id);
-  return packs;
+/** Ids, hex, of what intents to prune name: nothing new may rest on it. */
+export function intended(entries: readonly LedgerEntry[]): { packs: Set<string>; snapshots: Set<string> } {
+  const found = { packs: new Set<string>(), snapshots: new Set<string>() };
+  for (const { payload } of entries) {
+    const intent = payloadOf(payload, 'pruneIntent');
+    for (const id of idsIn(intent?.packs ?? EMPTY)) found.packs.add(id);
+    for (const id of idsIn(intent?.snapshots ?? EMPTY)) found.snapshots.add(id);
+  }
+  return found;
 }
 
-/** Every snapshot in merged order; of two entries for one manifest, the first. */
-export function standings(ledger: Ledger): Standing[] {
+interface Held {
+  readonly hold: Hold;
+  /** Infinity while it stands. */
+  releasedSec: number;
+}
+
+/** What was said about snapshots after they were committed, by snapshot id in hex. */
+interface Sayings {
+  readonly receipts: ReturnType<typeof receiptsOf>;
+  readonly extensions: Map<string, { untilSec: number; time: Timestamp }[]>;
+  readonly holds: Map<string, Held[]>;
+}
+
+function push<T>(map: Map<string, T[]>, key: string, item: T): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [item]);
+  else list.push(item);
+}
+
+function sayingsOf(ledger: Ledger): Sayings {
   const receipts = receiptsOf(ledger);
-  const extended = new Map<string, number>();
-  const holds = new Map<string, { hold: Hold; snapshots: Uint8Array }>();
-  const released = new Set<string>();
+  const extensions: Sayings['extensions'] = new Map();
+  const holds: Sayings['holds'] = new Map();
+  const byPlace = new Map<string, Held>();
   for (const { author, sequence, time, payload } of ledger.entries) {
     const extend = payloadOf(payload, 'extend');
-    if (extend !== undefined)
-      for (const id of idsIn(extend.snapshots)) extended.set(id, Math.max(extend.untilSec, extended.get(id) ?? 0));
+    for (const id of idsIn(extend?.snapshots ?? EMPTY)) push(extensions, id, { untilSec: extend!.untilSec, time });
     const hold = payloadOf(payload, 'hold');
-    if (hold !== undefined)
-      holds.set(place(author, sequence), { hold: { author, sequence, time, reason: hold.reason }, snapshots: hold.snapshots });
+    if (hold !== undefined) {
+      const held: Held = { hold: { author, sequence, time, reason: hold.reason }, releasedSec: Number.POSITIVE_INFINITY };
+      byPlace.set(place(author, sequence), held);
+      for (const id of idsIn(hold.snapshots)) push(holds, id, held);
+    }
+    // A hold can only be released after it was placed: nobody releases those to come.
     const release = payloadOf(payload, 'release');
-    if (release !== undefined) released.add(place(release.author, release.sequence));
+    const held = release === undefined ? undefined : byPlace.get(place(release.author, release.sequence));
+    if (held !== undefined && held.releasedSec === Number.POSITIVE_INFINITY)
+      held.releasedSec = Math.max(time.sec, receipts.get(place(author, sequence))?.time.sec ?? time.sec);
   }
-  const held = new Map<string, Hold[]>();
-  for (const [key, { hold, snapshots }] of holds)
-    if (!released.has(key)) for (const id of idsIn(snapshots)) held.set(id, [...(held.get(id) ?? []), hold]);
+  return { receipts, extensions, holds };
+}
 
-  const result = new Map<string, Standing>();
-  const newest = new Map<string, string>();
+/** When nothing keeps a snapshot any more; with `by`, by what had been said at that time. */
+function freeFrom(
+  hex: string,
+  promisedSec: number,
+  supersededSec: number,
+  { extensions, holds }: Sayings,
+  by?: Timestamp,
+): { retainUntilSec: number; freeSec: number } {
+  const counts = (time: Timestamp): boolean => by === undefined || compareTimes(time, by) <= 0;
+  let retainUntilSec = promisedSec;
+  for (const { untilSec, time } of extensions.get(hex) ?? [])
+    if (counts(time)) retainUntilSec = Math.max(retainUntilSec, untilSec);
+  let freeSec = Math.max(retainUntilSec, supersededSec);
+  for (const { hold, releasedSec } of holds.get(hex) ?? []) if (counts(hold.time)) freeSec = Math.max(freeSec, releasedSec);
+  return { retainUntilSec, freeSec };
+}
+
+function standingOf(entry: LedgerEntry, payload: SnapshotPayload, supersededSec: number, sayings: Sayings): Standing {
+  const hex = toHex(payload.manifest);
+  const acknowledged = sayings.receipts.get(place(entry.author, entry.sequence));
+  const promisedSec = Math.max(payload.retainUntilSec, acknowledged?.receipt.retainUntilSec ?? 0);
+  return {
+    id: asId('snapshot', payload.manifest),
+    entry,
+    payload,
+    received: acknowledged?.time ?? entry.time,
+    ...(acknowledged === undefined ? {} : { receipt: acknowledged.receipt }),
+    ...freeFrom(hex, promisedSec, supersededSec, sayings),
+    holds: (sayings.holds.get(hex) ?? [])
+      .filter(({ releasedSec }) => releasedSec === Number.POSITIVE_INFINITY)
+      .map(({ hold }) => hold),
+    newest: supersededSec === Number.POSITIVE_INFINITY,
+    pruned: false,
+  };
+}
+
+/**
+ * Every snapshot in merged order; of two entries for one manifest, the first.
+ *
+ * @param nowSec - what is said to have been pruned later than this is not believed yet
+ */
+export function standings(ledger: Ledger, nowSec: number = Date.now() / 1000): Standing[] {
+  const sayings = sayingsOf(ledger);
+  const first = new Map<string, { entry: LedgerEntry; payload: SnapshotPayload; supersededSec: number }>();
   for (const entry of ledger.entries) {
     const payload = payloadOf(entry.payload, 'snapshot');
-    if (payload === undefined) continue;
-    const hex = toHex(payload.manifest);
-    if (result.has(hex)) continue;
-    const acknowledged = receipts.get(place(entry.author, entry.sequence));
-    const standing: Standing = {
-      id: asId('snapshot', payload.manifest),
-      entry,
-      payload,
-      received: acknowledged?.time ?? entry.time,
-      ...(acknowledged === undefined ? {} : { receipt: acknowledged.receipt }),
-      retainUntilSec: Math.max(payload.retainUntilSec, acknowledged?.receipt.retainUntilSec ?? 0, extended.get(hex) ?? 0),
-      holds: held.get(hex) ?? [],
-      newest: false,
-      pruned: false,
-    };
-    result.set(hex, standing);
-    if (payload.state === State.complete) newest.set(seriesOf(standing), hex);
+    const hex = payload === undefined ? '' : toHex(payload.manifest);
+    if (payload !== undefined && !first.has(hex)) first.set(hex, { entry, payload, supersededSec: 0 });
   }
-  for (const hex of newest.values()) result.set(hex, { ...result.get(hex)!, newest: true });
+  // Any later complete one of the stream supersedes; the earliest of their times counts.
+  const next = new Map<string, number>();
+  for (const item of [...first.values()].reverse()) {
+    if (item.payload.state !== State.complete) continue;
+    const series = seriesOf(item);
+    item.supersededSec = next.get(series) ?? Number.POSITIVE_INFINITY;
+    const received = sayings.receipts.get(place(item.entry.author, item.entry.sequence))?.time ?? item.entry.time;
+    next.set(series, Math.min(item.supersededSec, received.sec));
+  }
+  const result = new Map<string, Standing>();
+  for (const [hex, { entry, payload, supersededSec }] of first)
+    result.set(hex, standingOf(entry, payload, supersededSec, sayings));
   for (const { time, payload } of ledger.entries) {
     const done = payloadOf(payload, 'pruneDone');
-    if (done === undefined) continue;
-    for (const hex of idsIn(done.snapshots)) {
+    for (const hex of idsIn(done?.snapshots ?? EMPTY)) {
       const standing = result.get(hex);
       // What says that a snapshot was pruned which was still to be kept is not believed: it stays listed, and its absence is noticed.
       if (standing === undefined) continue;
-      const holds = standing.holds.filter((hold) => compareTimes(hold.time, time) <= 0);
-      if (hasExpired({ ...standing, holds }, time.sec)) result.set(hex, { ...standing, pruned: true });
+      const promisedSec = Math.max(standing.payload.retainUntilSec, standing.receipt?.retainUntilSec ?? 0);
+      const { freeSec } = freeFrom(hex, promisedSec, first.get(hex)!.supersededSec, sayings, time);
+      if (freeSec <= Math.min(time.sec, nowSec)) result.set(hex, { ...standing, pruned: true });
     }
   }
   return [...result.values()];
+}
+
+/**
+ * Snapshots behind the end of a chain: their author was retired, and a smaller count disowned them. They are not listed, but what was promised for them
+ * stands: a retirement deletes nothing.
+ */
+export function disowned(ledger: Ledger): Standing[] {
+  const sayings = sayingsOf(ledger);
+  const found: Standing[] = [];
+  for (const { entries, limit } of ledger.chains)
+    for (const entry of entries.slice(Math.min(limit, entries.length))) {
+      const payload = payloadOf(entry.payload, 'snapshot');
+      if (payload !== undefined) found.push(standingOf(entry, payload, 0, sayings));
+    }
+  return found;
 }

@@ -25,7 +25,7 @@ import type { SealedSessionKey } from '../format/pack.js';
 import type { ChainHead } from '../format/payload.js';
 import { type Timestamp, timeOfMs } from '../format/time.js';
 import { type AuthorId, asId, type RepositoryId } from '../id.js';
-import type { Store } from '../store/store.js';
+import { isGuardedStore, type Store } from '../store/store.js';
 
 export interface RepositoryPlace {
   readonly store: Store;
@@ -196,7 +196,7 @@ export function newRepository(store: Store, nowMs: number): { place: RepositoryP
     admins: [publicKeyOf(adminSeed)],
     threshold: 1,
     readerKey: x25519Public(readerPrivateKey(root, salt)),
-    vault: null,
+    vault: isGuardedStore(store) ? store.vaultKey : null,
   };
   const signed = encodeGenesis(genesis);
   const bytes = concat(signed, sign(adminSeed, GENESIS_LABEL, signed));

@@ -1,9 +1,9 @@
 /** Everything to read one or more snapshots in this thread: index, keys, chunk reader. Owns the index and the open files. */
 import { toHex } from '../bytes.js';
 import type { ChunkIndex } from '../chunk-index/chunk-index.js';
-import { type CorruptError, StoreError } from '../errors.js';
+import type { CorruptError } from '../errors.js';
+import { blockingPlace } from '../store/blocking.js';
 import type { Store } from '../store/store.js';
-import { isLocalStore } from '../store/store.js';
 import { ChunkReader } from './chunk-reader.js';
 import { coverPacks, openIndex } from './open-index.js';
 import { openRanges, type Ranges } from './ranges.js';
@@ -22,11 +22,9 @@ export interface SnapshotReader {
   close(): Promise<void>;
 }
 
-/** Ranges over a store whose objects are files. @throws StoreError for any other */
+/** Ranges over a store. Reading throws StoreError for one that cannot be read from a blocking thread. */
 export function rangesOf(store: Store): Ranges {
-  if (!isLocalStore(store))
-    throw new StoreError(store.location, 'read', new Error('this store cannot be read from a blocking thread'));
-  return openRanges((name) => store.pathOf(name));
+  return openRanges(() => blockingPlace(store));
 }
 
 /**

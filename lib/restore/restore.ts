@@ -5,7 +5,7 @@
 import { closeSync, constants, mkdirSync, openSync, realpathSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { NotFoundError, RefusedError, StoreError } from '../errors.js';
-import { GENESIS_NAME, manifestName } from '../format/names.js';
+import { manifestName } from '../format/names.js';
 import { type DirectoryEntry, type Entry, isDirectory, isFile } from '../format/tree.js';
 import { hasPin, resolvePins } from '../ledger/pins.js';
 import { readEnvelope, type Snapshot } from '../ledger/snapshots.js';
@@ -14,7 +14,7 @@ import { collectReadKeys } from '../repository/read-keys.js';
 import type { Repository } from '../repository/repository.js';
 import { openSnapshotReader, type SnapshotReader } from '../repository/snapshot-reader.js';
 import { findEntry, readDirectory, type TreeSource } from '../repository/tree-reader.js';
-import { isLocalStore } from '../store/store.js';
+import { blockingPlace } from '../store/blocking.js';
 import { DirectoryCache } from './directory-cache.js';
 import { Journal } from './journal.js';
 import type { RestoreOptions, RestoreReport } from './options.js';
@@ -118,8 +118,6 @@ async function restoreInto(
   options: RestoreOptions,
 ): Promise<RestoreReport> {
   const { store } = repository;
-  if (!isLocalStore(store))
-    throw new StoreError(store.location, 'read', new Error('this store cannot be read from a blocking thread'));
   const { entry } = restored;
   const isPinned = (packId: Uint8Array): boolean => hasPin(pins, packId);
   const { keys } = await collectReadKeys(repository, reader.index, isPinned);
@@ -140,9 +138,8 @@ async function restoreInto(
     : [1, isFile(entry) ? entry.sizeBytes : 0];
   const counters = new SharedArrayBuffer(16);
   const stop = new SharedArrayBuffer(4);
-  const storePath = store.pathOf(GENESIS_NAME).slice(0, -GENESIS_NAME.length);
   const writers = new Writers(
-    { storePath, keys, rootFd: target.fd ?? -1, sparse: options.sparse === true, counters, stop },
+    { place: blockingPlace(store), keys, rootFd: target.fd ?? -1, sparse: options.sparse === true, counters, stop },
     options.threads ?? Math.min(MAX_THREADS, availableParallelism()),
   );
   const pipeline = new Pipeline(run, new Planner(reader.index, source.chunkIdKey, isPinned), writers);

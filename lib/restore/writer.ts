@@ -7,6 +7,7 @@ import { ChunkType, MAX_FRAME_BYTES } from '../format/pack.js';
 import { native } from '../native.js';
 import { ChunkReader, type FrameMemory, type FramePlace, type ReadKeys } from '../repository/chunk-reader.js';
 import { openRanges, type Ranges } from '../repository/ranges.js';
+import type { BlockingPlace } from '../store/blocking.js';
 import { DirectoryCache } from './directory-cache.js';
 import {
   IN_PLACE,
@@ -24,8 +25,8 @@ import {
 
 /** Plain data, so that threads can be given it. */
 export interface WriterStart {
-  /** Folder of the store's objects. */
-  readonly storePath: string;
+  /** How objects are read. */
+  readonly place: BlockingPlace;
   readonly keys: ReadKeys;
   readonly rootFd: number;
   readonly sparse: boolean;
@@ -74,7 +75,7 @@ export class Writer {
     this.#start = start;
     this.#counters = new BigInt64Array(start.counters);
     this.#stop = new Int32Array(start.stop);
-    this.#ranges = openRanges((name) => start.storePath + name);
+    this.#ranges = openRanges(() => start.place);
     this.#directories = new DirectoryCache(start.rootFd);
     const pack = (packIndex: number): PackInfo => this.#packs.get(packIndex)!;
     const places = {

@@ -10,6 +10,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { toHex } from '../bytes.js';
 import { NoRepositoryError, NotFoundError, ObjectExistsError, StoreError, VarveError } from '../errors.js';
 import {
+  areSameFiles,
   codeOf,
   holdsSameBytes,
   isSyncFailure,
@@ -19,6 +20,7 @@ import {
   sweepTemporary,
   syncDirectory,
   writeDurably,
+  writeStreamDurably,
 } from './durable.js';
 import { checkName, checkPrefix, checkRange, type LocalStore, type ObjectInfo } from './store.js';
 
@@ -58,6 +60,12 @@ export async function createDirectoryStore(path: string): Promise<DirectoryStore
   return new DirectoryStore(root);
 }
 
+/** What is put: written to a temporary file, or compared with what is there already. */
+interface Content {
+  write(temporary: string): Promise<void>;
+  isIn(temporary: string): Promise<boolean>;
+}
+
 export class DirectoryStore implements LocalStore {
   readonly location: string;
   /** Why nothing more is written: an fsync failed, so the kernel may have dropped what it could not write. */
@@ -79,6 +87,27 @@ export class DirectoryStore implements LocalStore {
   /** As Store.put; `parts` must not change until it has returned. After a failed fsync every later put is refused. */
   async put(name: string, parts: readonly Uint8Array[]): Promise<void> {
     const path = this.pathOf(name);
+    const content = { write: (to: string) => writeDurably(to, parts), isIn: () => holdsSameBytes(path, parts) };
+    await this.#placing(name, path, content);
+  }
+
+  /**
+   * As `put`, from a stream of which nothing is kept in memory. `accept` is called when all of it is on the disk and not visible yet; when it throws, or the stream
+   * does, nothing becomes visible.
+   */
+  async receive(name: string, chunks: AsyncIterable<Uint8Array>, accept: () => Promise<void> | void): Promise<void> {
+    const path = this.pathOf(name);
+    const content = {
+      async write(to: string) {
+        await writeStreamDurably(to, chunks);
+        await accept();
+      },
+      isIn: (temporary: string) => areSameFiles(path, temporary),
+    };
+    await this.#placing(name, path, content);
+  }
+
+  async #placing(name: string, path: string, content: Content): Promise<void> {
     if (this.#broken !== undefined)
       throw new StoreError(
         name,
@@ -88,16 +117,16 @@ export class DirectoryStore implements LocalStore {
         }),
       );
     try {
-      await this.#place(name, path, parts);
+      await this.#place(name, path, content);
     } catch (error) {
       throw this.#failure(name, 'put', error);
     }
   }
 
-  async #place(name: string, path: string, parts: readonly Uint8Array[]): Promise<void> {
+  async #place(name: string, path: string, content: Content): Promise<void> {
     const temporary = join(await this.#temporaryFolder(), `${process.pid}-${toHex(randomBytes(12))}`);
     try {
-      await writeDurably(temporary, parts);
+      await content.write(temporary);
       await this.#directory(dirname(path));
       if (await placeExclusively(temporary, path)) {
         try {
@@ -108,7 +137,7 @@ export class DirectoryStore implements LocalStore {
           throw error;
         }
       } else {
-        if (!(await holdsSameBytes(path, parts))) throw new ObjectExistsError(name);
+        if (!(await content.isIn(temporary))) throw new ObjectExistsError(name);
         await syncDirectory(dirname(path));
       }
     } finally {
@@ -132,7 +161,7 @@ export class DirectoryStore implements LocalStore {
     try {
       const info = lstatSync(path);
       if (!info.isFile()) throw new Error('not a regular file');
-      return { name, sizeBytes: info.size };
+      return { name, sizeBytes: info.size, storedMs: info.mtimeMs };
     } catch (error) {
       if (isAbsence(error)) return undefined;
       throw new StoreError(name, 'stat', error);
@@ -181,7 +210,7 @@ export class DirectoryStore implements LocalStore {
     try {
       const info = lstatSync(join(this.location, name), { throwIfNoEntry: false });
       if (info?.isDirectory()) return 'folder';
-      return info?.isFile() ? { name, sizeBytes: info.size } : undefined;
+      return info?.isFile() ? { name, sizeBytes: info.size, storedMs: info.mtimeMs } : undefined;
     } catch (error) {
       throw new StoreError(name, 'list', error);
     }

@@ -8,34 +8,40 @@ import { checkName, checkPrefix, checkRange, type ObjectInfo, type Store } from 
 
 export class MemoryStore implements Store {
   readonly location = 'memory:';
-  readonly #objects = new Map<string, Uint8Array>();
+  readonly #objects = new Map<string, { readonly bytes: Uint8Array; readonly storedMs: number }>();
+  readonly #nowMs: () => number;
+
+  /** @param nowMs - its clock */
+  constructor(nowMs: () => number = Date.now) {
+    this.#nowMs = nowMs;
+  }
 
   async put(name: string, parts: readonly Uint8Array[]): Promise<void> {
     checkName(name);
     const bytes = concat(...parts);
     const existing = this.#objects.get(name);
-    if (existing === undefined) this.#objects.set(name, bytes);
-    else if (!equalBytes(existing, bytes)) throw new ObjectExistsError(name);
+    if (existing === undefined) this.#objects.set(name, { bytes, storedMs: this.#nowMs() });
+    else if (!equalBytes(existing.bytes, bytes)) throw new ObjectExistsError(name);
   }
 
   async get(name: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array> {
     checkName(name);
     if (range !== undefined) checkRange(range);
-    const bytes = this.#objects.get(name);
+    const bytes = this.#objects.get(name)?.bytes;
     if (bytes === undefined) throw new NotFoundError('object', name);
     return range === undefined ? bytes.slice() : bytes.slice(range.offset, range.offset + range.length);
   }
 
   async stat(name: string): Promise<ObjectInfo | undefined> {
     checkName(name);
-    const bytes = this.#objects.get(name);
-    return bytes === undefined ? undefined : { name, sizeBytes: bytes.byteLength };
+    const found = this.#objects.get(name);
+    return found === undefined ? undefined : { name, sizeBytes: found.bytes.byteLength, storedMs: found.storedMs };
   }
 
   async *list(prefix: string): AsyncGenerator<ObjectInfo> {
     checkPrefix(prefix);
-    for (const [name, bytes] of [...this.#objects]) {
-      if (name.startsWith(prefix)) yield { name, sizeBytes: bytes.byteLength };
+    for (const [name, { bytes, storedMs }] of [...this.#objects]) {
+      if (name.startsWith(prefix)) yield { name, sizeBytes: bytes.byteLength, storedMs };
     }
   }
 

@@ -1,20 +1,22 @@
 /**
- * From what a person types as a repository's place to a store. This version has one kind: a local directory. Other schemes are
- * refused by name rather than taken for odd paths.
+ * From what a person types as a repository's place to a store: a local directory, or a vault behind a unix socket or SSH. Other schemes are refused by name rather than
+ * taken for odd paths.
  */
 import { fileURLToPath } from 'node:url';
 import { NoRepositoryError } from '../errors.js';
 import { createDirectoryStore, openDirectoryStore } from './directory.js';
-import type { LocalStore } from './store.js';
+import type { Store } from './store.js';
 
 /**
- * Opens the store at `location`: a path, or a `file://` URL.
+ * Opens the store at `location`: a path, a `file://` URL, `vault:/path.sock`, or `ssh://user@host[:port]/path`.
  *
  * @param options.create - make the directory if it is missing
- * @throws NoRepositoryError if there is no directory, or for a scheme that this version does not handle
+ * @throws NoRepositoryError if there is no directory, no vault answers, or for a scheme that this version does not handle
  * @throws StoreError if the directory cannot be created
  */
-export async function openStore(location: string, options: { readonly create?: boolean } = {}): Promise<LocalStore> {
+export async function openStore(location: string, options: { readonly create?: boolean } = {}): Promise<Store> {
+  // Loaded when it is needed: most commands are for a directory.
+  if (/^(vault|ssh):/i.test(location)) return (await import('./vault.js')).openVaultStore(location);
   const path = pathFrom(location);
   return options.create === true ? createDirectoryStore(path) : openDirectoryStore(path);
 }
@@ -33,6 +35,6 @@ function pathFrom(location: string): string {
   }
   throw new NoRepositoryError(
     location,
-    `this version handles local directories only, not ${scheme}: locations; for a directory of that name write ./${location}`,
+    `this version handles local directories, vault: and ssh:, not ${scheme}: locations; for a directory of that name write ./${location}`,
   );
 }

@@ -9,6 +9,8 @@
 export interface ObjectInfo {
   readonly name: string;
   readonly sizeBytes: number;
+  /** When it was stored, by the store's own clock, milliseconds since 1970; absent where a store cannot tell. */
+  readonly storedMs?: number;
 }
 
 export interface Store {
@@ -32,7 +34,7 @@ export interface Store {
    */
   get(name: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array>;
 
-  /** Size of `name`, or undefined if there is no such object. */
+  /** Size and age of `name`, or undefined if there is no such object. */
   stat(name: string): Promise<ObjectInfo | undefined>;
 
   /** Every object whose name starts with `prefix` (a name or a folder ending in `/`), in no order. Temporary files are never listed. */
@@ -54,6 +56,26 @@ export interface LocalStore extends Store {
 /** Whether `store` can hand out paths. */
 export function isLocalStore(store: Store): store is LocalStore {
   return typeof (store as Partial<LocalStore>).pathOf === 'function';
+}
+
+/** What a vault promised for a snapshot's entry that it stored. */
+export interface Receipted {
+  readonly timeSec: number;
+  readonly retainUntilSec: number;
+  readonly slots: number;
+}
+
+/** A store behind a vault. */
+export interface GuardedStore extends Store {
+  /** Ed25519 public key that signs the vault's receipts. */
+  readonly vaultKey: Uint8Array;
+  /** The promise for an entry that was put through this store; undefined when the vault gave none. */
+  receiptOf(name: string): Receipted | undefined;
+}
+
+/** Whether `store` stands behind a vault. */
+export function isGuardedStore(store: Store): store is GuardedStore {
+  return typeof (store as Partial<GuardedStore>).receiptOf === 'function';
 }
 
 const NAME = /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?(?:\/[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)*$/;

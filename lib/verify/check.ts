@@ -6,7 +6,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { toHex } from '../bytes.js';
 import type { ChunkIndex } from '../chunk-index/chunk-index.js';
 import { InterruptedError, RoleError } from '../errors.js';
-import { indexName, manifestName, packName, parseIdName } from '../format/names.js';
+import { indexName, manifestName, packName } from '../format/names.js';
 import { decodePackHeader } from '../format/pack.js';
 import { requireReader } from '../ledger/roles.js';
 import { type SnapshotRecord, snapshotRecords, type TagChanges, tagChanges } from '../ledger/snapshots.js';
@@ -16,8 +16,10 @@ import type { Repository } from '../repository/repository.js';
 import { rangesOf } from '../repository/snapshot-reader.js';
 import type { Damage } from './damage.js';
 import { DataScan } from './data-scan.js';
-import { checkIndexObjects, checkPackSizes, fillIndex, type IndexedPack, openCheckedIndex } from './index-check.js';
+import { DomainCheck } from './domain-check.js';
+import { checkIndexObjects, checkPackSizes, fillIndex, openCheckedIndex } from './index-check.js';
 import { type ReadableLedger, walkLedger } from './ledger-walk.js';
+import { reportOrphans, reportUnreferenced } from './leftovers.js';
 import { type Listing, listStore } from './listing.js';
 import { ManifestReader, pinBytesFit } from './manifests.js';
 import { checkMemory } from './memory-check.js';
@@ -133,8 +135,8 @@ class CheckJob {
       await this.#scan.finish(index, indexed, this.#damage, this.#breathe);
       if (this.#scan.newlyDamaged.size > 0) await this.#walk(listing, records, ledger, this.#scan.newlyDamaged);
     }
-    await this.#orphans(listing, ledger);
-    this.#unreferenced(listing, indexed);
+    await reportOrphans(repository, listing, ledger, this.#pinned, findings);
+    reportUnreferenced(listing, indexed, this.#pinned, findings);
     return {
       errors: findings.errors,
       errorCount: findings.errorCount,
@@ -162,6 +164,8 @@ class CheckJob {
     const reader = new ManifestReader(this.#repository, listing);
     const tags = this.#tags(ledger);
     const retention = new RetentionCheck(ledger);
+    const domains = new DomainCheck(this.#repository, ledger, this.#index!, findings);
+    domains.checkKeyring();
     const readable: SnapshotRecord[] = [];
     const missingIndexes = new Set<string>();
     for (const record of snapshotRecords(ledger)) {
@@ -169,9 +173,11 @@ class CheckJob {
       const affected = { snapshot: toHex(record.id), path: '/' };
       const name = manifestName(record.id);
       try {
-        const { envelope } = await reader.open(record, tags);
+        const snapshot = await reader.open(record, tags);
+        const { envelope } = snapshot;
         retention.check(record, envelope.started, findings);
         const pins = await reader.pins(record.id, envelope);
+        domains.check(snapshot, pins);
         for (const id of envelope.indexIds) if (!listing.index.has(indexName(id))) missingIndexes.add(indexName(id));
         let lost = false;
         for (let at = 0; at < pins.byteLength; at += 32) {
@@ -272,44 +278,6 @@ class CheckJob {
       cacheBytes: CACHE_BYTES,
       missingSession: (_session, header) => keys.session(decodePackHeader(header, 'pack'), 'pack'),
     });
-  }
-
-  /** Manifests that no ledger entry names: sound ones are worth a warning only. */
-  async #orphans(listing: Listing, ledger: ReadableLedger): Promise<void> {
-    const committed = new Set(snapshotRecords(ledger).map(({ id }) => manifestName(id)));
-    const reader = new ManifestReader(this.#repository, listing);
-    for (const name of listing.manifests.keys()) {
-      if (committed.has(name)) continue;
-      const id = parseIdName('snapshots', name)!;
-      try {
-        const envelope = await reader.envelope(id);
-        const pins = await reader.pins(id, envelope);
-        for (let at = 0; at < pins.byteLength; at += 32) this.#pinned.add(toHex(pins.subarray(at, at + 32)));
-        this.#findings.warning(name, 'no ledger entry names it: its run was interrupted before the commit, or the entry is lost');
-      } catch (error) {
-        this.#findings.thrown(error, name);
-      }
-    }
-  }
-
-  #unreferenced(listing: Listing, indexed: ReadonlyMap<string, IndexedPack>): void {
-    let bytes = 0;
-    const names: string[] = [];
-    for (const [hex, size] of listing.packs) {
-      if (this.#pinned.has(hex)) continue;
-      names.push(packName(Buffer.from(hex, 'hex')));
-      bytes += size;
-    }
-    if (names.length > 0) {
-      const some = names.slice(0, 10).join(', ') + (names.length > 10 ? ', …' : '');
-      this.#findings.warning(
-        'packs',
-        `${names.length} packs (${bytes} bytes) are needed by no snapshot; the next backup reuses what they hold: ${some}`,
-      );
-    }
-    const stale = new Set<string>();
-    for (const [hex, { index }] of indexed) if (!listing.packs.has(hex) && !this.#pinned.has(hex)) stale.add(index);
-    for (const name of stale) this.#findings.warning(name, 'describes packs that are gone and that no snapshot needs');
   }
 }
 

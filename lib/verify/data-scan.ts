@@ -4,7 +4,7 @@ import type { ChunkIndex } from '../chunk-index/chunk-index.js';
 import { packName } from '../format/names.js';
 import { MAX_FRAME_BYTES } from '../format/pack.js';
 import type { Repository } from '../repository/repository.js';
-import { isLocalStore } from '../store/store.js';
+import { blockingPlace, openBlocking } from '../store/blocking.js';
 import type { Damage } from './damage.js';
 import { type IndexedPack, indexDigests } from './index-check.js';
 import { damagedFrames, type OwnDirectory, ownDirectory, type PackKeys } from './pack-check.js';
@@ -89,8 +89,9 @@ export class DataScan {
     const { store } = this.#repository;
     const name = packName(Buffer.from(hex, 'hex'));
     try {
-      if (!isLocalStore(store)) return undefined;
-      const bytes = readWhole(store.pathOf(name), new Uint8Array(0));
+      const reads = openBlocking(blockingPlace(store));
+      const bytes = readWhole(reads, name, new Uint8Array(0));
+      reads.close();
       const known = indexedDirectory(hex, index) ?? ownDirectory(bytes, name, this.#keys);
       return new Set(damagedFrames(bytes, name, known, this.#keys, scratch).frames);
     } catch {

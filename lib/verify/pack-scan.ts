@@ -1,9 +1,9 @@
 /** Reads packs in full on worker threads while the main thread walks trees. Which packs, and what their answers mean, the caller says. */
 import { Worker } from 'node:worker_threads';
-import { InterruptedError, StoreError, VarveError } from '../errors.js';
-import { GENESIS_NAME } from '../format/names.js';
+import { InterruptedError, VarveError } from '../errors.js';
 import { workerFile } from '../native.js';
-import { isLocalStore, type Store } from '../store/store.js';
+import { blockingPlace } from '../store/blocking.js';
+import type { Store } from '../store/store.js';
 import type { PackSecrets } from './pack-check.js';
 import type { ScannedPack, ScanSetup } from './worker.js';
 
@@ -61,19 +61,16 @@ export interface Scan {
   stop(): Promise<void>;
 }
 
-/** Starts reading `packs` (hex); `onPack` is called for each. @throws StoreError for a store whose objects are not files */
+/** Starts reading `packs` (hex); `onPack` is called for each. @throws StoreError for a store that cannot be read from a blocking thread */
 export function scanPacks(
   store: Store,
   secrets: PackSecrets,
   packs: readonly string[],
   onPack: (hex: string, scanned: ScannedPack) => void,
 ): Scan {
-  if (!isLocalStore(store))
-    throw new StoreError(store.location, 'read', new Error('this store cannot be read from a blocking thread'));
   const ids = new Uint8Array(Buffer.from(packs.join(''), 'hex'));
   const counters = new Int32Array(new SharedArrayBuffer(8));
-  const root = store.pathOf(GENESIS_NAME).slice(0, -GENESIS_NAME.length);
-  const setup: ScanSetup = { secrets, ids, root, counters };
+  const setup: ScanSetup = { secrets, ids, place: blockingPlace(store), counters };
   const workers = Array.from(
     { length: Math.min(THREADS, packs.length) },
     () => new Worker(workerFile('lib/verify/worker'), { workerData: setup, execArgv: [] }),

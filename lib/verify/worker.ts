@@ -2,19 +2,19 @@
  * A thread of `check --read-data`: takes packs from a shared counter, reads each once from beginning to end, verifies it, and says how it is. Anything
  * wrong with one pack is an answer; it never ends the thread.
  */
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { VarveError } from '../errors.js';
 import { packName } from '../format/names.js';
 import { MAX_FRAME_BYTES, MAX_PACK_BYTES } from '../format/pack.js';
+import { type BlockingPlace, type BlockingReads, openBlocking } from '../store/blocking.js';
 import { PackKeys, type PackSecrets, verifyPack } from './pack-check.js';
 
 export interface ScanSetup {
   readonly secrets: PackSecrets;
   /** Joined pack ids. */
   readonly ids: Uint8Array;
-  /** What stands before an object’s name in the path of its file. */
-  readonly root: string;
+  /** How objects are read. */
+  readonly place: BlockingPlace;
   /** 0: number of the next pack; 1: not zero to stop. */
   readonly counters: Int32Array;
 }
@@ -28,28 +28,19 @@ export interface ScannedPack {
   readonly message: string;
 }
 
-/** Reads a whole file of at most MAX_PACK_BYTES into `buffer`, which grows as needed. */
-export function readWhole(path: string, buffer: Uint8Array): Uint8Array {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    const size = fstatSync(fd).size;
-    if (size > MAX_PACK_BYTES) throw new VarveError('CORRUPT', 'larger than a pack may be');
-    const into = buffer.byteLength >= size ? buffer : new Uint8Array(size);
-    let done = 0;
-    while (done < size) {
-      const count = readSync(fd, into, done, size - done, done);
-      if (count === 0) break;
-      done += count;
-    }
-    return into.subarray(0, done);
-  } finally {
-    closeSync(fd);
-  }
+/** Reads a whole object of at most MAX_PACK_BYTES into `buffer`, or into a larger one. @throws NotFoundError, StoreError, VarveError */
+export function readWhole(reads: BlockingReads, name: string, buffer: Uint8Array): Uint8Array {
+  const size = reads.sizeBytes(name);
+  if (size > MAX_PACK_BYTES) throw new VarveError('CORRUPT', 'larger than a pack may be');
+  const into = (buffer.byteLength >= size ? buffer : new Uint8Array(size)).subarray(0, size);
+  reads.readInto(name, 0, into);
+  return into;
 }
 
 const SLOT_BYTES = 18 << 20;
 
-function scan({ secrets, ids, root, counters }: ScanSetup): void {
+function scan({ secrets, ids, place, counters }: ScanSetup): void {
+  const reads = openBlocking(place);
   const keys = new PackKeys(secrets);
   const scratch = new Uint8Array(MAX_FRAME_BYTES);
   let buffer = new Uint8Array(SLOT_BYTES);
@@ -61,7 +52,7 @@ function scan({ secrets, ids, root, counters }: ScanSetup): void {
     const name = packName(id);
     let bytes = 0;
     try {
-      const whole = readWhole(`${root}${name}`, buffer);
+      const whole = readWhole(reads, name, buffer);
       bytes = whole.byteLength;
       if (whole.buffer.byteLength > buffer.byteLength) buffer = new Uint8Array(whole.buffer as ArrayBuffer);
       const digest = verifyPack(whole, id, name, keys, scratch);

@@ -14,6 +14,7 @@ import { ChunkReader, type ChunkSource } from '../repository/chunk-reader.js';
 import { openRanges } from '../repository/ranges.js';
 import { openRepository } from '../repository/repository.js';
 import type { TreeSource } from '../repository/tree-reader.js';
+import type { BlockingPlace } from '../store/blocking.js';
 import { DirectoryStore } from '../store/directory.js';
 import { DirectoryPages } from './directory-pages.js';
 import { FileContents } from './file-content.js';
@@ -29,8 +30,10 @@ import { ViewIndex } from './view-index.js';
 
 /** What a serving thread is given. Structured-cloneable; holds keys. */
 export interface ViewData {
-  /** Folder of the store. */
+  /** Where the store is, for people. */
   readonly location: string;
+  /** How objects are read. */
+  readonly place: BlockingPlace;
   readonly repositoryId: Uint8Array;
   readonly genesis: Genesis;
   /** The root secret; no signing keys. */
@@ -49,15 +52,17 @@ export interface ViewData {
 
 /** See FileSystemSource in lib/mount/driver.ts. */
 export function openFileSystem(data: unknown): RepositoryFileSystem {
-  const { location, repositoryId, genesis, keyring, cacheDir, ledger, numbers, frames, view, cacheBytes } = data as ViewData;
+  const { location, place, repositoryId, genesis, keyring, cacheDir, ledger, numbers, frames, view, cacheBytes } =
+    data as ViewData;
+  // Everything is read through `place`; of its store, a view needs the keys' place only.
   const store = new DirectoryStore(location);
   const id = asId('repository', repositoryId);
   const repository = openRepository({ store, id, genesis }, keyring, cacheDir);
-  const read = objectReader(store);
+  const read = objectReader(place);
   const follower = new LedgerFollower({ id, genesis }, ledger, read);
   const manifests = new Manifests(repository, read);
   const table = new SnapshotTable(repository, follower, manifests, view.filter);
-  const ranges = openRanges((name) => store.pathOf(name));
+  const ranges = openRanges(() => place);
   const index = new ViewIndex(join(cacheDir, 'index'), repository, ranges);
   const keys = {
     sessions: new Map<string, Uint8Array>(),
@@ -119,6 +124,7 @@ function coveringSource(reader: ChunkReader, index: ViewIndex, pins: () => Uint8
         return inner.read(id, type);
       }
     },
+    spent: () => inner.spent?.(),
   };
 }
 

@@ -300,6 +300,44 @@ t.test(
   },
 );
 
+t.test(
+  'a mount in the foreground that a signal ends is gone, and has done what it was asked to',
+  { skip: existsSync('/dev/fuse') ? false : 'there is no /dev/fuse' },
+  async (t) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      const at = join(folder, `mnt-${signal}`);
+      mkdirSync(at);
+      const child = spawn(process.execPath, [MAIN, 'mount', '-f', at], {
+        env: { ...process.env, ...environment },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      t.teardown(() => void spawnSync('umount', ['-l', at]));
+      let stderr = '';
+      child.stderr.on('data', (text: Buffer) => (stderr += text));
+      const [said] = (await once(child.stdout, 'data')) as [Buffer];
+      t.match(said.toString(), /^Mounted at .*Ctrl-C/);
+      t.ok(readFileSync('/proc/mounts', 'utf8').includes(at));
+      child.kill(signal);
+      t.same(await once(child, 'close'), [0, null], `${signal} ${stderr}`);
+      t.notOk(readFileSync('/proc/mounts', 'utf8').includes(at));
+    }
+  },
+);
+
+t.test('a mount in the background says what it cannot be told', async (t) => {
+  const mount = (words: string): { status: number | null; stderr: string } =>
+    spawnSync('sh', ['-c', `exec "$0" "$1" mount ${words}`, process.execPath, MAIN], {
+      env: { ...process.env, ...environment },
+      encoding: 'utf8',
+    });
+  const option = mount(`"--tag=$(printf 'odd\\377')" '${join(folder, 'mnt')}'`);
+  t.equal(option.status, 2);
+  t.match(option.stderr, /--tag=odd.*not UTF-8.*--foreground/);
+  const place = mount(`-f "$(printf '/tmp/odd\\377')"`);
+  t.equal(place.status, 2);
+  t.match(place.stderr, /directory to mount at must be UTF-8/);
+});
+
 t.test('the examples do what they say', async (t) => {
   const example = (name: string, ...args: string[]) =>
     spawnSync(

@@ -9,8 +9,9 @@ import { encodeRows, ROW_BYTES, splitRows } from '../../lib/format/content.js';
 import { decodeEntry, encodeEntry } from '../../lib/format/entry.js';
 import { entryName, manifestName, packName, parseEntryName, parseIdName, parsePackName } from '../../lib/format/names.js';
 import { decodeDirectory, encodeDirectory, padmeBytes } from '../../lib/format/pack.js';
+import { decodePage } from '../../lib/format/page.js';
 import { compareTimes, msOfTime, timeOfMs } from '../../lib/format/time.js';
-import { decodePage, type Entry, isValidName } from '../../lib/format/tree.js';
+import { type Entry, isValidName } from '../../lib/format/tree.js';
 import { asId } from '../../lib/id.js';
 import { cases, leafOf } from '../helpers/vector-cases.js';
 

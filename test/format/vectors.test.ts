@@ -22,8 +22,8 @@ import { decodeIndexBody, INDEX_HEADER_BYTES, indexAad } from '../../lib/format/
 import { decodeKeyFileText, decodeKeyring, encodeKeyring } from '../../lib/format/key-slot.js';
 import { decodeEnvelope, decodeManifestBody, encodeManifestBody, manifestAad } from '../../lib/format/manifest.js';
 import * as pack from '../../lib/format/pack.js';
+import { decodePage } from '../../lib/format/page.js';
 import { Kind } from '../../lib/format/preamble.js';
-import { decodePage } from '../../lib/format/tree.js';
 import { native, packageRoot } from '../../lib/native.js';
 import { openKeyring } from '../../lib/repository/keyring.js';
 import {

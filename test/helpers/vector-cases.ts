@@ -18,6 +18,7 @@ import * as index from '../../lib/format/index-object.js';
 import * as slot from '../../lib/format/key-slot.js';
 import * as manifest from '../../lib/format/manifest.js';
 import * as pack from '../../lib/format/pack.js';
+import * as pages from '../../lib/format/page.js';
 import { Kind, withLength } from '../../lib/format/preamble.js';
 import * as tree from '../../lib/format/tree.js';
 
@@ -217,13 +218,13 @@ export function leafOf(list: readonly tree.Entry[]): Uint8Array {
     if (!known.has(key)) known.set(key, owners.push(one.owner) - 1);
     tree.writeEntry(out, one, known.get(key)!);
   }
-  return tree.encodeLeaf(owners, list.length, out.finish());
+  return pages.encodeLeaf(owners, list.length, out.finish());
 }
 
-const encodePage = (page: tree.Page): Uint8Array =>
-  'rows' in page ? tree.encodeInner(page.level, page.rows) : leafOf(page.entries);
+const encodePage = (page: pages.Page): Uint8Array =>
+  'rows' in page ? pages.encodeInner(page.level, page.rows) : leafOf(page.entries);
 
-const rows: tree.InnerRow[] = [
+const rows: pages.InnerRow[] = [
   { firstName: utf8('a'), id: chunk('page 1'), count: 64 },
   { firstName: utf8('a-'), id: chunk('page 2'), count: 4096 },
 ];
@@ -319,10 +320,10 @@ const ofKeyring = (value: slot.Keyring): VectorCase =>
     (bytes) => slot.decodeKeyring(bytes, 'vector'),
     slot.encodeKeyring,
   );
-const ofPage = (page: tree.Page): VectorCase =>
+const ofPage = (page: pages.Page): VectorCase =>
   of(
     () => encodePage(page),
-    (bytes) => tree.decodePage(bytes, 'vector'),
+    (bytes) => pages.decodePage(bytes, 'vector'),
     encodePage,
   );
 const ofSlot = (kind: typeof Kind.keySlot | typeof Kind.keyFile, make: () => Uint8Array): VectorCase =>

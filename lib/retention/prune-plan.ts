@@ -1,0 +1,312 @@
+/**
+ * What may be deleted, what may be announced, and why everything else stays (docs/security.md, Retention). Pure: the state of a repository in, a fate for every
+ * snapshot, pack and index object out. Whoever deletes works it out again from what the ledger and the store say at that time.
+ */
+import { toHex } from '../bytes.js';
+import type { PruneList } from '../format/payload.js';
+import type { Standing } from '../ledger/standing.js';
+import { type PackTable, type PinNode, packLocks } from './pin-locks.js';
+
+const HOUR = 3600;
+/** Nothing is deleted in the first day after the last lock on it ended, and no intent is carried out on the day it was made, whatever the policy says. */
+export const GRACE_SEC = 24 * HOUR;
+/** What no snapshot names may belong to a run that is under way: it is left alone for so long. */
+export const ORPHAN_SEC = 72 * HOUR;
+
+export interface StoredManifest {
+  readonly storedSec: number;
+  readonly session: string;
+  /** Index objects that its session stored, hex. */
+  readonly indexes: readonly string[];
+  /** Undefined when it is damaged. */
+  readonly pins: PinNode | undefined;
+}
+
+/** An intent to prune, as the ledger has it. */
+export interface Intent extends PruneList {
+  readonly author: Uint8Array;
+  readonly sequence: number;
+  /** Since when it has stood: the latest of what its author, the vault and the store say. */
+  readonly sinceSec: number;
+}
+
+export interface PruneInput {
+  readonly nowSec: number;
+  /** The policy's wait. */
+  readonly waitSec: number;
+  /** All that the ledger lists, pruned or not. */
+  readonly snapshots: readonly Standing[];
+  /** Those behind the end of a retired author's chain. */
+  readonly disowned: readonly Standing[];
+  /** Manifests in the store, by hex id; likewise the next two. */
+  readonly manifests: ReadonlyMap<string, StoredManifest>;
+  readonly packs: PackTable;
+  /** By pack number. */
+  readonly packBytes: Float64Array;
+  readonly packStoredSec: Float64Array;
+  readonly indexes: ReadonlyMap<string, { readonly storedSec: number; readonly session: string | undefined }>;
+  readonly intents: readonly Intent[];
+  /** Announce these snapshots only, and what they alone need. */
+  readonly only?: ReadonlySet<string>;
+}
+
+/**
+ * `kept`: something needs it. `fresh`: nothing does, but a run may be about to. `expired`: nothing has needed it since a snapshot that did; `orphan`: nothing
+ * ever did: both can be announced. `announced`: an intent names it, the time has not come. `ripe`: may be deleted.
+ */
+export type FateState = 'kept' | 'fresh' | 'expired' | 'orphan' | 'announced' | 'ripe';
+
+export interface Fate {
+  readonly id: string;
+  readonly state: FateState;
+  /** Kept: until when, Infinity for no end. Fresh: until when it is left alone. Expired: since when nothing needs it. */
+  readonly sec: number;
+  /** The snapshot that keeps or kept a pack longest, hex; of a manifest, what builds on it. */
+  readonly by?: string;
+  /** When it may be deleted as things are, for what an intent names; Infinity if something that needs it is not announced. */
+  readonly goesSec?: number;
+}
+
+export interface PackFate extends Fate {
+  readonly bytes: number;
+}
+
+export interface SnapshotFate extends Fate {
+  /** Undefined for a manifest that no ledger entry names. */
+  readonly standing: Standing | undefined;
+  /** Taken off the list already. */
+  readonly pruned: boolean;
+  readonly inStore: boolean;
+}
+
+export interface PrunePlan {
+  readonly nowSec: number;
+  readonly waitSec: number;
+  /** Why nothing may be pruned at all: what is needed to know what is needed is missing or damaged. */
+  readonly blocked: readonly string[];
+  readonly snapshots: readonly SnapshotFate[];
+  readonly packs: readonly PackFate[];
+  readonly indexes: readonly Fate[];
+  /** Manifests to delete, hex, those that build on others first; a manifest that others build on stays though its snapshot goes. */
+  readonly manifestsToDelete: readonly string[];
+}
+
+/** When the first intent that names something comes of age, by hex id. */
+interface Named {
+  readonly packs: Map<string, number>;
+  readonly snapshots: Map<string, number>;
+  readonly indexes: Map<string, number>;
+}
+
+/** When `intent` may be carried out, seconds. */
+export function maturesSec(intent: Pick<Intent, 'sinceSec'>, waitSec: number): number {
+  return intent.sinceSec + Math.max(waitSec, GRACE_SEC);
+}
+
+function namedBy(intents: readonly Intent[], waitSec: number): Named {
+  const named: Named = { packs: new Map(), snapshots: new Map(), indexes: new Map() };
+  for (const intent of intents) {
+    const matures = maturesSec(intent, waitSec);
+    for (const kind of ['packs', 'snapshots', 'indexes'] as const)
+      for (let at = 0; at < intent[kind].byteLength; at += 32) {
+        const hex = toHex(intent[kind].subarray(at, at + 32));
+        named[kind].set(hex, Math.min(matures, named[kind].get(hex) ?? Number.POSITIVE_INFINITY));
+      }
+  }
+  return named;
+}
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** The fates of snapshots and manifests: when each is free, and when it may go. */
+function snapshotFates(input: PruneInput, named: Named): SnapshotFate[] {
+  const { nowSec, manifests, only } = input;
+  const fates: SnapshotFate[] = [];
+  const seen = new Set<string>();
+  const base = new Set<string>();
+  for (const { pins } of manifests.values()) if (pins?.base !== undefined) base.add(pins.base);
+  for (const [standing, own] of [
+    ...input.snapshots.map((standing) => [standing, true] as const),
+    ...input.disowned.map((standing) => [standing, false] as const),
+  ]) {
+    const id = toHex(standing.id);
+    const inStore = manifests.has(id);
+    if (seen.has(id) || (!inStore && (standing.pruned || !own))) continue;
+    seen.add(id);
+    const { freeSec, pruned } = standing;
+    const matures = named.snapshots.get(id);
+    const common = { id, standing, pruned, inStore };
+    const asked = only === undefined || only.has(id);
+    if (freeSec > nowSec || (matures === undefined && !asked))
+      fates.push({ ...common, state: 'kept', sec: freeSec > nowSec ? freeSec : NEVER });
+    else if (matures === undefined) fates.push({ ...common, state: 'expired', sec: freeSec });
+    else {
+      const goesSec = Math.max(freeSec + GRACE_SEC, matures);
+      fates.push({ ...common, state: goesSec <= nowSec ? 'ripe' : 'announced', sec: freeSec, goesSec });
+    }
+  }
+  for (const [id, { storedSec }] of manifests) {
+    if (seen.has(id)) continue;
+    const sec = storedSec + ORPHAN_SEC;
+    const matures = named.snapshots.get(id);
+    const common = { id, standing: undefined, pruned: false, inStore: true };
+    if (sec > nowSec) fates.push({ ...common, state: 'fresh', sec });
+    else if (matures !== undefined)
+      fates.push({ ...common, state: matures <= nowSec ? 'ripe' : 'announced', sec, goesSec: matures });
+    else if (base.has(id) || only !== undefined) fates.push({ ...common, state: 'kept', sec: NEVER });
+    else fates.push({ ...common, state: 'orphan', sec });
+  }
+  return fates;
+}
+
+/** Manifests that may go and on which nothing builds that stays; what builds on others comes first. */
+function deletableManifests(fates: readonly SnapshotFate[], manifests: PruneInput['manifests']): string[] {
+  const ripe = new Set(fates.filter(({ state, inStore }) => state === 'ripe' && inStore).map(({ id }) => id));
+  const deepestFirst = [...manifests].sort(([, a], [, b]) => (b.pins?.depth ?? 0) - (a.pins?.depth ?? 0));
+  const needed = new Set<string>();
+  const gone: string[] = [];
+  for (const [id, { pins }] of deepestFirst) {
+    if (ripe.has(id) && !needed.has(id)) gone.push(id);
+    else if (pins?.base !== undefined) needed.add(pins.base);
+  }
+  return gone;
+}
+
+/** Plans with regard to snapshots and packs; index objects are added by `withIndexes`. */
+export function planPacks(input: PruneInput): PrunePlan {
+  const { nowSec, waitSec, manifests, packs: table } = input;
+  const named = namedBy(input.intents, waitSec);
+  const snapshots = snapshotFates(input, named);
+  const byId = new Map(snapshots.map((fate) => [fate.id, fate]));
+
+  const readable = new Map<string, PinNode>();
+  for (const [id, { pins }] of manifests) if (pins !== undefined) readable.set(id, pins);
+  const until = new Float64Array(readable.size);
+  const goes = new Float64Array(readable.size);
+  const ids = [...readable.keys()];
+  ids.forEach((id, i) => {
+    const { state, sec, goesSec, standing } = byId.get(id)!;
+    // A manifest without an entry pins only while a run may be committing it.
+    until[i] = standing === undefined && state !== 'fresh' ? -1 : sec;
+    goes[i] = standing === undefined ? (state === 'fresh' ? sec : -1) : (goesSec ?? NEVER);
+  });
+  const { locks, broken } = packLocks(table.count, readable, until, goes);
+  const [held, leaves] = locks as [(typeof locks)[0], (typeof locks)[0]];
+
+  const blocked: string[] = [];
+  for (const { id, standing, state, sec, inStore, pruned } of snapshots) {
+    if (standing === undefined || (state !== 'kept' && sec + GRACE_SEC <= nowSec)) continue;
+    if (!inStore) blocked.push(`snapshots/${id} is missing`);
+    else if (!readable.has(id)) blocked.push(`snapshots/${id} is damaged`);
+    else if (broken.has(id) && !pruned) blocked.push(`the pins of snapshots/${id} do not resolve`);
+  }
+
+  const packs: PackFate[] = [];
+  for (let number = 0; number < table.count; number++) {
+    const id = toHex(table.id(number));
+    const matures = named.packs.get(id);
+    const untilSec = held.weight[number]!;
+    const by = held.by[number]! < 0 ? undefined : ids[held.by[number]!]!;
+    const common = { id, bytes: input.packBytes[number]!, ...(by === undefined ? {} : { by }) };
+    const oldSec = input.packStoredSec[number]! + ORPHAN_SEC;
+    if (blocked.length > 0) packs.push({ ...common, state: 'kept', sec: NEVER });
+    else if (untilSec > nowSec) packs.push({ ...common, state: 'kept', sec: untilSec });
+    else if (matures !== undefined) {
+      const goesSec = Math.max(leaves.weight[number]!, matures, oldSec);
+      packs.push({ ...common, state: goesSec <= nowSec ? 'ripe' : 'announced', sec: Math.max(0, untilSec), goesSec });
+    } else if (by !== undefined) packs.push({ ...common, state: 'expired', sec: untilSec });
+    else if (oldSec > nowSec) packs.push({ ...common, state: 'fresh', sec: oldSec });
+    else
+      packs.push({
+        ...common,
+        state: input.only === undefined ? 'orphan' : 'kept',
+        sec: input.only === undefined ? oldSec : NEVER,
+      });
+  }
+  return {
+    nowSec,
+    waitSec,
+    blocked,
+    snapshots,
+    packs,
+    indexes: [],
+    manifestsToDelete: blocked.length > 0 ? [] : deletableManifests(snapshots, manifests),
+  };
+}
+
+/**
+ * Packs that nothing needs and that are old enough to be announced, but whose run still stored something lately: a run may take longer than a pack is left
+ * alone. They stay fresh as long as the youngest of their session.
+ *
+ * @param sessionOf - a pack's session, hex; asked only for packs that nothing needs
+ */
+export function spareRunning(plan: PrunePlan, input: PruneInput, sessionOf: (number: number) => string | undefined): PrunePlan {
+  const active = new Map<string, number>();
+  plan.packs.forEach(({ state, sec }, number) => {
+    if (state !== 'fresh') return;
+    const session = sessionOf(number);
+    if (session !== undefined) active.set(session, Math.max(sec, active.get(session) ?? 0));
+  });
+  if (active.size === 0 || !plan.packs.some(({ state }) => state === 'orphan')) return plan;
+  const packs = plan.packs.map((fate, number) => {
+    const sec = fate.state === 'orphan' ? active.get(sessionOf(number) ?? '') : undefined;
+    return sec === undefined ? fate : { ...fate, state: 'fresh' as const, sec: Math.max(sec, input.nowSec) };
+  });
+  return { ...plan, packs };
+}
+
+/** Index objects that no manifest that stays names, and that are old enough: only for them must the packs' sessions be known. */
+export function indexCandidates(plan: PrunePlan, input: PruneInput): string[] {
+  if (plan.blocked.length > 0 || input.only !== undefined) return [];
+  const going = new Set(plan.manifestsToDelete);
+  for (const { id, state } of plan.snapshots) if (state !== 'kept' && state !== 'fresh') going.add(id);
+  const needed = new Set<string>();
+  const sessions = new Set<string>();
+  for (const [id, { indexes, session }] of input.manifests) {
+    if (going.has(id)) continue;
+    for (const index of indexes) needed.add(index);
+    sessions.add(session);
+  }
+  return [...input.indexes]
+    .filter(
+      ([id, { storedSec, session }]) => !needed.has(id) && !sessions.has(session ?? '') && storedSec + ORPHAN_SEC <= input.nowSec,
+    )
+    .map(([id]) => id);
+}
+
+/**
+ * Adds index objects: one may be announced when all packs of its session are gone, ripe or announced, and deleted when all are gone or ripe.
+ *
+ * @param sessionOf - a pack's session, hex; undefined if it cannot be read: then nothing is known to be without packs
+ */
+export function withIndexes(
+  plan: PrunePlan,
+  input: PruneInput,
+  candidates: readonly string[],
+  sessionOf: (number: number) => string | undefined,
+): PrunePlan {
+  const named = namedBy(input.intents, input.waitSec).indexes;
+  const wanted = new Set(candidates);
+  const staying = new Set<string | undefined>();
+  const announced = new Map<string | undefined, number>();
+  if (wanted.size > 0)
+    plan.packs.forEach(({ state, goesSec }, number) => {
+      if (state === 'ripe') return;
+      const session = sessionOf(number);
+      if (state === 'kept' || state === 'fresh') staying.add(session);
+      else announced.set(session, Math.max(goesSec ?? NEVER, announced.get(session) ?? 0));
+    });
+  const unknown = staying.has(undefined) || announced.has(undefined);
+  const indexes = [...input.indexes].map(([id, { storedSec, session }]): Fate => {
+    const matures = named.get(id);
+    const sec = storedSec + ORPHAN_SEC;
+    if (!wanted.has(id) || unknown || session === undefined || staying.has(session)) {
+      const young = !wanted.has(id) && sec > input.nowSec;
+      return { id, state: young ? 'fresh' : 'kept', sec: young ? sec : NEVER };
+    }
+    if (matures === undefined) return { id, state: 'orphan', sec };
+    const goesSec = Math.max(matures, sec, announced.get(session) ?? 0);
+    return { id, state: goesSec <= input.nowSec ? 'ripe' : 'announced', sec, goesSec };
+  });
+  return { ...plan, indexes };
+}

@@ -1,0 +1,280 @@
+/**
+ * Entries coming into the ledger, one after another: verified, made durable, acknowledged by a receipt in the vault's own chain, and only then answered. What waits
+ * together shares a receipt entry. A crash between an entry and its receipt is mended by the next start.
+ */
+import { concat, toHex } from '../bytes.js';
+import { sha256 } from '../crypto/kdf.js';
+import { sign } from '../crypto/sign.js';
+import { ObjectExistsError, RefusedError } from '../errors.js';
+import { decodeEntry, ENTRY_LABEL, encodeEntry, type LedgerEntry } from '../format/entry.js';
+import type { Envelope } from '../format/manifest.js';
+import { State } from '../format/manifest.js';
+import { entryName } from '../format/names.js';
+import { CertifiedRole, EntryType, type Payload, payloadOf, type Receipt } from '../format/payload.js';
+import { timeOfMs } from '../format/time.js';
+import { asId } from '../id.js';
+import type { HeadMemory } from '../repository/repository.js';
+import { termsOf } from '../retention/policy.js';
+import { retain } from '../retention/slots.js';
+import type { DirectoryStore } from '../store/directory.js';
+import type { Acknowledged } from '../store/vault-protocol.js';
+import { acceptEntry, type Caller, checkSnapshot, type Known, refuse } from './accept.js';
+import type { AlertCode } from './alerts.js';
+import type { Catalog } from './catalog.js';
+import type { Chains } from './chains.js';
+import type { Quotas } from './quota.js';
+
+const BATCH = 256;
+/** Keeps an entry well below its largest size: 4,096 receipts are 320 KiB. */
+const RECEIPTS_PER_ENTRY = 4096;
+const DAY_SEC = 86_400;
+/** So far behind its chain's end, another entry of the same number is no race of two runs. */
+const RACE_ENTRIES = 64;
+
+export interface CommitParts {
+  readonly store: DirectoryStore;
+  readonly chains: Chains;
+  readonly catalog: Catalog;
+  readonly quotas: Quotas;
+  readonly heads: HeadMemory;
+  readonly seed: Uint8Array;
+  readonly author: string;
+  lateMs(): number;
+  /** Reads a manifest's envelope, and checks its pins again. @throws RefusedError */
+  envelope(object: string, id: Uint8Array): Promise<Envelope>;
+  tell(code: AlertCode, detail: string): void;
+  /** After the vault's own key was certified. */
+  onCertified(): Promise<void>;
+}
+
+interface Job {
+  readonly caller: Caller;
+  readonly author: string;
+  readonly sequence: number;
+  readonly bytes: Uint8Array;
+  readonly done: (answer: Acknowledged) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+interface Pending {
+  readonly entry: LedgerEntry;
+  readonly hash: Uint8Array;
+}
+
+export class Commits {
+  readonly #parts: CommitParts;
+  readonly #known: Known;
+  #turn: Promise<unknown> = Promise.resolve();
+  #waiting: Job[] = [];
+  #scheduled = false;
+  /** Entries without a receipt. */
+  #pending: Pending[] = [];
+
+  constructor(parts: CommitParts) {
+    const { chains } = parts;
+    this.#parts = parts;
+    this.#known = knownOf(chains);
+  }
+
+  /** Runs `work` when nothing else changes the ledger. */
+  serial<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work, work);
+    this.#turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  /** Whether genesis or an admin certify the vault's key. */
+  get certified(): boolean {
+    return this.#parts.chains.authority(this.#parts.author)?.role === 'vault';
+  }
+
+  /** Takes an entry up; resolves when it and its receipt are durable. */
+  enter(caller: Caller, author: string, sequence: number, bytes: Uint8Array): Promise<Acknowledged> {
+    return new Promise((done, failed) => {
+      this.#waiting.push({ caller, author, sequence, bytes, done, failed });
+      this.#schedule();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    void this.serial(() => this.#takeWaiting());
+  }
+
+  async #takeWaiting(): Promise<void> {
+    this.#scheduled = false;
+    const batch = this.#waiting.splice(0, BATCH);
+    if (this.#waiting.length > 0) this.#schedule();
+    const stored: Job[] = [];
+    for (const job of batch) {
+      try {
+        await this.#store(job);
+        stored.push(job);
+      } catch (error) {
+        job.failed(error);
+      }
+    }
+    try {
+      await this.#acknowledge();
+      await this.#remember(new Set([...stored.map(({ author }) => author), this.#parts.author]));
+    } catch (error) {
+      for (const job of stored) job.failed(error);
+      return;
+    }
+    for (const { author, sequence, done } of stored) {
+      const receipt = this.#parts.chains.receipt(author, sequence);
+      done(receipt === undefined ? {} : { receipt });
+    }
+  }
+
+  async #store({ caller, author, sequence, bytes }: Job): Promise<void> {
+    const { store, chains, catalog, quotas } = this.#parts;
+    const name = entryName(asId('author', Buffer.from(author, 'hex')), sequence);
+    const chain = chains.chain(author);
+    const count = chain.hashes.length;
+    if (sequence < count) {
+      if (toHex(sha256(bytes)) === toHex(chain.hashes[sequence]!)) return;
+      if (sequence < count - RACE_ENTRIES) this.#parts.tell('refused-overwrite', `another entry was sent for ${name}`);
+      throw new ObjectExistsError(name);
+    }
+    const head = chain.hashes.at(-1) ?? new Uint8Array(32);
+    const { entry, hash } = acceptEntry(name, bytes, { author, sequence }, { count, head }, caller, this.#known);
+    const snapshot = payloadOf(entry.payload, 'snapshot');
+    if (snapshot !== undefined) {
+      if (chains.hasSnapshot(snapshot.manifest)) refuse(name, 'names a manifest that is a snapshot already');
+      checkSnapshot(name, entry, await this.#parts.envelope(name, snapshot.manifest), this.#known);
+      const terms = termsOf(chains.policy());
+      quotas.checkSnapshots(entry.author, terms, this.#parts.lateMs());
+      const latest = Math.ceil(this.#parts.lateMs() / 1000) + terms.longestSec + DAY_SEC;
+      if (terms.longestSec > 0 && snapshot.retainUntilSec > latest)
+        throw new RefusedError(
+          `${name} promises to keep its snapshot until ${new Date(snapshot.retainUntilSec * 1000).toISOString()}, longer than the ${Math.floor(terms.longestSec / DAY_SEC)} days that the policy allows; is the writer's clock right?`,
+          { object: name },
+        );
+    }
+    await store.put(name, [bytes]);
+    chains.append(entry, hash);
+    catalog.addEntry(author, sequence, bytes.byteLength);
+    this.#pending.push({ entry, hash });
+    if (snapshot !== undefined) quotas.countSnapshot(entry.author, this.#parts.lateMs());
+    await this.#noteMeaning(entry);
+  }
+
+  async #noteMeaning({ author, sequence, payload }: LedgerEntry): Promise<void> {
+    const where = `ledger/${toHex(author).slice(0, 8)} entry ${sequence}`;
+    const cert = payloadOf(payload, 'cert');
+    if (payload.type === EntryType.policy) this.#parts.tell('policy-change', `${where} sets another retention policy`);
+    if (cert !== undefined) {
+      const own = cert.role === CertifiedRole.vault && toHex(cert.publicKey) === this.#publicKey();
+      if (own) await this.#parts.onCertified();
+      this.#parts.tell('key-added', `${where} certifies ${cert.role === CertifiedRole.vault ? 'a vault' : 'an admin'}`);
+    }
+    if (payload.type === EntryType.writerCert) this.#parts.tell('key-added', `${where} certifies a writer`);
+    if (payload.type === EntryType.keyRotate) this.#parts.tell('key-added', `${where} replaces a key`);
+    const retired = payloadOf(payload, 'retire');
+    if (retired !== undefined)
+      this.#parts.tell('key-retired', `${where} retires ${toHex(retired.author).slice(0, 8)}: ${retired.reason}`);
+    const released = payloadOf(payload, 'release');
+    if (released !== undefined) this.#parts.tell('hold-released', `${where} releases a hold: ${released.reason}`);
+  }
+
+  #publicKey(): string {
+    const { chains, author } = this.#parts;
+    return toHex(chains.authority(author)?.publicKey ?? new Uint8Array(0));
+  }
+
+  /** Finds entries that were stored and not acknowledged before the last end. `from`: of each author, the first entry that is the vault's to acknowledge. */
+  async recover(from: (author: string) => number): Promise<void> {
+    const { chains, author: own } = this.#parts;
+    for (const author of chains.authors()) {
+      if (author === own) continue;
+      const { entries, hashes } = chains.chain(author);
+      const limit = Math.min(entries.length, chains.authority(author)?.limit ?? 0);
+      for (let i = from(author); i < limit; i++)
+        if (chains.receipt(author, i) === undefined) this.#pending.push({ entry: entries[i]!, hash: hashes[i]! });
+    }
+    await this.serial(() => this.#acknowledge());
+    await this.#remember(new Set([own]));
+  }
+
+  /** Writes receipts for all that has none. */
+  async #acknowledge(): Promise<void> {
+    const { chains } = this.#parts;
+    while (this.#pending.length > 0) {
+      const some = this.#pending.slice(0, RECEIPTS_PER_ENTRY);
+      if (!this.certified) {
+        for (const { entry } of some) this.#receive(entry, entry.time.sec);
+        this.#pending = this.#pending.slice(some.length);
+        continue;
+      }
+      const time = timeOfMs(this.#parts.lateMs());
+      // Several of one series in one receipt: what an earlier one takes is not there for a later.
+      const taken = new Map<string, number[]>();
+      const receipts: Receipt[] = some.map(({ entry, hash }) => {
+        const snapshot = payloadOf(entry.payload, 'snapshot');
+        const place = { author: entry.author, sequence: entry.sequence, hash };
+        if (snapshot === undefined) return { ...place, retainUntilSec: 0, slots: 0 };
+        const policy = chains.policy();
+        const chosen = termsOf(policy).classes.find(({ name }) => name === snapshot.class);
+        const key = `${toHex(entry.author)}/${toHex(snapshot.stream)}/${snapshot.class ?? ''}`;
+        const more = taken.get(key) ?? [];
+        taken.set(key, more);
+        const complete = snapshot.state === State.complete;
+        const kept = retain(policy, chosen, time.sec, complete, [...chains.earlier(entry.author, snapshot), ...more]);
+        if (complete) more.push(time.sec);
+        return { ...place, ...kept };
+      });
+      await this.append({ type: EntryType.receipt, receipts }, time);
+      for (const { entry } of some) this.#receive(entry, time.sec);
+      this.#pending = this.#pending.slice(some.length);
+    }
+  }
+
+  #receive(entry: LedgerEntry, receivedSec: number): void {
+    const snapshot = payloadOf(entry.payload, 'snapshot');
+    if (snapshot !== undefined) this.#parts.chains.noteReceived(entry, snapshot, receivedSec);
+  }
+
+  /** Appends an entry to the vault's own chain; call it inside `serial`. */
+  async append(payload: Payload, time = timeOfMs(this.#parts.lateMs())): Promise<LedgerEntry> {
+    const { store, chains, catalog, author, seed } = this.#parts;
+    const { hashes } = chains.chain(author);
+    const entry: LedgerEntry = {
+      repository: chains.place.id,
+      author: Buffer.from(author, 'hex'),
+      sequence: hashes.length,
+      previous: hashes.at(-1) ?? new Uint8Array(32),
+      time,
+      payload,
+    };
+    const signed = encodeEntry(entry);
+    const bytes = concat(signed, sign(seed, ENTRY_LABEL, signed));
+    const name = entryName(asId('author', entry.author), entry.sequence);
+    const { entry: decoded } = decodeEntry(bytes, name);
+    await store.put(name, [bytes]);
+    chains.append(decoded, sha256(bytes));
+    catalog.addEntry(author, entry.sequence, bytes.byteLength);
+    return decoded;
+  }
+
+  /** Writes down how far the chains of these authors have come. */
+  async #remember(authors: ReadonlySet<string>): Promise<void> {
+    const { chains, heads } = this.#parts;
+    for (const author of authors) {
+      const { entries, hashes } = chains.chain(author);
+      const last = entries.at(-1);
+      if (last !== undefined) await heads.grown({ author: last.author, count: hashes.length, head: hashes.at(-1)! }, last.time);
+    }
+  }
+}
+
+/** What accepting asks of the chains. */
+export function knownOf(chains: Chains): Known {
+  return {
+    repository: chains.place.id,
+    authority: (author) => chains.authority(author),
+    hasEnded: (author) => chains.hasEnded(author),
+    domains: (author) => chains.domains(author),
+  };
+}

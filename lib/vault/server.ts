@@ -1,0 +1,194 @@
+/**
+ * The vault's process: one unix socket for each role, a private control socket for the forced commands of SSH, the lock on the repository, and the timer that looks at
+ * clocks, expected snapshots and pruning.
+ */
+import { chmodSync, rmSync, statSync } from 'node:fs';
+import { mkdir, realpath } from 'node:fs/promises';
+import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
+import { dirname, join, resolve } from 'node:path';
+import { BusyError, StoreError } from '../errors.js';
+import { VAULT_ROLES, type VaultRole } from '../store/vault-protocol.js';
+import type { Caller } from './accept.js';
+import { Guard, type GuardOptions } from './guard.js';
+import { type Lock, lockRepository } from './lock.js';
+import { LIMITS, type SessionLimits, serveSession } from './session.js';
+import { Watch } from './watch.js';
+
+export interface VaultOptions extends Omit<GuardOptions, 'onStored' | 'onRemove'> {
+  /** Paths of the sockets that clients connect to. */
+  readonly sockets: Partial<Record<VaultRole, string>>;
+  /** Seconds between two looks at clocks and snapshots. */
+  readonly everySec?: number;
+  readonly limits?: Partial<SessionLimits>;
+  readonly immutable?: boolean;
+}
+
+export interface Vault {
+  readonly guard: Guard;
+  /** Ends it: no new connections, what is under way is cut off, state is written down. */
+  close(): Promise<void>;
+}
+
+/** Connections of one role at a time. */
+const MAX_CONNECTIONS = 256;
+/** With more connections than this, each gets a smaller window, so that all windows together stay small. */
+const WIDE_CONNECTIONS = 8;
+const NARROW_WINDOW_BYTES = 512 << 10;
+const ANNOUNCE_BYTES = 256;
+const ANNOUNCE_MS = 5000;
+const CONTROL = 'control.sock';
+
+/** Where `varve serve --stdio` finds the vault with this state folder. */
+export function controlSocket(stateDir: string): string {
+  return join(stateDir, CONTROL);
+}
+
+/** Starts a vault. @throws BusyError when another serves the repository; RolledBackError never: it then refuses writers and says why */
+export async function startVault(options: VaultOptions): Promise<Vault> {
+  await mkdir(options.repository, { recursive: true, mode: 0o700 });
+  const repository = await realpath(options.repository);
+  const lock = await lockRepository(repository);
+  try {
+    return await start({ ...options, repository, stateDir: resolve(options.stateDir) }, lock);
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+async function start(options: VaultOptions, lock: Lock): Promise<Vault> {
+  const guard = await Guard.open(options);
+  const ends = new Set<() => void>();
+  const counts = new Map<VaultRole, number>();
+  const serve = (socket: Socket, caller: Caller): void => {
+    const count = counts.get(caller.role) ?? 0;
+    if (count >= MAX_CONNECTIONS) {
+      socket.destroy();
+      return;
+    }
+    counts.set(caller.role, count + 1);
+    const windowBytes = ends.size < WIDE_CONNECTIONS ? LIMITS.windowBytes : NARROW_WINDOW_BYTES;
+    const end = serveSession(guard, caller, socket, { ...LIMITS, windowBytes, ...options.limits });
+    ends.add(end);
+    socket.once('close', () => {
+      ends.delete(end);
+      counts.set(caller.role, counts.get(caller.role)! - 1);
+    });
+  };
+  const servers: Server[] = [];
+  const watch = new Watch(guard, options.everySec);
+  const close = async (): Promise<void> => {
+    watch.stop();
+    const closed = servers.map((server) => new Promise((done) => server.close(done)));
+    for (const end of ends) end();
+    await Promise.all(closed);
+    await guard.close();
+    await lock.release();
+  };
+  try {
+    const control = createServer((socket) =>
+      announced(socket, (caller, rest) => pushBack(socket, rest, () => serve(socket, caller))),
+    );
+    servers.push(await listen(control, controlSocket(options.stateDir), 0o600));
+    for (const role of VAULT_ROLES) {
+      const path = options.sockets[role];
+      if (path !== undefined)
+        servers.push(
+          await listen(
+            createServer((socket) => serve(socket, { role })),
+            resolve(path),
+            0o660,
+          ),
+        );
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  watch.start();
+  return { guard, close };
+}
+
+/** Binds a unix socket; one that a dead process left is replaced. @throws BusyError, StoreError */
+async function listen(server: Server, path: string, mode: number): Promise<Server> {
+  server.on('connection', (socket) => socket.on('error', () => undefined));
+  const bind = (): Promise<void> =>
+    new Promise((done, failed) => {
+      server.once('error', failed);
+      server.listen(path, () => {
+        server.off('error', failed);
+        done();
+      });
+    });
+  // Nobody else may enter between bind and chmod.
+  const mask = process.umask(0o177);
+  try {
+    try {
+      await bind();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+      if (await answers(path)) throw new BusyError(path, `another process serves ${path}`);
+      if (statSync(path).isSocket()) rmSync(path);
+      await bind();
+    }
+    chmodSync(path, mode);
+  } catch (error) {
+    if (error instanceof BusyError) throw error;
+    throw new StoreError(path, `make a socket in ${dirname(path)}:`, error);
+  } finally {
+    process.umask(mask);
+  }
+  server.on('error', () => undefined);
+  return server;
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = netConnect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+/** Reads the line with which a forced command says whom it speaks for. */
+function announced(socket: Socket, go: (caller: Caller, rest: Buffer) => void): void {
+  let head = Buffer.alloc(0);
+  const timer = setTimeout(() => socket.destroy(), ANNOUNCE_MS);
+  const onData = (chunk: Buffer): void => {
+    head = Buffer.concat([head, chunk]);
+    const end = head.indexOf(10);
+    if (end < 0 && head.byteLength <= ANNOUNCE_BYTES) return;
+    clearTimeout(timer);
+    socket.off('data', onData);
+    socket.pause();
+    const caller = end < 0 ? undefined : parseCaller(head.toString('latin1', 0, end));
+    if (caller === undefined) socket.destroy();
+    else go(caller, head.subarray(end + 1));
+  };
+  socket.on('data', onData);
+  socket.once('close', () => clearTimeout(timer));
+}
+
+/** Puts bytes that were read too early before the rest, then goes on. */
+function pushBack(socket: Socket, rest: Buffer, go: () => void): void {
+  if (rest.byteLength > 0) socket.unshift(rest);
+  go();
+}
+
+export function announcement({ role, writer }: Caller): string {
+  return `${JSON.stringify({ role, ...(writer === undefined ? {} : { writer }) })}\n`;
+}
+
+function parseCaller(line: string): Caller | undefined {
+  try {
+    const { role, writer } = JSON.parse(line) as Partial<Caller>;
+    if (!VAULT_ROLES.some((known) => known === role)) return undefined;
+    if (writer !== undefined && !/^[0-9a-f]{32}$/.test(writer)) return undefined;
+    return { role: role!, ...(writer === undefined ? {} : { writer }) };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,97 @@
+/** The store contract over a vault, with objects that a vault keeps: what test/contract/store.ts says, as far as a role may do it. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { toHex, utf8 } from '../../lib/bytes.js';
+import { sha256 } from '../../lib/crypto/kdf.js';
+import { NotFoundError, ObjectExistsError } from '../../lib/errors.js';
+import { backup } from '../../lib/ingest/backup.js';
+import { loadLedger } from '../../lib/ledger/ledger.js';
+import type { Store } from '../../lib/store/store.js';
+import { startTestVault, startVaultRepository } from '../helpers/vault.js';
+
+async function names(store: Store, prefix: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name } of store.list(prefix)) found.push(name);
+  return found.sort();
+}
+
+t.test('a repository is made through the admin socket, and names the vault', async (t) => {
+  const vault = await startTestVault(t);
+  const before = await vault.connect('admin');
+  t.equal(before.hello.repository, undefined);
+  t.same(await names(before, ''), []);
+  await t.rejects(before.get('genesis'), NotFoundError);
+  const made = await startVaultRepository(t);
+  const reader = await made.open('reader');
+  t.same(reader.genesis.vault, made.vault.guard.vaultKey);
+  const ledger = await loadLedger(reader, true);
+  t.same(
+    ledger.chains.map(({ role, entries }) => [role, entries.length]),
+    [
+      ['admin', 3],
+      ['vault', 1],
+    ],
+    'genesis, writer-cert and policy are acknowledged in one receipt',
+  );
+});
+
+t.test('a backup over the writer socket is read back over the reader socket', async (t) => {
+  const made = await startVaultRepository(t);
+  const source = join(made.folder, 'source');
+  mkdirSync(source);
+  for (let i = 0; i < 40; i++) writeFileSync(join(source, `file ${i}`), `content ${i} `.repeat(i * 100));
+  const writer = await made.open('writer', { ...made.keyring, root: null, adminSeed: null });
+  const first = await backup(writer, { paths: [source] });
+  t.equal(first.state, 'complete');
+  const again = await backup(writer, { paths: [source] });
+  t.ok(again.newBytes < 10_000, 'what is stored is found again');
+  const direct = await startedReader(made);
+  t.same(await names(direct.overVault, ''), await names(direct.onDisk, ''), 'a listing over the vault is that of the directory');
+  for (const name of await names(direct.onDisk, '')) {
+    const bytes = await direct.onDisk.get(name);
+    t.same(await direct.overVault.get(name), bytes, name);
+    t.same(await direct.overVault.stat(name), { name, sizeBytes: bytes.byteLength });
+    t.same(await direct.overVault.get(name, { offset: 5, length: 7 }), bytes.slice(5, 12), `${name} in part`);
+  }
+});
+
+async function startedReader(
+  made: Awaited<ReturnType<typeof startVaultRepository>>,
+): Promise<{ overVault: Store; onDisk: Store }> {
+  return { overVault: await made.connect('reader'), onDisk: made.vault.guard.store };
+}
+
+t.test('ranges at, across and past the end; the same bytes again; other bytes; absence', async (t) => {
+  const made = await startVaultRepository(t);
+  const reader = await made.connect('reader');
+  const genesis = await reader.get('genesis');
+  const size = genesis.byteLength;
+  t.equal(genesis.constructor, Uint8Array, 'plain bytes');
+  t.same(await reader.get('genesis', { offset: size - 2, length: 100 }), genesis.slice(size - 2));
+  t.equal((await reader.get('genesis', { offset: size, length: 1 })).byteLength, 0);
+  t.equal((await reader.get('genesis', { offset: size + 1000, length: 5 })).byteLength, 0);
+  t.equal((await reader.get('genesis', { offset: 4, length: 0 })).byteLength, 0);
+  await t.rejects(reader.get('genesis', { offset: -1, length: 2 }), RangeError);
+  const absent = `packs/ab/ab${'0'.repeat(62)}`;
+  for (const name of [absent, `index/${'0'.repeat(64)}`, `keys/${'0'.repeat(16)}`, 'nothing']) {
+    await t.rejects(reader.get(name), NotFoundError, name);
+    t.equal(await reader.stat(name), undefined, name);
+  }
+  for (const bad of ['', '..', 'a//b', '/etc/passwd', 'tmp/x']) {
+    await t.rejects(reader.get(bad), RangeError, JSON.stringify(bad));
+    await t.rejects(reader.put(bad, []), RangeError, JSON.stringify(bad));
+  }
+  t.same(await names(reader, 'ledger/'), (await names(made.vault.guard.store, 'ledger/')).sort());
+  t.same(await names(reader, 'gen'), ['genesis']);
+  t.same(await names(reader, 'packs/3'), []);
+
+  const admin = await made.connect('admin');
+  const [entry] = await names(reader, 'ledger/');
+  await admin.put(entry!, [await reader.get(entry!)]);
+  await t.rejects(admin.put(entry!, [utf8('other bytes')]), ObjectExistsError);
+  await t.rejects(admin.put('genesis', [genesis]), { code: 'REPOSITORY_EXISTS' });
+  await t.rejects(admin.put(`ledger/${toHex(sha256(utf8('x'))).slice(0, 32)}/0000000000000000`, [utf8('x')]), {
+    code: 'REFUSED',
+  });
+});
