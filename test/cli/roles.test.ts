@@ -37,7 +37,6 @@ const machine = (name: string) => {
     VARVE_CACHE_DIR: at(name, 'cache'),
     VARVE_STATE_DIR: at(name, 'state'),
     VARVE_HOST: SECRETS[2]!,
-    VARVE_NEW_PASSWORD: '',
   });
   return (...args: string[]): Ran => varve(args);
 };

@@ -136,7 +136,7 @@ async function freePort(): Promise<number> {
 
 t.test(
   'over SSH the forced command decides the role and the writer',
-  { skip: SSHD === undefined && 'no sshd here' },
+  { skip: SSHD === undefined ? 'no sshd here' : false },
   async (t) => {
     const it = await place(t);
     await serve(t, it);
