@@ -10,6 +10,7 @@ import { BusyError, StoreError } from '../errors.js';
 import { VAULT_ROLES, type VaultRole } from '../store/vault-protocol.js';
 import type { Caller } from './accept.js';
 import { Guard, type GuardOptions } from './guard.js';
+import { Immutable } from './immutable.js';
 import { type Lock, lockRepository } from './lock.js';
 import { LIMITS, type SessionLimits, serveSession } from './session.js';
 import { Watch } from './watch.js';
@@ -57,7 +58,13 @@ export async function startVault(options: VaultOptions): Promise<Vault> {
 }
 
 async function start(options: VaultOptions, lock: Lock): Promise<Vault> {
-  const guard = await Guard.open(options);
+  const flags = options.immutable === true ? new Immutable(options.onLog ?? (() => undefined)) : undefined;
+  const guard = await Guard.open({
+    ...options,
+    ...(flags === undefined
+      ? {}
+      : { onStored: (path: string) => flags.set(path), onRemove: (path: string) => flags.clear(path) }),
+  });
   const ends = new Set<() => void>();
   const counts = new Map<VaultRole, number>();
   const serve = (socket: Socket, caller: Caller): void => {
@@ -83,6 +90,7 @@ async function start(options: VaultOptions, lock: Lock): Promise<Vault> {
     for (const end of ends) end();
     await Promise.all(closed);
     await guard.close();
+    await flags?.settle();
     await lock.release();
   };
   try {

@@ -63,15 +63,16 @@ t.test('places of other kinds are refused by name, and never become directories'
   process.chdir(t.testdir());
   t.teardown(() => process.chdir(before));
   for (const place of [
-    'ssh://host/repo',
     's3://bucket/repo',
-    'vault:/run/varve.sock',
+    'vault:/run/nobody-is-here.sock',
+    'vault:relative.sock',
+    'ssh://-oProxyCommand=x/repo',
     'S3://bucket',
     'host.example:repo',
     'file://elsewhere/x',
   ])
     await t.rejects(openStore(place, { create: true }), NoRepositoryError, place);
-  await t.rejects(openStore('s3://bucket/repo'), /local directories only/);
+  await t.rejects(openStore('s3://bucket/repo'), /local directories, vault: and ssh:/);
   mkdirSync('odd:name');
   t.ok(await openStore('./odd:name'));
 });

@@ -121,7 +121,7 @@ t.test('init, backup, restore, check, dump and status through the sockets of a v
     } finally {
       t.equal(it.run(['umount', mountpoint]).status, 0);
     }
-  } else t.skip('no /dev/fuse, or not root');
+  } else t.pass('mounted through the vault', { skip: 'no /dev/fuse, or not root' });
 });
 
 const SSHD = ['/usr/sbin/sshd', '/usr/local/sbin/sshd'].find(existsSync);
@@ -172,7 +172,10 @@ t.test(
     sshd.stderr.on('data', (text: Buffer) => {
       said += text.toString();
     });
-    t.teardown(() => void sshd.kill());
+    t.teardown(async () => {
+      sshd.kill();
+      if (sshd.exitCode === null && sshd.signalCode === null) await once(sshd, 'exit');
+    });
     const at = `ssh://${userInfo().username}@127.0.0.1:${port}/any/path`;
     const as = (name: string): NodeJS.ProcessEnv => ({
       VARVE_SSH: `ssh -F none -i ${keys[name]} -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR`,
