@@ -8,6 +8,7 @@
         "native/scan.cc",
         "native/read.cc",
         "native/digest.cc",
+        "native/sha256_many.cc",
         "native/cut.cc",
         "native/frame.cc",
         "native/claims.cc",
@@ -19,7 +20,10 @@
         "native/mount_fd.cc",
         "native/target.cc",
         "native/xattr.cc",
-        "native/copy.cc"
+        "native/copy.cc",
+        "native/leaf-reader.cc",
+        "native/leaf.cc",
+        "native/dirents.cc"
       ],
       "include_dirs": [
         "node_modules/node-addon-api",

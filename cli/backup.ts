@@ -11,6 +11,7 @@ import {
   type StreamSource,
   selectSnapshot,
   shortHex,
+  slotNames,
 } from '../lib/index.js';
 import { Exit } from './exit.js';
 import { globbedPaths, rawPaths, verbatimPaths } from './files-from.js';
@@ -20,7 +21,6 @@ import { Progress } from './progress.js';
 import { argumentBytes } from './raw-arguments.js';
 import { type Run, withRepository } from './run.js';
 import { collect } from './snapshot-arguments.js';
-import { slotNames } from './snapshots.js';
 import { commandSource, stdinSource } from './stream-source.js';
 import { UsageError } from './usage-error.js';
 
@@ -193,6 +193,14 @@ async function lastTotals(
   }
 }
 
+/** Why it is kept so long. */
+function whyText({ slots, class: name, state }: BackupReport): string {
+  const names = slotNames(slots);
+  const first =
+    names.length === 0 ? `the minimum${state === 'partial' ? ' for a partial one' : ''}` : `first of its ${names.join(', ')}`;
+  return name === undefined ? first : `${first}; class ${name}`;
+}
+
 function summarize(run: Run, report: BackupReport, seconds: number, dryRun: boolean): void {
   const { out } = run;
   const { counts, snapshotId } = report;
@@ -213,7 +221,11 @@ function summarize(run: Run, report: BackupReport, seconds: number, dryRun: bool
     problems: report.problems.length,
     ...(snapshotId === undefined
       ? {}
-      : { retain_until: rfc3339({ sec: report.retainUntilSec, nsec: 0 }), slots: slotNames(report.slots) }),
+      : {
+          retain_until: rfc3339({ sec: report.retainUntilSec, nsec: 0 }),
+          slots: slotNames(report.slots),
+          class: report.class ?? null,
+        }),
     seconds: Math.round(seconds * 1000) / 1000,
   });
   out.info(`Files:        ${counts.filesNew} new, ${counts.filesChanged} changed, ${counts.filesUnmodified} unmodified`);
@@ -227,6 +239,6 @@ function summarize(run: Run, report: BackupReport, seconds: number, dryRun: bool
   if (snapshotId === undefined) out.info('A dry run: no snapshot was stored.');
   else
     out.info(
-      `Snapshot ${shortHex(snapshotId)} stored${report.state === 'partial' ? ', marked partial' : ''}; kept until ${localTime({ sec: report.retainUntilSec, nsec: 0 })} at least.`,
+      `Snapshot ${shortHex(snapshotId)} stored${report.state === 'partial' ? ', marked partial' : ''}; kept until ${localTime({ sec: report.retainUntilSec, nsec: 0 })} at least (${whyText(report)}).`,
     );
 }

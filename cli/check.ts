@@ -46,7 +46,8 @@ Examples:
           progress.stop();
         }
         print(run, report, (performance.now() - startedMs) / 1000);
-        if (report.errorCount > 0) run.status = Exit.integrity;
+        if (report.errorCount > 0)
+          run.status = report.errors.some(({ code }) => code === 'ROLLED_BACK') ? Exit.rolledBack : Exit.integrity;
       });
     });
 }

@@ -107,3 +107,33 @@ export function parseTime(text: string, nowMs: number): number {
     throw new UsageError(`${text} is not a time; write it as 2026-03-01, 2026-03-01T02:00Z or an age such as 7d`);
   return ms;
 }
+
+const UNIT_SECONDS = { h: 3600, d: 86_400, w: 604_800 } as const;
+
+/**
+ * Seconds of `24h`, `2d`, `8w`, `12m` (months: 12 are 366 days), `7y` (years of 366 days), or `0`. @throws UsageError
+ */
+export function parseDuration(text: string): number {
+  const match = /^(\d+)([hdwmy])$/.exec(text.trim());
+  if (match === null && text.trim() !== '0')
+    throw new UsageError(`${text} is not a duration; write it as 24h, 2d, 8w, 12m (months), 7y, or 0 for none`);
+  const count = Number(match?.[1] ?? 0);
+  // Months and years at their longest, so that nothing ends a day before a person would expect it to.
+  if (match?.[2] === 'm') return Math.ceil((count * 366) / 12) * UNIT_SECONDS.d;
+  if (match?.[2] === 'y') return count * 366 * UNIT_SECONDS.d;
+  const seconds = count * UNIT_SECONDS[(match?.[2] ?? 'h') as 'h'];
+  if (!Number.isSafeInteger(seconds)) throw new UsageError(`${text} is longer than anything lasts`);
+  return seconds;
+}
+
+/** `2d`, `36h`, `366d`: a duration as `policy set` takes it; `0` for none. */
+export function policyDuration(seconds: number): string {
+  if (seconds === 0) return '0';
+  for (const [unit, length] of [
+    ['w', UNIT_SECONDS.w],
+    ['d', UNIT_SECONDS.d],
+    ['h', UNIT_SECONDS.h],
+  ] as const)
+    if (seconds % length === 0 && (unit !== 'w' || seconds >= 4 * UNIT_SECONDS.w)) return `${seconds / length}${unit}`;
+  return `${seconds}s`;
+}

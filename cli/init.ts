@@ -5,6 +5,7 @@ import { exportKeyFile, type Initialized, idHex, initRepository, openStore } fro
 import { repositoryPlace } from './globals.js';
 import { userAtHost } from './identity.js';
 import { writeKeyFile } from './key-file.js';
+import { stateBase } from './places.js';
 import type { Run } from './run.js';
 import { firstPassphrase, givenPassphrase } from './secrets.js';
 
@@ -35,7 +36,12 @@ async function init(run: Run, label: string): Promise<void> {
   const store = await openStore(place, { create: true });
   try {
     const create = (): Promise<Initialized> =>
-      initRepository(store, { label, ...(passphrase === undefined ? {} : { passphrase }) });
+      initRepository(store, {
+        label,
+        ...(passphrase === undefined ? {} : { passphrase }),
+        stateDir: stateBase(),
+        onStateUnusable: ({ message }) => run.out.warn(message),
+      });
     const made =
       keyFile === undefined
         ? await create()

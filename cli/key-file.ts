@@ -1,5 +1,6 @@
 /** Reading and writing key files: mode 0600, never over a file that exists, durable before anything depends on them. */
-import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, realpathSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { WrongKeyError } from '../lib/index.js';
 import { UsageError } from './usage-error.js';
 
@@ -12,8 +13,15 @@ export function readKeyFile(file: string): Uint8Array {
   }
 }
 
-/** Creates `file` at once, so that the name is ours before a key exists; then writes what `make` gives, or removes the file again. */
-export async function writeKeyFile<T>(file: string, make: () => Promise<{ text: Uint8Array; result: T }>): Promise<T> {
+/**
+ * Creates `file` at once, so that the name is ours before a key exists; then writes what `make` gives, durably, and does `then`, which depends on it. When
+ * either fails, the file is removed again.
+ */
+export async function writeKeyFile<T>(
+  file: string,
+  make: () => Promise<{ text: Uint8Array; result: T }>,
+  then: () => Promise<void> = async () => undefined,
+): Promise<T> {
   let fd: number;
   try {
     fd = openSync(file, 'wx', 0o600);
@@ -29,11 +37,45 @@ export async function writeKeyFile<T>(file: string, make: () => Promise<{ text: 
     const { text, result } = await make();
     for (let done = 0; done < text.byteLength; ) done += writeSync(fd, text, done);
     fsyncSync(fd);
+    // A name is durable when its folder is.
+    const folder = openSync(dirname(file), 'r');
+    try {
+      fsyncSync(folder);
+    } finally {
+      closeSync(folder);
+    }
+    await then();
     return result;
   } catch (error) {
     rmSync(file, { force: true });
     throw error;
   } finally {
     closeSync(fd);
+  }
+}
+
+/** The file that a symlink names, so that replacing it does not replace the link. */
+function realFile(file: string): string {
+  try {
+    return realpathSync(file);
+  } catch {
+    return file;
+  }
+}
+
+/** Where the successor of a key file is written before it takes its place. */
+export function successorOf(file: string): string {
+  return `${realFile(file)}.new`;
+}
+
+/** Puts the successor in the place of `file`, durably. */
+export function replaceKeyFile(file: string): void {
+  const target = realFile(file);
+  renameSync(successorOf(file), target);
+  const folder = openSync(dirname(target), 'r');
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
   }
 }

@@ -1,13 +1,22 @@
-/** `varve key add | list | passwd | remove | export`: the ways into a repository. */
-import { resolve } from 'node:path';
+/** `varve key add | list | passwd | remove`: the ways into a repository; export, revoke and rotate are in key-roles.ts. */
 import type { Command } from 'commander';
-import { addKey, changePassphrase, exportKeyFile, findKey, type KeySlot, listKeys, removeKey, rolesOf } from '../lib/index.js';
+import {
+  addKey,
+  changePassphrase,
+  findKey,
+  type KeySlot,
+  listKeys,
+  loadLedger,
+  type Repository,
+  RoleError,
+  removeKey,
+} from '../lib/index.js';
 import { localTime, rfc3339 } from './human.js';
 import { userAtHost } from './identity.js';
 import { addCertifyVault } from './key-certify.js';
-import { writeKeyFile } from './key-file.js';
+import { configureRoles, printAuthors } from './key-roles.js';
 import { type Run, withRepository } from './run.js';
-import { givenNewPassphrase, type NewPassphraseOptions, newPassphrase } from './secrets.js';
+import { type NewPassphraseOptions, newPassphrase } from './secrets.js';
 import { UsageError } from './usage-error.js';
 
 const describe = (slot: KeySlot) => ({ id: slot.id, label: slot.label, created: rfc3339({ sec: slot.createdSec, nsec: 0 }) });
@@ -22,23 +31,34 @@ export function configure(command: Command, run: Run): void {
   command.addHelpText(
     'after',
     `
-A key slot is in the repository and opens with a passphrase; a key file is outside. All of them hold the same keys: removing one shuts
-that way in, but whoever opened the repository with it before may have kept what it holds.
+A key slot is in the repository and opens with a passphrase; a key file is outside. Either holds the keys of one role or of several: writer
+(stores, and reads nothing), reader (reads everything), admin (says whose entries count, and sets policy). Removing a slot shuts that way in, but
+whoever opened the repository with it before may have kept what it holds: revoke or rotate such a key.
 
 Examples:
   varve key add --label 'paper in the safe'
   varve key export /media/usb/varve.key --no-passphrase
+  varve key export web1.key --role writer --no-passphrase --name web1
+  varve key revoke 5c1d --reason 'web1 is gone'
+  varve key rotate --role reader
   varve key remove 3f9a`,
   );
   command
     .command('list')
-    .description('list the key slots')
-    .action(() => withRepository(run, async (repository, { slotId }) => list(run, await listKeys(repository), slotId)));
+    .description('list the key slots, and all admins, vaults and writers')
+    .action(() =>
+      withRepository(run, async (repository, { slotId }) => {
+        const ledger = await loadLedger(repository);
+        list(run, await listKeys(repository), slotId);
+        await printAuthors(run, repository, ledger);
+      }),
+    );
   addNewPassphraseOptions(command.command('add'))
     .description('add a passphrase')
     .option('--label <text>', 'what to call it; default user@host')
     .action((options: NewPassphraseOptions & { label?: string }) =>
       withRepository(run, async (repository) => {
+        await mayChangeSlots(repository, 'adding a passphrase');
         const slot = await addKey(repository, repository.keyring, await newPassphrase(options), {
           label: options.label ?? userAtHost(),
         });
@@ -56,6 +76,7 @@ Examples:
     .argument('<key>', 'id, or its first digits')
     .action((key: string) =>
       withRepository(run, async (repository) => {
+        await mayChangeSlots(repository, 'removing a passphrase');
         const { id } = await findKey(repository, key);
         await removeKey(repository, id);
         run.out.record('key_removed', { id });
@@ -63,14 +84,14 @@ Examples:
       }),
     );
   addCertifyVault(command, run);
-  addNewPassphraseOptions(command.command('export'))
-    .description('write a key file')
-    .argument('<file>', 'must not exist yet')
-    .option('--no-passphrase', 'leave it unprotected: whoever has the file has the backups')
-    .option('--label <text>', 'what to call it; default user@host')
-    .action((file: string, options: NewPassphraseOptions & { passphrase: boolean; label?: string }) =>
-      exportTo(run, file, options),
-    );
+  configureRoles(command, run, addNewPassphraseOptions);
+}
+
+/** @throws RoleError unless both admin and reader keys are in hand */
+async function mayChangeSlots(repository: Repository, what: string): Promise<void> {
+  await loadLedger(repository);
+  if (repository.keyring.adminSeed === null) throw new RoleError('admin', what);
+  if (repository.keyring.root === null) throw new RoleError('reader', what);
 }
 
 function list(run: Run, slots: readonly KeySlot[], current: string | undefined): void {
@@ -86,34 +107,13 @@ async function passwd(run: Run, key: string | undefined, options: NewPassphraseO
     if (key === undefined && slotId === undefined)
       throw new UsageError('opened with a key file, so name the key whose passphrase is to change (varve key list)');
     const old = await findKey(repository, key ?? slotId!);
+    // The slot gets the keys in hand: one that holds less would take the others' away.
+    if (old.id === slotId) await loadLedger(repository);
+    else await mayChangeSlots(repository, 'changing another passphrase than the one in use');
     const slot = await changePassphrase(repository, repository.keyring, old.id, await newPassphrase(options), {
       label: old.label,
     });
     run.out.record('key_changed', { ...describe(slot), replaces: old.id });
     run.out.info(`Key ${old.id} is now ${slot.id} with the new passphrase.`);
-  });
-}
-
-async function exportTo(
-  run: Run,
-  file: string,
-  options: NewPassphraseOptions & { passphrase: boolean; label?: string },
-): Promise<void> {
-  if (!options.passphrase && givenNewPassphrase(options) !== undefined)
-    throw new UsageError('--no-passphrase, but a new passphrase is given too');
-  await withRepository(run, async (repository) => {
-    const passphrase = options.passphrase ? await newPassphrase(options) : undefined;
-    await writeKeyFile(file, async () => ({
-      text: await exportKeyFile(repository.keyring, passphrase, { label: options.label ?? userAtHost() }),
-      result: undefined,
-    }));
-    run.out.record('key_exported', {
-      file: resolve(file),
-      protected: passphrase !== undefined,
-      roles: await rolesOf(repository.keyring),
-    });
-    run.out.info(
-      `Wrote ${resolve(file)}${passphrase === undefined ? ', unprotected: keep it where nobody else can read it' : ''}.`,
-    );
   });
 }

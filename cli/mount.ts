@@ -1,11 +1,18 @@
 /** `varve mount [SNAP[:PATH]] DIR`: shows snapshots as files, in the background unless told otherwise. */
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { keyFileNeedsPassphrase, locateRepository, type MountRepositoryOptions, mountRepository } from '../lib/index.js';
+import {
+  keyFileNeedsPassphrase,
+  locateRepository,
+  type MountRepositoryOptions,
+  mountRepository,
+  prepareMount,
+} from '../lib/index.js';
 import { READY_VARIABLE, reportReady, startInBackground } from './background.js';
 import { repositoryPlace } from './globals.js';
 import { readKeyFile } from './key-file.js';
 import { stateFolder } from './places.js';
+import { isUtf8Argument } from './raw-arguments.js';
 import { chosenKeyFile, type Run, withRepository, withStore } from './run.js';
 import { requirePassphrase } from './secrets.js';
 import { addFilterOptions, type FilterOptions, filterOf, parseSnapshotPath } from './snapshot-arguments.js';
@@ -25,7 +32,7 @@ export function configure(command: Command, run: Run): void {
   addFilterOptions(
     command.argument('<place...>', '[SNAP[:PATH]] DIR: what to show (default everything), and the directory to show it at'),
   )
-    .option('-f, --foreground', 'stay in the foreground; Ctrl-C unmounts')
+    .option('-f, --foreground', 'stay in the foreground; Ctrl-C, or SIGTERM, unmounts and ends it with status 0')
     .option('--allow-other', 'let other users in')
     .option('--owner-root', 'show everything as owned by root')
     .option('--no-default-permissions', 'do not check permissions: show everything to whoever may enter')
@@ -49,6 +56,8 @@ Examples:
 
 async function mount(run: Run, places: readonly string[], flags: MountFlags): Promise<void> {
   if (places.length > 2) throw new UsageError('too many arguments: varve mount [SNAP[:PATH]] DIR');
+  if (!isUtf8Argument(places.at(-1)!))
+    throw new UsageError(`${places.at(-1)}: the name of the directory to mount at must be UTF-8`);
   const mountpoint = resolve(places.at(-1)!);
   const what = places.length === 2 ? places[0]! : undefined;
   const readAheadKib = flags.readAhead === undefined ? undefined : Number(flags.readAhead);
@@ -59,6 +68,7 @@ async function mount(run: Run, places: readonly string[], flags: MountFlags): Pr
     await inBackground(run, mountpoint);
     return;
   }
+  if (process.platform === 'linux' && flags.driver !== 'fuse-native') await prepareMount();
   const { snapshot, path } = what === undefined ? { snapshot: undefined, path: undefined } : parseSnapshotPath(what);
   await serve(run, {
     mountpoint,
@@ -98,8 +108,9 @@ async function serve(run: Run, options: MountRepositoryOptions): Promise<void> {
 /** Starts this very command again in the background. What can go wrong early is found out here, where there is a terminal. */
 async function inBackground(run: Run, mountpoint: string): Promise<void> {
   const { globals, out } = run;
-  if (process.argv.some((argument) => argument.includes('\ufffd')))
-    throw new UsageError('an argument is not UTF-8; mount in the foreground (-f)');
+  const odd = process.argv.find((argument) => !isUtf8Argument(argument));
+  if (odd !== undefined)
+    throw new UsageError(`${odd}: is not UTF-8, and cannot be handed to a mount in the background; use --foreground`);
   const id = await withStore(run, {}, async (store) => (await locateRepository(store)).id);
   const keyFile = chosenKeyFile(globals);
   const place = repositoryPlace(globals);

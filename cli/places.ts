@@ -41,10 +41,15 @@ export function cacheFolder(globals: Globals, id: RepositoryId, warn: (message: 
   return temporaryFolder();
 }
 
+/** The folder for state, of all repositories. */
+export function stateBase(): string {
+  const { VARVE_STATE_DIR, XDG_STATE_HOME } = process.env;
+  return base(VARVE_STATE_DIR, XDG_STATE_HOME, '.local/state');
+}
+
 /** The state folder of a repository; a temporary one when it cannot be written. */
 export function stateFolder(id: RepositoryId, warn: (message: string) => void): string {
-  const { VARVE_STATE_DIR, XDG_STATE_HOME } = process.env;
-  const folder = join(base(VARVE_STATE_DIR, XDG_STATE_HOME, '.local/state'), idHex(id).slice(0, 32));
+  const folder = join(stateBase(), idHex(id).slice(0, 32));
   const problem = prepare(folder);
   if (problem === undefined) return folder;
   warn(`the state folder cannot be used (${problem}); using a temporary one`);

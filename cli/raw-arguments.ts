@@ -35,3 +35,8 @@ export function argumentBytes(text: string): Buffer {
   recovered ??= recover();
   return recovered.get(text) ?? Buffer.from(text, 'utf8');
 }
+
+/** Whether argument `text` was typed as what it decodes to. */
+export function isUtf8Argument(text: string): boolean {
+  return argumentBytes(text).equals(Buffer.from(text, 'utf8'));
+}

@@ -1,5 +1,7 @@
 /** What every command has at hand while it runs: options, output, the signal to stop, and the repository once it is asked for. */
 import {
+  type Keyring,
+  keyFileLabel,
   keyFileNeedsPassphrase,
   locateRepository,
   openRepository,
@@ -13,7 +15,7 @@ import {
 import { type Globals, repositoryPlace } from './globals.js';
 import { readKeyFile } from './key-file.js';
 import type { Output } from './output.js';
-import { cacheFolder } from './places.js';
+import { cacheFolder, stateBase } from './places.js';
 import { requirePassphrase } from './secrets.js';
 
 export interface Run {
@@ -28,7 +30,13 @@ export interface Opened {
   readonly repository: Repository;
   /** The slot that the passphrase opened; undefined with a key file. */
   readonly slotId: string | undefined;
+  readonly way: KeyInHand;
 }
+
+/** Where the keys in hand came from, so that they can be put back changed. */
+export type KeyInHand =
+  | { readonly kind: 'slot'; readonly id: string; readonly passphrase: string }
+  | { readonly kind: 'file'; readonly path: string; readonly label: string; readonly passphrase: string | undefined };
 
 /** Runs `work` over the store that the options name. */
 export async function withStore<T>(
@@ -53,19 +61,22 @@ export function chosenKeyFile({ keyFile, passwordFile, passwordCommand }: Global
 /** Unlocks a located repository with the key file or passphrase given, or asked for. @throws WrongKeyError, UsageError */
 export async function unlock(run: Run, place: RepositoryPlace): Promise<Opened> {
   const { globals, out } = run;
-  const explicit = chosenKeyFile(globals);
+  const path = chosenKeyFile(globals);
   const cacheDir = cacheFolder(globals, place.id, (message) => out.warn(message));
-  if (explicit !== undefined) {
-    const text = readKeyFile(explicit);
-    const passphrase = (await keyFileNeedsPassphrase(text, explicit)) ? await requirePassphrase(globals, explicit) : undefined;
-    return {
-      repository: await openRepository(place, await unlockWithKeyFile(place, text, explicit, passphrase), cacheDir),
-      slotId: undefined,
-    };
+  const open = (keyring: Keyring): Promise<Repository> =>
+    openRepository(place, keyring, cacheDir, {
+      stateDir: stateBase(),
+      onStateUnusable: ({ message }) => out.warn(`${message}; a rollback of the repository goes unnoticed meanwhile`),
+    });
+  if (path !== undefined) {
+    const text = readKeyFile(path);
+    const passphrase = (await keyFileNeedsPassphrase(text, path)) ? await requirePassphrase(globals, path) : undefined;
+    const repository = await open(await unlockWithKeyFile(place, text, path, passphrase));
+    return { repository, slotId: undefined, way: { kind: 'file', path, label: await keyFileLabel(text, path), passphrase } };
   }
   const passphrase = await requirePassphrase(globals, place.store.location);
   const { keyring, slotId } = await unlockWithPassphrase(place, passphrase);
-  return { repository: await openRepository(place, keyring, cacheDir), slotId };
+  return { repository: await open(keyring), slotId, way: { kind: 'slot', id: slotId, passphrase } };
 }
 
 /** Opens the repository that the options name, runs `work`, and closes it. */

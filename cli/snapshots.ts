@@ -1,9 +1,20 @@
 /** `varve snapshots`: what points in time there are. */
 import type { Command } from 'commander';
-import { idHex, lossyUtf8, type Snapshot, selectSnapshot, selectSnapshots, shortHex, utf8 } from '../lib/index.js';
+import {
+  holdName,
+  idHex,
+  lossyUtf8,
+  type Snapshot,
+  selectSnapshot,
+  selectSnapshots,
+  shortHex,
+  slotNames,
+  utf8,
+} from '../lib/index.js';
 import { bytesText, countText, jsonName, localTime, rfc3339, safeText } from './human.js';
 import { type Run, withRepository } from './run.js';
 import { addFilterOptions, type FilterOptions, filterOf } from './snapshot-arguments.js';
+import { printRecords, selectRecords } from './snapshot-records.js';
 import { tableLines } from './table.js';
 
 export function configure(command: Command, run: Run): void {
@@ -16,11 +27,17 @@ export function configure(command: Command, run: Run): void {
 Examples:
   varve snapshots
   varve snapshots --host web1 --since 7d
-  varve snapshots --json latest | jq .id`,
+  varve snapshots --json latest | jq .id
+
+Without the reader role in hand it lists what is known without reading: time, id, state, writer and until when it is kept.`,
     )
     .action(async (names: string[], options: FilterOptions & { latest?: string }) => {
       const filter = filterOf(options);
       await withRepository(run, async (repository) => {
+        if (repository.keyring.root === null) {
+          printRecords(run, await selectRecords(repository, names, filter, options.latest));
+          return;
+        }
         let found = names.length === 0 ? await selectSnapshots(repository, filter) : [];
         for (const name of names) found.push(await selectSnapshot(repository, name, filter));
         if (options.latest !== undefined) found = lastOfEach(found, Number(options.latest));
@@ -64,8 +81,12 @@ export function describeSnapshot(snapshot: Snapshot): Record<string, unknown> {
     packs: envelope.pinCount,
     pack_bytes: envelope.pinBytes,
     problems: body.problemCount,
-    retain_until: rfc3339({ sec: payload.retainUntilSec, nsec: 0 }),
+    retain_until: rfc3339({ sec: snapshot.retainUntilSec, nsec: 0 }),
     slots: slotNames(payload.slots),
+    class: payload.class ?? null,
+    newest: snapshot.newest,
+    expired: snapshot.freeSec <= Date.now() / 1000,
+    holds: snapshot.holds.map((hold) => ({ hold: holdName(hold), reason: hold.reason })),
     writer: idHex(envelope.writer),
     program: body.program,
   };
@@ -75,9 +96,11 @@ export function stateOf(snapshot: Snapshot): 'complete' | 'partial' {
   return snapshot.payload.state === 0 ? 'complete' : 'partial';
 }
 
-/** Names of the retention slots whose bits are set. */
-export function slotNames(bits: number): string[] {
-  return ['hour', 'day', 'week', 'month', 'year'].filter((_, i) => (bits & (1 << i)) !== 0);
+/** What keeps it longest: a hold, being the newest of its stream, or the time until which it was promised. */
+function keptText({ holds, newest, retainUntilSec }: Snapshot, nowSec: number): string {
+  if (holds.length > 0) return 'hold';
+  if (retainUntilSec > nowSec) return localTime({ sec: retainUntilSec, nsec: 0 }).slice(0, 16);
+  return newest ? 'newest' : 'expired';
 }
 
 /** The label in brackets, unless it is the one that backups get by default: their paths. */
@@ -98,6 +121,7 @@ function print(run: Run, snapshots: readonly Snapshot[]): void {
     run.out.info('No snapshots.');
     return;
   }
+  const nowSec = Date.now() / 1000;
   const rows = snapshots.map((snapshot) => [
     shortHex(snapshot.id),
     localTime(snapshot.time),
@@ -106,9 +130,15 @@ function print(run: Run, snapshots: readonly Snapshot[]): void {
     bytesText(snapshot.body.root.totals.bytes),
     bytesText(snapshot.envelope.newBytes),
     stateOf(snapshot),
+    keptText(snapshot, nowSec),
+    safeText(utf8(snapshot.payload.class ?? '')),
     snapshot.body.paths.map((path) => safeText(path)).join(' ') + labelText(snapshot),
   ]);
-  for (const line of tableLines(['ID', 'Time', 'Host', 'Tags', 'Size', 'Stored', 'State', 'Paths'], rows, [4, 5]))
+  for (const line of tableLines(
+    ['ID', 'Time', 'Host', 'Tags', 'Size', 'Stored', 'State', 'Kept until', 'Class', 'Paths'],
+    rows,
+    [4, 5],
+  ))
     run.out.text(line);
   run.out.info(countText(snapshots.length, 'snapshot'));
 }

@@ -111,10 +111,15 @@ export class ObjectExistsError extends VarveError {
   }
 }
 
-/** The key in hand does not hold the role that the work needs. */
+/** The key in hand does not hold the role that the work needs, or no longer counts. */
 export class RoleError extends VarveError {
-  constructor(role: string, what: string) {
-    super('ROLE', `${what} needs a key with the ${role} role; this key does not hold it`, { role });
+  constructor(role: string, what: string, message?: string) {
+    super(
+      'ROLE',
+      message ??
+        `${what} needs a key with the ${role} role; this key does not hold it. Where one does, a file for here is made by: varve key export FILE --role ${role}`,
+      { role },
+    );
   }
 }
 

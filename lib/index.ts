@@ -17,18 +17,28 @@ import type * as FindFile from './browse/find-paths.js';
 import type * as ListTreeFile from './browse/list-tree.js';
 import type * as OpenTreeFile from './browse/open-tree.js';
 import type * as StatsFile from './browse/repository-stats.js';
+import type { Keyring } from './format/key-slot.js';
 import type * as BackupFile from './ingest/backup.js';
 import type * as ExcludeFile from './ingest/exclude.js';
 import type * as PatternsFile from './ingest/patterns.js';
+import type * as AcceptForkFile from './ledger/accept-fork.js';
+import type * as EntryRecordFile from './ledger/entry-record.js';
 import type { Initialized, InitOptions } from './ledger/init.js';
 import type * as LedgerFile from './ledger/ledger.js';
+import type * as RolesFile from './ledger/roles.js';
 import type * as SelectFile from './ledger/select.js';
+import type * as SnapshotsFile from './ledger/snapshots.js';
+import type { SnapshotRecord } from './ledger/snapshots.js';
 import type * as TagsFile from './ledger/tags.js';
 import type * as MountFile from './mount/mount-repository.js';
 import type * as UnmountFile from './mount/unmount.js';
 import type * as KeysFile from './repository/keys.js';
 import type * as RepositoryFile from './repository/repository.js';
 import type * as RestoreFile from './restore/restore.js';
+import type * as ForgetFile from './retention/forget.js';
+import type * as HoldsFile from './retention/holds.js';
+import type * as PruneFile from './retention/prune.js';
+import type * as SetPolicyFile from './retention/set-policy.js';
 import type * as OpenStoreFile from './store/open.js';
 import type { Store } from './store/store.js';
 import type * as CertifyFile from './vault/certify.js';
@@ -36,6 +46,7 @@ import type * as ServerFile from './vault/server.js';
 import type * as StatusFile from './vault/status.js';
 import type * as StdioFile from './vault/stdio.js';
 import type * as CheckFile from './verify/check.js';
+import type * as VerifyLedgerFile from './verify/verify-ledger.js';
 
 export type { Change, ChangeKind, DiffOptions } from './browse/diff-snapshots.js';
 export type { Write } from './browse/dump-file.js';
@@ -47,7 +58,7 @@ export type { RepositoryStats } from './browse/repository-stats.js';
 export { asUtf8, compareBytes, equalBytes, fromHex, lossyUtf8, toHex, utf8 } from './bytes.js';
 export * from './errors.js';
 export type { Keyring } from './format/key-slot.js';
-export type { PolicyPayload } from './format/payload.js';
+export type { Payload, PolicyPayload, RetentionClass } from './format/payload.js';
 export type { Timestamp } from './format/time.js';
 export type { DirectoryEntry, Entry, EntryKind, FileEntry, Owner, SymlinkEntry, Totals } from './format/tree.js';
 export {
@@ -65,18 +76,25 @@ export type { Exclusion, ExclusionRules } from './ingest/exclude.js';
 export type { PathPatterns, Pattern } from './ingest/patterns.js';
 export type { Initialized, InitOptions } from './ledger/init.js';
 export type { Chain, Ledger } from './ledger/ledger.js';
-export type { Snapshot, SnapshotFilter } from './ledger/snapshots.js';
+export type { AuthorRecord, Rotation } from './ledger/roles.js';
+export type { Snapshot, SnapshotFilter, SnapshotRecord } from './ledger/snapshots.js';
 export type { TagOptions } from './ledger/tags.js';
 export type { Mounted } from './mount/driver.js';
 export type { MountRepositoryOptions } from './mount/mount-repository.js';
 export type { KeySlot, Role, SealOptions } from './repository/keys.js';
 export type { Repository, RepositoryPlace } from './repository/repository.js';
 export type { Overwrite, RestoreOptions, RestoreProblem, RestoreProgress, RestoreReport } from './restore/options.js';
+export type { PlacedHold } from './retention/holds.js';
+export type { AnnounceReport, PruneOptions, SweepReport } from './retention/prune.js';
+export type { Fate, PackFate, PrunePlan, SnapshotFate } from './retention/prune-plan.js';
+export type { Policy, PolicyChange, PolicyInForce } from './retention/set-policy.js';
+export { holdName, slotNames, whyKept } from './retention/why-kept.js';
 export type { Store } from './store/store.js';
 export type { VaultRole } from './store/vault-protocol.js';
 export type { Vault, VaultOptions } from './vault/server.js';
 export type { RepositoryStatus } from './vault/status.js';
-export type { CheckOptions, CheckReport, Subset } from './verify/check.js';
+export type { CheckError, CheckOptions, CheckReport, Subset } from './verify/check.js';
+export type { LedgerReport } from './verify/verify-ledger.js';
 
 // ---- repositories ----------------------------------------------------------------------------------------------------------
 
@@ -90,24 +108,50 @@ export const openStore: typeof OpenStoreFile.openStore = async (...args) => (awa
  */
 export async function initRepository(
   store: Store,
-  options: Omit<InitOptions, 'policy'> & Partial<Pick<InitOptions, 'policy'>>,
+  { stateDir, onStateUnusable, ...options }: Omit<InitOptions, 'policy'> & Partial<Pick<InitOptions, 'policy'>> & OpenOptions,
 ): Promise<Initialized> {
   const [{ initRepository: init }, { DEFAULT_POLICY }] = await Promise.all([
     import('./ledger/init.js'),
     import('./retention/slots.js'),
   ]);
-  return init(store, { policy: DEFAULT_POLICY, ...options });
+  const made = await init(store, { policy: DEFAULT_POLICY, ...options });
+  // A new repository is remembered from its first entries on.
+  if (stateDir !== undefined)
+    await loadLedger(
+      await openRepository(made.place, made.keyring, '', {
+        stateDir,
+        ...(onStateUnusable === undefined ? {} : { onStateUnusable }),
+      }),
+    );
+  return made;
 }
 
 /** Reads and verifies the genesis object: what can be known without a key. @throws NoRepositoryError, CorruptError, BadSignatureError */
 export const locateRepository: typeof RepositoryFile.locateRepository = async (...args) =>
   (await import('./repository/repository.js')).locateRepository(...args);
 
+export interface OpenOptions {
+  /**
+   * Folder (shared by all repositories) in which this machine remembers the ledger as it was last seen, so that a repository that was rolled back is refused.
+   * Absent, nothing is remembered.
+   */
+  readonly stateDir?: string;
+  /** Called once when that folder cannot be used: reading goes on without memory, writing fails. Absent, everything fails. */
+  readonly onStateUnusable?: (error: Error) => void;
+}
+
 /** Joins a located repository with the keys in hand; `cacheDir` is a folder that may be deleted at any time. @throws WrongKeyError */
 export async function openRepository(
-  ...args: Parameters<typeof RepositoryFile.openRepository>
+  place: RepositoryFile.RepositoryPlace,
+  keyring: Keyring,
+  cacheDir: string,
+  { stateDir, onStateUnusable }: OpenOptions = {},
 ): Promise<RepositoryFile.Repository> {
-  return (await import('./repository/repository.js')).openRepository(...args);
+  const { openRepository: open } = await import('./repository/repository.js');
+  if (stateDir === undefined) return open(place, keyring, cacheDir);
+  const { rememberHeads } = await import('./ledger/heads.js');
+  const onUnusable = onStateUnusable === undefined ? {} : { onUnusable: onStateUnusable };
+  return open(place, keyring, cacheDir, { heads: rememberHeads(place, stateDir, onUnusable) });
 }
 
 // ---- keys ------------------------------------------------------------------------------------------------------------------
@@ -145,6 +189,38 @@ export const changePassphrase: typeof KeysFile.changePassphrase = async (...args
 export const exportKeyFile: typeof KeysFile.exportKeyFile = async (...args) =>
   (await import('./repository/keys.js')).exportKeyFile(...args);
 
+/** The label of a key file. @throws WrongKeyError */
+export async function keyFileLabel(text: Uint8Array, file: string): Promise<string> {
+  return (await import('./repository/keys.js')).keyFileLabel(text, file);
+}
+
+/** The part of a keyring that one role needs. @throws RoleError if it does not hold it */
+export async function keyringOfRole(...args: Parameters<typeof KeysFile.keyringOfRole>): Promise<Keyring> {
+  return (await import('./repository/keys.js')).keyringOfRole(...args);
+}
+
+/** All authors of the ledger: admins by rank, vaults, writers. */
+export async function listAuthors(...args: Parameters<typeof RolesFile.listAuthors>): Promise<RolesFile.AuthorRecord[]> {
+  return (await import('./ledger/roles.js')).listAuthors(...args);
+}
+
+/** Ends an author's chain. @throws RoleError, RefusedError, NotFoundError */
+export const revokeAuthor: typeof RolesFile.revokeAuthor = async (...args) =>
+  (await import('./ledger/roles.js')).revokeAuthor(...args);
+
+/** A keyring that writes and does nothing else; it counts once certified. @throws RoleError */
+export async function newWriterKey(...args: Parameters<typeof RolesFile.newWriterKey>): Promise<Keyring> {
+  return (await import('./ledger/roles.js')).newWriterKey(...args);
+}
+
+/** Makes a new writer's entries count. @throws RoleError */
+export const certifyWriter: typeof RolesFile.certifyWriter = async (...args) =>
+  (await import('./ledger/roles.js')).certifyWriter(...args);
+
+/** A new key in place of one in hand: keep its keyring durably, then `commit`. @throws RoleError */
+export const prepareRotation: typeof RolesFile.prepareRotation = async (...args) =>
+  (await import('./ledger/roles.js')).prepareRotation(...args);
+
 /** The roles that a keyring holds. */
 export async function rolesOf(...args: Parameters<typeof KeysFile.rolesOf>): Promise<KeysFile.Role[]> {
   return (await import('./repository/keys.js')).rolesOf(...args);
@@ -174,6 +250,36 @@ export const repositoryStatus: typeof StatusFile.repositoryStatus = async (...ar
 export const loadLedger: typeof LedgerFile.loadLedger = async (...args) =>
   (await import('./ledger/ledger.js')).loadLedger(...args);
 
+/** The ledger's entry as plain data: ids in hex, times in RFC 3339. */
+export async function entryRecord(...args: Parameters<typeof EntryRecordFile.entryRecord>): Promise<Record<string, unknown>> {
+  return (await import('./ledger/entry-record.js')).entryRecord(...args);
+}
+
+/** Every signature, chain, receipt and retention of the ledger, verified. @throws StoreError */
+export const verifyLedger: typeof VerifyLedgerFile.verifyLedger = async (...args) =>
+  (await import('./verify/verify-ledger.js')).verifyLedger(...args);
+
+/** What is missing or different compared with what this machine remembers. @throws CorruptError, BadSignatureError */
+export const rememberedDifferences: typeof AcceptForkFile.rememberedDifferences = async (...args) =>
+  (await import('./ledger/accept-fork.js')).rememberedDifferences(...args);
+
+/** Says as an admin that the ledger as it is now is the right one. @throws RoleError, RefusedError */
+export const acceptFork: typeof AcceptForkFile.acceptFork = async (...args) =>
+  (await import('./ledger/accept-fork.js')).acceptFork(...args);
+
+/** The snapshot that a name finds among some. @throws NotFoundError */
+export async function findSnapshot<S extends Pick<SnapshotsFile.Snapshot, 'id' | 'payload' | 'time'>>(
+  snapshots: readonly S[],
+  name: string,
+): Promise<S> {
+  return (await import('./ledger/snapshots.js')).findSnapshot(snapshots, name);
+}
+
+/** How every snapshot stands by the ledger alone, oldest first, pruned ones left out: needs no key. */
+export async function snapshotRecords(...args: Parameters<typeof SnapshotsFile.snapshotRecords>): Promise<SnapshotRecord[]> {
+  return (await import('./ledger/snapshots.js')).snapshotRecords(...args);
+}
+
 /** The snapshots that pass a filter, oldest first. @throws RoleError, CorruptError, BadSignatureError */
 export const selectSnapshots: typeof SelectFile.selectSnapshots = async (...args) =>
   (await import('./ledger/select.js')).selectSnapshots(...args);
@@ -185,6 +291,49 @@ export const selectSnapshot: typeof SelectFile.selectSnapshot = async (...args) 
 /** Adds, removes or sets tags. @throws RoleError */
 export const tagSnapshots: typeof TagsFile.tagSnapshots = async (...args) =>
   (await import('./ledger/tags.js')).tagSnapshots(...args);
+
+/** The snapshots that names mean, from the ledger alone. @throws NotFoundError */
+export const selectRecords: typeof SelectFile.selectRecords = async (...args) =>
+  (await import('./ledger/select.js')).selectRecords(...args);
+
+// ---- retention -------------------------------------------------------------------------------------------------------------
+
+/** The policy in force. */
+export const showPolicy: typeof SetPolicyFile.showPolicy = async (...args) =>
+  (await import('./retention/set-policy.js')).showPolicy(...args);
+
+/** Changes the policy for snapshots to come. @throws RoleError, RefusedError, RangeError */
+export const setPolicy: typeof SetPolicyFile.setPolicy = async (...args) =>
+  (await import('./retention/set-policy.js')).setPolicy(...args);
+
+/** Keeps snapshots until the hold is released. @throws RoleError, RefusedError, NotFoundError */
+export const placeHold: typeof HoldsFile.placeHold = async (...args) => (await import('./retention/holds.js')).placeHold(...args);
+
+/** Releases a hold. @throws RoleError, RefusedError, NotFoundError */
+export const releaseHold: typeof HoldsFile.releaseHold = async (...args) =>
+  (await import('./retention/holds.js')).releaseHold(...args);
+
+/** The holds that stand; with `all` also those that were released. */
+export const listHolds: typeof HoldsFile.listHolds = async (...args) => (await import('./retention/holds.js')).listHolds(...args);
+
+/** Keeps snapshots until a time at least; nothing takes it back. @throws RoleError, RefusedError, NotFoundError */
+export const extendSnapshots: typeof HoldsFile.extendSnapshots = async (...args) =>
+  (await import('./retention/holds.js')).extendSnapshots(...args);
+
+/** Announces the pruning of snapshots that have expired. @throws RefusedError for one that is still to be kept, RoleError, NotFoundError */
+export const forgetSnapshots: typeof ForgetFile.forgetSnapshots = async (...args) =>
+  (await import('./retention/forget.js')).forgetSnapshots(...args);
+
+/** What may be pruned and what stays, and why; changes nothing. @throws StoreError, InterruptedError */
+export const planPrune: typeof PruneFile.planPrune = async (...args) => (await import('./retention/prune.js')).planPrune(...args);
+
+/** Announces what has expired. @throws RoleError, RefusedError, CorruptError, StoreError */
+export const announcePrune: typeof PruneFile.announcePrune = async (...args) =>
+  (await import('./retention/prune.js')).announcePrune(...args);
+
+/** Deletes what was announced long enough ago and is still needed by nothing. @throws RoleError, RefusedError, CorruptError, StoreError */
+export const sweepPrune: typeof PruneFile.sweepPrune = async (...args) =>
+  (await import('./retention/prune.js')).sweepPrune(...args);
 
 // ---- looking inside --------------------------------------------------------------------------------------------------------
 
@@ -261,6 +410,9 @@ export const restore: typeof RestoreFile.restore = async (...args) => (await imp
 /** Mounts the repository; `finished` of what it returns resolves when the mount is gone. @throws MountError, NotFoundError, RoleError */
 export const mountRepository: typeof MountFile.mountRepository = async (...args) =>
   (await import('./mount/mount-repository.js')).mountRepository(...args);
+
+/** Begins to load what mountRepository will need; to be called first of all in a process that is about to mount. */
+export const prepareMount = async (): Promise<void> => (await import('./mount/prepare.js')).prepareMount();
 
 /** Takes a mount off and waits until it is gone. @throws MountError */
 export const unmount: typeof UnmountFile.unmount = async (...args) => (await import('./mount/unmount.js')).unmount(...args);

@@ -17,6 +17,20 @@ import { fileURLToPath } from 'node:url';
  * type: 1 regular 2 directory 3 symlink 4 fifo 5 socket 6 char 7 block 0 unknown. flags: 1 stat failed (errno set, the rest zero),
  * 2 sparse hint (blocks × 512 < size), 4 has btime. Entries are in memcmp order of their names.
  */
+export const STAT_NAME_AT = 96;
+
+/** Types in scan records. */
+export const StatType = {
+  unknown: 0,
+  regular: 1,
+  directory: 2,
+  symlink: 3,
+  fifo: 4,
+  socket: 5,
+  charDevice: 6,
+  blockDevice: 7,
+} as const;
+
 export interface ScanKernels {
   scanDirectory(path: Uint8Array): Uint8Array;
   /** One record (count 1, empty name) for `path` itself; symlinks are not followed unless `follow`. */
@@ -204,12 +218,51 @@ export interface CopyKernels {
   copyBytes(from: Uint8Array, fromOffset: number, into: Uint8Array, intoOffset: number, length: number): void;
 }
 
+/**
+ * Leaf pages of directories (docs/format.md §9), and listings of them. A record of a listing, padded to 8, little-endian:
+ * 0 u32 record length · 4 u16 name length · 6 u16 flags (1: blocks are not known) · 8 u64 nodeId · 16 u64 ino · 24 u64 size · 32 u64 blocks of 512 ·
+ * 40 i64 mtime s · 48 u32 mtime ns · 52 u32 mode with the type · 56 u32 nlink · 60 u32 uid · 64 u32 gid · 68/72 u32 rdev major/minor · 76 u32 time to
+ * live, s · 80 u64 0 · 88 name.
+ */
+export interface ListingKernels {
+  /**
+   * Checks a leaf as decodePage does and returns its index: u32 entries · owners · entries whose blocks only list pages tell · where each entry begins, and
+   * the end · uid, gid of each owner. Code 'EBADMSG' and a reason when a rule is broken.
+   */
+  checkLeaf(page: Uint8Array): Uint32Array;
+  /** Position of the entry called `name`, or -1. `index` is that of `page`. */
+  findInLeaf(page: Uint8Array, index: Uint32Array, name: Uint8Array): number;
+  /**
+   * Writes records of the entries [first, first + count) into `out` from `outOffset`; returns where they end. `keys`: low and high half of the inode number of
+   * the directory, then of the snapshot's root; `nodeId` is that of the first entry. @throws RangeError when `out` is too small
+   */
+  listLeaf(
+    page: Uint8Array,
+    index: Uint32Array,
+    first: number,
+    count: number,
+    keys: Uint32Array,
+    nodeId: number,
+    ownerRoot: boolean,
+    ttlSec: number,
+    out: Uint8Array,
+    outOffset: number,
+  ): number;
+  /**
+   * Writes joined `records` as fuse_direntplus (`plus`) or fuse_dirent into `out` up to `end`; the first gets the offset after `offset`. `progress`: where to
+   * write in `out`, where to begin in `records`; both are moved past what fitted.
+   */
+  writeDirents(records: Uint8Array, offset: number, plus: boolean, out: Uint8Array, end: number, progress: Uint32Array): void;
+}
+
 export interface MountKernels {
   /** Runs fusermount3 with `options` on `mountpoint` and receives the /dev/fuse descriptor over SCM_RIGHTS. */
   fusermountOpen(fusermountPath: string, mountpoint: string, options: string): number;
   /** mount(2) with the already-open /dev/fuse descriptor; umount2(2). */
   mountFuse(fd: number, mountpoint: string, fsname: string, subtype: string, flags: number, options: string): void;
   umount(mountpoint: string, flags: number): void;
+  /** Whether read(2) of `fd` would return at once: a request waits, or the connection ended. */
+  hasInput(fd: number): boolean;
 }
 
 export interface Native
@@ -223,7 +276,8 @@ export interface Native
     TargetKernels,
     XattrKernels,
     MountKernels,
-    CopyKernels {}
+    CopyKernels,
+    ListingKernels {}
 
 let loaded: Native | undefined;
 

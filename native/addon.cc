@@ -24,6 +24,8 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   varve::initMountFd(env, exports);
   varve::initTarget(env, exports);
   varve::initCopy(env, exports);
+  varve::initLeaf(env, exports);
+  varve::initDirents(env, exports);
   return exports;
 }
 

@@ -15,6 +15,8 @@ void initSegment(Napi::Env env, Napi::Object exports);
 void initMountFd(Napi::Env env, Napi::Object exports);
 void initTarget(Napi::Env env, Napi::Object exports);
 void initCopy(Napi::Env env, Napi::Object exports);
+void initLeaf(Napi::Env env, Napi::Object exports);
+void initDirents(Napi::Env env, Napi::Object exports);
 
 /** Adds one function, under its own name, without a heap-allocated closure. */
 template <auto Function>

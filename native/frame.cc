@@ -10,6 +10,7 @@
 #include "addon.h"
 #include "arguments.h"
 #include "sha256.h"
+#include "sha256_many.h"
 
 namespace varve {
 namespace {
@@ -214,19 +215,26 @@ Napi::Value verifyRows(const Napi::CallbackInfo& info) {
   Bytes raw = bytesArg(info, 1, "raw");
   Bytes rows = bytesArg(info, 2, "rows");
   if (rows.size % ROW_BYTES != 0) throw rangeError(env, "rows must have 37 bytes each");
-  ChunkIdMaker ids(key.data, key.size);
-  size_t at = 0;
-  for (size_t row = 0; row * ROW_BYTES < rows.size; row++) {
-    const uint8_t* fields = rows.data + row * ROW_BYTES;
-    uint32_t length = load<uint32_t>(fields + 33);
-    uint8_t digest[DIGEST_BYTES], id[DIGEST_BYTES];
-    bool fits = inside(at, length, raw.size);
-    if (fits) {
-      Sha256::ofThread().whole(raw.data + at, length, digest);
-      ids.make(fields[32], digest, id);
-    }
-    if (!fits || std::memcmp(id, fields, DIGEST_BYTES) != 0) return Napi::Number::New(env, static_cast<double>(row));
+  size_t count = rows.size / ROW_BYTES;
+  thread_local std::vector<Digestible> pieces;
+  thread_local std::vector<uint8_t> digests;
+  pieces.clear();
+  digests.resize(count * DIGEST_BYTES);
+  // Rows behind one that does not fit lie nowhere.
+  size_t fitting = 0;
+  for (size_t at = 0; fitting < count; fitting++) {
+    uint32_t length = load<uint32_t>(rows.data + fitting * ROW_BYTES + 33);
+    if (!inside(at, length, raw.size)) break;
+    pieces.push_back({raw.data + at, length, digests.data() + fitting * DIGEST_BYTES});
     at += length;
+  }
+  sha256Many(pieces.data(), pieces.size());
+  ChunkIdMaker ids(key.data, key.size);
+  for (size_t row = 0; row < count; row++) {
+    const uint8_t* fields = rows.data + row * ROW_BYTES;
+    uint8_t id[DIGEST_BYTES];
+    if (row < fitting) ids.make(fields[32], digests.data() + row * DIGEST_BYTES, id);
+    if (row >= fitting || std::memcmp(id, fields, DIGEST_BYTES) != 0) return Napi::Number::New(env, static_cast<double>(row));
   }
   return Napi::Number::New(env, -1);
 }

@@ -1,5 +1,6 @@
 // Mounting and unmounting for the mount drivers: mount(2) and umount2(2) as root, and fusermount3 for ordinary users, whose /dev/fuse
 // descriptor arrives over a socket by SCM_RIGHTS, which Node cannot receive. Runs on the calling thread; keeps no state. Linux only.
+#include <poll.h>
 #include "addon.h"
 #include "arguments.h"
 
@@ -163,10 +164,17 @@ void Umount(const Napi::CallbackInfo& info) { throw varve::systemError(info.Env(
 
 #endif
 
+// hasInput(fd)
+Napi::Value HasInput(const Napi::CallbackInfo& info) {
+  pollfd waiting = {varve::fdArg(info, 0, "fd"), POLLIN, 0};
+  return Napi::Boolean::New(info.Env(), poll(&waiting, 1, 0) > 0);
+}
+
 }  // namespace
 
 void varve::initMountFd(Napi::Env env, Napi::Object exports) {
   add<FusermountOpen>(env, exports, "fusermountOpen");
   add<MountFuse>(env, exports, "mountFuse");
   add<Umount>(env, exports, "umount");
+  add<HasInput>(env, exports, "hasInput");
 }

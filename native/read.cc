@@ -9,7 +9,7 @@
 
 #include "addon.h"
 #include "paths.h"
-#include "sha256.h"
+#include "sha256_many.h"
 #include "stat_record.h"
 
 namespace varve {
@@ -118,8 +118,10 @@ int readOpenFile(int fd, uint8_t* to, uint32_t limit, struct statx& s, uint32_t&
   return 0;
 }
 
-/** Opens, reads and digests one file; fills its 96 zeroed bytes at `row` and returns how much of the arena it took. */
-uint32_t readOneFile(int directory, const Wanted& file, uint8_t* arena, uint32_t arenaOffset, uint8_t* row) {
+/**
+ * Opens and reads one file; fills its 96 zeroed bytes at `row` but for the digest, which it adds to `digests`. Returns how much of the arena it took.
+ */
+uint32_t readOneFile(int directory, const Wanted& file, uint8_t* arena, uint32_t arenaOffset, uint8_t* row, std::vector<Digestible>& digests) {
   Descriptor fd(openQuietly(directory, file.name.c_str(), SOURCE_FLAGS));
   int error = fd.get() < 0 ? errno : 0;
   struct statx s = {};
@@ -133,7 +135,7 @@ uint32_t readOneFile(int directory, const Wanted& file, uint8_t* arena, uint32_t
   store<uint32_t>(row + 4, larger ? LARGER_THAN_LIMIT : 0);
   store<uint32_t>(row + 8, arenaOffset);
   store<uint32_t>(row + 12, length);
-  if (error == 0 && !larger) Sha256::ofThread().whole(arena + arenaOffset, length, row + 16);
+  if (error == 0 && !larger) digests.push_back({arena + arenaOffset, length, row + 16});
   store<int64_t>(row + 48, static_cast<int64_t>(s.stx_size));
   store<int64_t>(row + 56, s.stx_mtime.tv_sec);
   store<int64_t>(row + 64, s.stx_ctime.tv_sec);
@@ -154,6 +156,8 @@ Napi::Value readFiles(const Napi::CallbackInfo& info) {
   Napi::Uint8Array out = Napi::Uint8Array::New(env, files * RESULT_BYTES);
   uint8_t* row = out.Data();
   uint32_t used = 0;
+  std::vector<Digestible> digests;
+  digests.reserve(files);
   for (const Group& group : groups) {
     Located place = locate(group.directory);
     int error = place.error;
@@ -164,10 +168,11 @@ Napi::Value readFiles(const Napi::CallbackInfo& info) {
     }
     for (const Wanted& file : group.files) {
       if (error != 0) store<uint32_t>(row, static_cast<uint32_t>(error));
-      else used += readOneFile(directory.get(), file, arena.data, used, row);
+      else used += readOneFile(directory.get(), file, arena.data, used, row, digests);
       row += RESULT_BYTES;
     }
   }
+  sha256Many(digests.data(), digests.size());
   return out;
 }
 

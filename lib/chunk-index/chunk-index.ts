@@ -3,12 +3,10 @@
  * at any time and never the truth: what it says about a pack is checked by whoever reads the pack, and what it lacks is added again.
  */
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { toHex, viewOf } from '../bytes.js';
-import { CorruptError, StoreError } from '../errors.js';
+import { CorruptError } from '../errors.js';
 import { native } from '../native.js';
+import { createSegment } from './create-segment.js';
 import { isStill, listSegments, removeQuietly, removeStale } from './folder.js';
 import { chooseMerge, superfluous } from './policy.js';
 import { Segment } from './segment.js';
@@ -258,32 +256,10 @@ export class ChunkIndex {
     await this.#create(true, (folder) => writeSegment(folder, group));
   }
 
-  /** Creates and opens a segment in the shared folder if `shared` and possible, else a nameless one in a temporary folder. */
+  /** Creates and opens a segment, in the shared folder if `shared` and possible. */
   async #create(shared: boolean, write: (folder: string) => Promise<string>): Promise<void> {
-    let failure: unknown;
-    if (shared) {
-      try {
-        this.#take(Segment.open(await write(this.#folder), this.#options.filter), true);
-        return;
-      } catch (error) {
-        if (isBadInput(error)) throw error;
-        failure = error;
-      }
-    }
-    for (const place of [tmpdir(), '/dev/shm']) {
-      let scratch: string | undefined;
-      try {
-        scratch = await mkdtemp(join(place, 'varve-index-'));
-        this.#take(Segment.open(await write(scratch), this.#options.filter), false);
-        return;
-      } catch (error) {
-        if (isBadInput(error)) throw error;
-        failure = error;
-      } finally {
-        if (scratch !== undefined) await rm(scratch, { recursive: true, force: true }).catch(() => undefined);
-      }
-    }
-    throw new StoreError(this.#folder, 'write the chunk index in', failure);
+    const made = await createSegment(this.#folder, shared, this.#options.filter, write);
+    this.#take(made.segment, made.shared);
   }
 
   /** One merge of the first crowded size class. True when there may be more to do. */
@@ -352,13 +328,4 @@ export class ChunkIndex {
       throw error;
     }
   }
-}
-
-/** Whether writing failed for what it was given, which another folder would not mend. */
-function isBadInput(error: unknown): boolean {
-  return (
-    error instanceof RangeError ||
-    error instanceof TypeError ||
-    (error instanceof CorruptError && error.details.pack !== undefined)
-  );
 }

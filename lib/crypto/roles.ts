@@ -1,7 +1,6 @@
 /** What each role's secret derives to (docs/format.md §5). Keys in, keys out. */
-import { createPrivateKey, createPublicKey } from 'node:crypto';
-import { concat } from '../bytes.js';
 import { hkdf } from './kdf.js';
+import { Curve, rawPublicKey } from './raw-keys.js';
 
 /** Everything the writers of one domain share. */
 export interface DomainKeys {
@@ -26,31 +25,9 @@ export function readerPrivateKeys(root: Uint8Array, salt: Uint8Array, later: rea
   return [...later].reverse().concat([readerPrivateKey(root, salt)]);
 }
 
-// The fixed DER of RFC 8410 around a raw X25519 key.
-const X25519_PREFIX = Uint8Array.of(
-  0x30,
-  0x2e,
-  0x02,
-  0x01,
-  0x00,
-  0x30,
-  0x05,
-  0x06,
-  0x03,
-  0x2b,
-  0x65,
-  0x6e,
-  0x04,
-  0x22,
-  0x04,
-  0x20,
-);
-
 /** X25519 public key of a private one. */
 export function x25519Public(privateKey: Uint8Array): Uint8Array {
-  const key = createPrivateKey({ key: Buffer.from(concat(X25519_PREFIX, privateKey)), format: 'der', type: 'pkcs8' });
-  const der = createPublicKey(key).export({ format: 'der', type: 'spki' });
-  return new Uint8Array(der.subarray(der.byteLength - 32));
+  return rawPublicKey(Curve.x25519, privateKey);
 }
 
 /** The domain secret that `varve init` gives to a writer; whoever holds the root secret can derive it. */

@@ -2,33 +2,12 @@
  * Opens sealed session keys without promises, for threads that block (docs/format.md §5, Session): the receiving half of HPKE (RFC 9180), mode_psk,
  * DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305. Keys in, keys out; session.ts is the other half.
  */
-import { createDecipheriv, createPrivateKey, createPublicKey, diffieHellman } from 'node:crypto';
+import { createDecipheriv, diffieHellman } from 'node:crypto';
 import { concat, constantTimeEqual, EMPTY, utf8 } from '../bytes.js';
 import { hkdf, hmac } from './kdf.js';
+import { Curve, privateKeyObject, publicKeyObject, rawPublicKey } from './raw-keys.js';
 import type { DomainKeys } from './roles.js';
-import { x25519Public } from './roles.js';
 import type { SealedKey, SessionIds } from './session.js';
-
-// The fixed DER of RFC 8410 around raw X25519 keys.
-const PRIVATE_PREFIX = Uint8Array.of(
-  0x30,
-  0x2e,
-  0x02,
-  0x01,
-  0x00,
-  0x30,
-  0x05,
-  0x06,
-  0x03,
-  0x2b,
-  0x65,
-  0x6e,
-  0x04,
-  0x22,
-  0x04,
-  0x20,
-);
-const PUBLIC_PREFIX = Uint8Array.of(0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x03, 0x21, 0x00);
 
 const VERSION = utf8('HPKE-v1');
 /** "KEM" ‖ kem id (RFC 9180 §4.1) and "HPKE" ‖ kem id ‖ kdf id ‖ aead id (§5.1). */
@@ -64,11 +43,11 @@ export function sessionOpener(readerPrivate: readonly Uint8Array[]): SessionOpen
 }
 
 function openerWith(readerPrivate: Uint8Array): SessionOpener {
-  const privateKey = createPrivateKey({ key: Buffer.from(concat(PRIVATE_PREFIX, readerPrivate)), format: 'der', type: 'pkcs8' });
-  const publicBytes = x25519Public(readerPrivate);
+  const privateKey = privateKeyObject(Curve.x25519, readerPrivate);
+  const publicBytes = rawPublicKey(Curve.x25519, readerPrivate);
   return (domain, ids, sealed) => {
     try {
-      const sender = createPublicKey({ key: Buffer.from(concat(PUBLIC_PREFIX, sealed.enc)), format: 'der', type: 'spki' });
+      const sender = publicKeyObject(Curve.x25519, sealed.enc);
       // OpenSSL refuses a shared secret of zeros, as RFC 9180 §7.1.4 asks.
       const dh = new Uint8Array(diffieHellman({ privateKey, publicKey: sender }));
       const prk = extract(KEM_SUITE, EMPTY, 'eae_prk', dh);

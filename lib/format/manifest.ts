@@ -116,7 +116,7 @@ export function manifestAad(headDigest: Uint8Array): Uint8Array {
 }
 
 /** Tags in the order of their UTF-8 bytes, each once. */
-function sortedTags(tags: readonly string[]): string[] {
+export function sortedTags(tags: Iterable<string>): string[] {
   return [...new Set(tags)].sort((a, b) => compareBytes(utf8(a), utf8(b)));
 }
 

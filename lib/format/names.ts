@@ -25,6 +25,13 @@ export function slotName(id: Uint8Array): string {
   return `keys/${toHex(id)}`;
 }
 
+/** What every claim of an init begins with (lib/ledger/init-claim.ts); claims are no objects. */
+export const INIT_CLAIM_PREFIX = 'init-';
+
+export function isInitClaim(name: string): boolean {
+  return /^init-[0-9a-f]{32}$/.test(name);
+}
+
 /** Author and sequence of a ledger entry's name, or undefined when it is not one. */
 export function parseEntryName(name: string): { author: AuthorId; sequence: number } | undefined {
   const match = /^ledger\/([0-9a-f]{32})\/([0-9]{16})$/.exec(name);

@@ -1,14 +1,11 @@
-/**
- * Trees: directory pages and their entries (docs/format.md §9). Pure; refuses every page that is not exactly what the specification allows.
- */
+/** Entries of trees and their encoding (docs/format.md §9); page.ts has the pages they stand in. Pure; refuses what the specification does not allow. */
 import { compareBytes } from '../bytes.js';
-import { CborReader, CborWriter } from './cbor.js';
+import type { CborReader, CborWriter } from './cbor.js';
 import { type Content, readContent, writeContent } from './content.js';
 import { MAX_CHUNK_BYTES } from './pack.js';
 
 export const MAX_NAME_BYTES = 255;
 export const MAX_DEPTH = 2048;
-export const MAX_PAGE_LEVEL = 8;
 export const MAX_INLINE_XATTR_BYTES = 4096;
 
 export const EntryKind = {
@@ -80,21 +77,6 @@ export interface PipeEntry extends EntryCommon {
   readonly kind: typeof EntryKind.fifo | typeof EntryKind.socket;
 }
 export type Entry = FileEntry | DirectoryEntry | SymlinkEntry | DeviceEntry | PipeEntry;
-
-export interface LeafPage {
-  readonly level: 0;
-  readonly entries: readonly Entry[];
-}
-export interface InnerRow {
-  readonly firstName: Uint8Array;
-  readonly id: Uint8Array;
-  readonly count: number;
-}
-export interface InnerPage {
-  readonly level: number;
-  readonly rows: readonly InnerRow[];
-}
-export type Page = LeafPage | InnerPage;
 
 export function isFile(entry: Entry): entry is FileEntry {
   return entry.kind === EntryKind.regular || entry.kind === EntryKind.image;
@@ -270,68 +252,4 @@ export function isValidName(name: Uint8Array): boolean {
   if (name[0] === 0x2e && (length === 1 || (length === 2 && name[1] === 0x2e))) return false;
   for (let i = 0; i < length; i++) if (name[i] === 0x2f || name[i] === 0) return false;
   return true;
-}
-
-/** A leaf page of `count` entries in order, given as the CBOR that `writeEntry` made of them, joined. */
-export function encodeLeaf(owners: readonly Owner[], count: number, encodedEntries: Uint8Array): Uint8Array {
-  const out = new CborWriter(encodedEntries.byteLength + owners.length * 32 + 64);
-  out.array(3).int(0).array(owners.length);
-  for (const owner of owners) writeOwner(out, owner);
-  return out.array(count).raw(encodedEntries).finish();
-}
-
-export function encodeInner(level: number, rows: readonly InnerRow[]): Uint8Array {
-  const out = new CborWriter(rows.length * 80 + 16);
-  out.array(2).int(level).array(rows.length);
-  for (const row of rows) out.array(3).bytes(row.firstName).bytes(row.id).int(row.count);
-  return out.finish();
-}
-
-/** Decodes a page. @throws CorruptError naming `object` */
-export function decodePage(bytes: Uint8Array, object: string): Page {
-  const from: CborReader = new CborReader(bytes, object);
-  const items = from.array();
-  const level = from.uint(MAX_PAGE_LEVEL);
-  if (items !== (level === 0 ? 3 : 2)) from.fail('a page of a wrong length');
-  if (level > 0) {
-    const count = from.array();
-    if (count === 0) from.fail('an inner page without rows');
-    const rows: InnerRow[] = [];
-    for (let i = 0; i < count; i++) {
-      from.array(3);
-      const row = { firstName: from.bytes(), id: from.bytes(32), count: from.uint() };
-      if (!isValidName(row.firstName) || row.count === 0) from.fail('an impossible page row');
-      if (i > 0 && compareBytes(rows[i - 1]!.firstName, row.firstName) >= 0) from.fail('page rows out of order');
-      rows.push(row);
-    }
-    from.end();
-    return { level, rows };
-  }
-  const ownerCount = from.array();
-  const owners: Owner[] = [];
-  for (let i = 0; i < ownerCount; i++) owners.push(readOwner(from));
-  const count = from.array();
-  const entries: Entry[] = [];
-  for (let i = 0; i < count; i++) {
-    const entry = readEntry(from, owners);
-    if (i > 0 && compareBytes(entries[i - 1]!.name, entry.name) >= 0) from.fail('entries out of order or twice');
-    entries.push(entry);
-  }
-  from.end();
-  checkOwnerOrder(owners, entries, from);
-  return { level: 0, entries };
-}
-
-/** Owners must stand in the order of first use, each used and each once: one page has one encoding only. */
-function checkOwnerOrder(owners: readonly Owner[], entries: readonly Entry[], from: CborReader): void {
-  let seen = 0;
-  const index = new Map<Owner, number>(owners.map((owner, i) => [owner, i]));
-  for (const entry of entries) {
-    const at = index.get(entry.owner)!;
-    if (at > seen) from.fail('owners out of order');
-    if (at === seen) seen++;
-  }
-  if (seen !== owners.length) from.fail('an owner that nobody has');
-  if (owners.length > 1 && new Set(owners.map((owner) => JSON.stringify(owner))).size !== owners.length)
-    from.fail('an owner twice');
 }

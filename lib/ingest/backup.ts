@@ -11,13 +11,14 @@ import { MAX_PROBLEMS } from '../format/manifest.js';
 import { type DirectoryEntry, type Entry, EntryKind, isValidName, type Owner } from '../format/tree.js';
 import type { SnapshotId } from '../id.js';
 import { readerKeyInForce } from '../ledger/authority.js';
-import { loadLedger } from '../ledger/ledger.js';
+import { loadLedger, requireAuthor } from '../ledger/ledger.js';
 import { intended } from '../ledger/standing.js';
+import { streamId } from '../ledger/stream.js';
 import { coverPacks, listPacks, openIndex } from '../repository/open-index.js';
-import type { Repository } from '../repository/repository.js';
+import { type Repository, writerAuthor } from '../repository/repository.js';
 import { rangesOf } from '../repository/snapshot-reader.js';
 import { ChangeCache } from './change-cache.js';
-import { commit, streamId } from './commit.js';
+import { commit } from './commit.js';
 import { ingestStream } from './large-file.js';
 import { Run } from './run.js';
 import { absolutePath, existingSources, sourceTree } from './sources.js';
@@ -89,6 +90,9 @@ export const DEFAULT_THREADS = 2;
 export async function backup(repository: Repository, options: BackupOptions): Promise<BackupReport> {
   const nowMs = options.nowMs ?? Date.now;
   const startedMs = nowMs();
+  // Before anything is read: a key that cannot commit, and a memory that cannot be kept.
+  const author = writerAuthor(repository);
+  await repository.heads?.recall(options.dryRun !== true);
   // It is awaited when the stream has ended; a command that fails before is no unhandled rejection.
   options.stdin?.finished?.catch(() => undefined);
   const note = options.onNote ?? (() => undefined);
@@ -103,6 +107,7 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
   const label = options.label ?? paths.map(lossyUtf8).sort().join(' ');
 
   const ledger = await loadLedger(repository);
+  requireAuthor(repository.genesis, ledger, author);
   const stored = await listPacks(repository);
   // What is to be pruned is never used again: deletion and reuse must not meet.
   for (const hex of intended(ledger.entries).packs) stored.delete(hex);

@@ -32,6 +32,8 @@ export interface CachedEntry {
   /** The encoded entry with owner 0; empty: not to be trusted, look again. */
   readonly tail: Uint8Array;
   readonly packs: PackUses;
+  /** All its packs are stored and may be referred to. Otherwise it only tells what the entry once was. */
+  readonly usable: boolean;
 }
 
 const VERSION = 2;
@@ -239,7 +241,7 @@ export class ChangeCache {
     }
   }
 
-  /** The directory's entries by name (latin1), without those whose packs are not stored. */
+  /** The directory's entries by name (latin1), without those that may not be trusted. */
   entries(path: Uint8Array): Map<string, CachedEntry> {
     const entries = new Map<string, CachedEntry>();
     const value = this.#get(key('b', path));
@@ -249,10 +251,12 @@ export class ChangeCache {
       for (let left = from.array(); left > 0; left--) {
         from.array(4);
         const name = Buffer.from(from.bytes()).toString('latin1');
-        const entry = { identity: from.bytes(), tail: from.bytes(), packs: readPacks(from.bytes()) };
-        let usable = entry.tail.byteLength > 0;
-        for (let i = 0; i < entry.packs.length; i += 2) usable &&= this.#packIds.has(entry.packs[i]!);
-        if (usable) entries.set(name, entry);
+        const identity = from.bytes();
+        const tail = from.bytes();
+        const packs = readPacks(from.bytes());
+        let usable = true;
+        for (let i = 0; i < packs.length; i += 2) usable &&= this.#packIds.has(packs[i]!);
+        if (tail.byteLength > 0) entries.set(name, { identity, tail, packs, usable });
       }
     } catch {
       return new Map();
@@ -266,7 +270,7 @@ export class ChangeCache {
     head: DirectoryHead,
     count: number,
     name: (i: number) => Uint8Array,
-    entry: (i: number) => CachedEntry,
+    entry: (i: number) => Omit<CachedEntry, 'usable'>,
   ): void {
     if (this.#readOnly) return;
     scratch.reset();

@@ -1,7 +1,7 @@
 /** Makes a finished run visible: manifest, retention, ledger entry, in this order, each durable before the next (docs/format.md §13). */
-import { concat, equalBytes, toHex, utf8 } from '../bytes.js';
+import { concat, equalBytes, toHex } from '../bytes.js';
 import { seal } from '../crypto/envelope.js';
-import { hmac, sha256 } from '../crypto/kdf.js';
+import { sha256 } from '../crypto/kdf.js';
 import { manifestKey } from '../crypto/session.js';
 import { StoreError } from '../errors.js';
 import type { LedgerEntry } from '../format/entry.js';
@@ -11,7 +11,6 @@ import {
   type Envelope,
   encodeEnvelope,
   encodeManifestBody,
-  encodeStreamName,
   type ManifestBody,
   manifestAad,
   State,
@@ -31,10 +30,6 @@ import { retain } from '../retention/slots.js';
 import { isGuardedStore } from '../store/store.js';
 import type { Run } from './run.js';
 
-export function streamId(namesKey: Uint8Array, host: string, label: string): StreamId {
-  return asId('stream', hmac(namesKey, utf8('stream'), encodeStreamName(host, label)).slice(0, 16));
-}
-
 export interface Committed {
   readonly id: SnapshotId;
   readonly retainUntilSec: number;
@@ -50,6 +45,9 @@ export interface CommitInput {
   readonly claimedMs: number;
   readonly complete: boolean;
 }
+
+/** For so long what was found in the store is relied on; an intent to prune stands for a day at least. */
+const CHECK_HOLDS_MS = 3_600_000;
 
 const sameSeries = ({ entry, payload }: SnapshotRecord, writer: Uint8Array, stream: Uint8Array): boolean =>
   equalBytes(entry.author, writer) && equalBytes(payload.stream, stream);
@@ -100,6 +98,7 @@ async function mustBeThere(repository: Repository, ledger: Ledger, ids: readonly
 export async function commit(repository: Repository, run: Run, input: CommitInput, nowMs: () => number): Promise<Committed> {
   const { ids, bytes: pinBytes } = run.pins();
   const joined = joinSorted(ids);
+  const checkedMs = nowMs();
   const ledger = await loadLedger(repository);
   await mustBeThere(repository, ledger, ids);
   const { writer, domain, session, sealed, sessionKey } = run.keys;
@@ -144,7 +143,16 @@ export async function commit(repository: Repository, run: Run, input: CommitInpu
     earlier.filter(isComplete).map(({ received }) => received.sec),
   );
   const payload = { type: EntryType.snapshot, manifest: id, stream: input.stream, state: envelope.state, ...kept, ...name };
-  const entry = await appendEntry(repository, repository.keyring.writer?.seed, timeOfMs(receivedMs), () => payload);
+  const entry = await appendEntry(repository, repository.keyring.writer?.seed, timeOfMs(receivedMs), () => {
+    // A machine that slept since would commit what was announced and pruned meanwhile.
+    if (Math.abs(nowMs() - checkedMs) > CHECK_HOLDS_MS)
+      throw new StoreError(
+        manifestName(id),
+        'commit',
+        new Error('the clock went on by more than an hour meanwhile; run it again'),
+      );
+    return payload;
+  });
   // A vault has its own clock and policy; the later of the two promises holds.
   const receipt = isGuardedStore(repository.store)
     ? repository.store.receiptOf(entryName(asId('author', entry.author), entry.sequence))

@@ -8,10 +8,36 @@ import type { MetaWriter, Stored } from './meta-writer.js';
 
 const FLUSH_ROWS = 4096;
 
+/** Rows in a buffer that doubles: thousands of joined copies would keep the collector busy. */
+class GrowingRows {
+  #buffer = new Uint8Array(16 * ROW_BYTES);
+  byteLength = 0;
+
+  get bytes(): Uint8Array {
+    return this.#buffer.subarray(0, this.byteLength);
+  }
+
+  push(rows: Uint8Array): void {
+    const length = this.byteLength + rows.byteLength;
+    if (length > this.#buffer.byteLength) {
+      const grown = new Uint8Array(Math.max(length, 2 * this.#buffer.byteLength));
+      grown.set(this.bytes);
+      this.#buffer = grown;
+    }
+    this.#buffer.set(rows, this.byteLength);
+    this.byteLength = length;
+  }
+
+  keepLast(length: number): void {
+    this.#buffer.copyWithin(0, this.byteLength - length, this.byteLength);
+    this.byteLength = length;
+  }
+}
+
 export class ListWriter {
   readonly #meta: MetaWriter;
   readonly #onPage: (page: Stored) => void;
-  #levels: Uint8Array[] = [new Uint8Array(0)];
+  readonly #levels: GrowingRows[] = [new GrowingRows()];
   #leafRows = 0;
 
   constructor(meta: MetaWriter, onPage: (page: Stored) => void) {
@@ -34,16 +60,13 @@ export class ListWriter {
   }
 
   #append(level: number, rows: Uint8Array): void {
-    const before = this.#levels[level] ?? new Uint8Array(0);
-    const all = new Uint8Array(before.byteLength + rows.byteLength);
-    all.set(before);
-    all.set(rows, before.byteLength);
-    this.#levels[level] = all;
-    if (all.byteLength < FLUSH_ROWS * ROW_BYTES) return;
-    const pages = splitRows(all);
+    const waiting = (this.#levels[level] ??= new GrowingRows());
+    waiting.push(rows);
+    if (waiting.byteLength < FLUSH_ROWS * ROW_BYTES) return;
+    const pages = splitRows(waiting.bytes);
     const last = pages.pop()!;
     for (const page of pages) this.#emit(level, page);
-    this.#levels[level] = last.slice();
+    waiting.keepLast(last.byteLength);
   }
 
   #emit(level: number, page: Uint8Array): void {
@@ -55,9 +78,9 @@ export class ListWriter {
   /** The content of the file whose rows were pushed. */
   finish(): Content {
     for (let level = 0; ; level++) {
-      const rows = this.#levels[level]!;
+      const rows = this.#levels[level]!.bytes;
       if (level === this.#levels.length - 1 && rows.byteLength <= INLINE_ROWS * ROW_BYTES)
-        return { kind: 'rows', depth: level, rows };
+        return { kind: 'rows', depth: level, rows: rows.slice() };
       if (rows.byteLength > 0) for (const page of splitRows(rows)) this.#emit(level, page);
     }
   }

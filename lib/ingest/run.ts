@@ -144,8 +144,8 @@ export class Run {
     for (const pack of this.#metaPacks.takeFinished()) this.#upload(pack);
     while (this.#uploads.size >= MAX_UPLOADS) await Promise.race(this.#uploads);
     if (this.#failure !== undefined) throw this.#failure;
-    // Several files call this at once; they share one rotation.
-    if (this.#unindexedChunks >= (this.#options.rotateChunks ?? ROTATE_CHUNKS)) {
+    // Several files call this at once; they share one rotation. A dry run has none: nothing but its claims remembers what it counted.
+    if (!this.#options.dryRun && this.#unindexedChunks >= (this.#options.rotateChunks ?? ROTATE_CHUNKS)) {
       this.#rotating ??= this.#rotate().finally(() => {
         this.#rotating = undefined;
       });
@@ -164,6 +164,7 @@ export class Run {
         this.storedBytes += packBytes;
         this.#stored.set(hex, packBytes);
         this.cache.stored(number, pack.packId, rawBytesOf(pack.directory));
+        if (this.#options.dryRun) return;
         this.#unindexed.push({ packId: pack.packId, packBytes, header: pack.header, directory: pack.directory });
         this.#unindexedChunks += new DataView(pack.directory.buffer, pack.directory.byteOffset).getUint32(4, true);
       },
@@ -200,7 +201,6 @@ export class Run {
     const packs = this.#unindexed;
     this.#unindexed = [];
     this.#unindexedChunks = 0;
-    if (this.#options.dryRun) return;
     const { id, bytes } = sealIndexObject(this.#repository, this.keys, packs);
     await this.#repository.store.put(indexName(id), [bytes]);
     this.storedBytes += bytes.byteLength;

@@ -2,19 +2,9 @@
  * Reads the records that the native scan returns (layout in lib/native.ts). Pure. Fields are decoded when asked for: most directories are unchanged, and then
  * only types and names are looked at.
  */
+import { STAT_NAME_AT } from '../native.js';
 
-const NAME_AT = 96;
-
-export const ScanType = {
-  unknown: 0,
-  regular: 1,
-  directory: 2,
-  symlink: 3,
-  fifo: 4,
-  socket: 5,
-  charDevice: 6,
-  blockDevice: 7,
-} as const;
+export { StatType as ScanType } from '../native.js';
 
 /** One entry of a scanned directory, or one path that was examined by itself. */
 export class ScanRecord {
@@ -31,7 +21,7 @@ export class ScanRecord {
     this.#at = at;
     this.position = position;
     this.type = view.getUint8(at + 6);
-    this.name = name ?? new Uint8Array(view.buffer, view.byteOffset + at + NAME_AT, view.getUint16(at + 4, true));
+    this.name = name ?? new Uint8Array(view.buffer, view.byteOffset + at + STAT_NAME_AT, view.getUint16(at + 4, true));
   }
 
   /** The same entry under another name. */

@@ -5,7 +5,8 @@ import { utf8 } from '../bytes.js';
 import { hmac } from '../crypto/kdf.js';
 import { CborWriter } from '../format/cbor.js';
 import { ChunkType } from '../format/pack.js';
-import { type Entry, encodeInner, encodeLeaf, type InnerRow, type Owner, writeEntry } from '../format/tree.js';
+import { encodeInner, encodeLeaf, type InnerRow } from '../format/page.js';
+import { type Entry, type Owner, writeEntry } from '../format/tree.js';
 import type { MetaWriter, Stored } from './meta-writer.js';
 
 const WHOLE_ENTRIES = 2048;

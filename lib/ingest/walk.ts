@@ -15,6 +15,7 @@ import {
   type EntryCommon,
   EntryKind,
   isDirectory,
+  isFile,
   MAX_INLINE_XATTR_BYTES,
   type Owner,
   readEntry,
@@ -23,7 +24,7 @@ import {
 } from '../format/tree.js';
 import { native } from '../native.js';
 import type { CachedEntry, DirectoryHead, PackUses } from './change-cache.js';
-import { type Ingested, ingestFile } from './large-file.js';
+import { type Former, type Ingested, ingestFile } from './large-file.js';
 import { ownerNames } from './owners.js';
 import type { Run } from './run.js';
 import { readScan, readStat, type ScanRecord, ScanType, sameIdentity } from './scan-record.js';
@@ -321,7 +322,8 @@ export class Walk {
     const reread = this.#mustReread(node.path);
     node.records.forEach((record, i) => {
       const cached = known.get(latin1(record.name));
-      const same = cached !== undefined && sameIdentity(cached.identity, record.bytes);
+      const sameState = cached !== undefined && sameIdentity(cached.identity, record.bytes);
+      const same = sameState && cached.usable;
       if (record.ctimeSec >= this.#settledBeforeSec) node.unsure[i] = 1;
       if (record.type === ScanType.directory) {
         // Its attributes are taken over if it is unchanged itself; its tree comes when it is finished.
@@ -338,7 +340,7 @@ export class Walk {
         this.counts.processedBytes += record.type === ScanType.regular ? record.sizeBytes : 0;
         return;
       }
-      this.#startEntry(node, i, record, cached !== undefined);
+      this.#startEntry(node, i, record, cached?.usable === true, sameState ? this.#former(cached, record) : undefined);
     });
   }
 
@@ -346,7 +348,14 @@ export class Walk {
     return readEntry(new CborReader(cached.tail, 'change cache'), [this.#owner(record.uid, record.gid)]);
   }
 
-  #startEntry(node: Node, i: number, record: ScanRecord, known: boolean): void {
+  /** What a large file that looks unchanged was when it was last read. */
+  #former(cached: CachedEntry, record: ScanRecord): Former | undefined {
+    if (record.type !== ScanType.regular || record.sizeBytes <= SMALL_FILE_BYTES) return undefined;
+    const entry = this.#fromCache(cached, record);
+    return isFile(entry) ? entry : undefined;
+  }
+
+  #startEntry(node: Node, i: number, record: ScanRecord, known: boolean, former?: Former): void {
     const path = childPath(node.path, record.name);
     if (record.errno !== 0) {
       this.#fail(node, i, path, record.errno === 2 ? 'ENOENT' : `ERRNO_${record.errno}`);
@@ -357,7 +366,7 @@ export class Walk {
         case ScanType.regular:
           if (known) this.counts.filesChanged++;
           else this.counts.filesNew++;
-          this.#startFile(node, i, record, path, 0);
+          this.#startFile(node, i, record, path, 0, former);
           return;
         case ScanType.symlink:
           node.entries[i] = Object.assign(this.#common(node, record, path), {
@@ -392,7 +401,7 @@ export class Walk {
     }
   }
 
-  #startFile(node: Node, i: number, record: ScanRecord, path: Uint8Array, attempt: number): void {
+  #startFile(node: Node, i: number, record: ScanRecord, path: Uint8Array, attempt: number, former?: Former): void {
     const done = (outcome: Ingested | string): void => {
       if (typeof outcome === 'string') this.#fail(node, i, path, outcome);
       else if (outcome.changed && attempt === 0) {
@@ -403,12 +412,19 @@ export class Walk {
       this.#finishIfDone(node);
     };
     node.pending++;
-    if (record.nlink > 1) this.#linked(node, record, path, attempt, done);
-    else this.#ingest(node, record, path, attempt, done);
+    if (record.nlink > 1) this.#linked(node, record, path, attempt, former, done);
+    else this.#ingest(node, record, path, attempt, former, done);
   }
 
   /** One of several names of a file: its content is read once. */
-  #linked(node: Node, record: ScanRecord, path: Uint8Array, attempt: number, done: (outcome: Ingested | string) => void): void {
+  #linked(
+    node: Node,
+    record: ScanRecord,
+    path: Uint8Array,
+    attempt: number,
+    former: Former | undefined,
+    done: (outcome: Ingested | string) => void,
+  ): void {
     const key = `${record.device}:${record.ino}`;
     const first = this.#links.get(key);
     if (first !== undefined) {
@@ -419,7 +435,7 @@ export class Walk {
     }
     const link: LinkedFile = { outcome: undefined, namesLeft: record.nlink - 1, waiting: [done] };
     this.#links.set(key, link);
-    this.#ingest(node, record, path, attempt, (outcome) => {
+    this.#ingest(node, record, path, attempt, former, (outcome) => {
       // A change is looked into by whoever meets it; the next name reads again.
       if (typeof outcome === 'string' || outcome.changed) this.#links.delete(key);
       else link.outcome = outcome;
@@ -427,20 +443,27 @@ export class Walk {
     });
   }
 
-  #ingest(node: Node, record: ScanRecord, path: Uint8Array, attempt: number, done: (outcome: Ingested | string) => void): void {
+  #ingest(
+    node: Node,
+    record: ScanRecord,
+    path: Uint8Array,
+    attempt: number,
+    former: Former | undefined,
+    done: (outcome: Ingested | string) => void,
+  ): void {
     // Files that are sources themselves may be reached through a symlink, which the batches do not follow.
     if (record.sizeBytes <= SMALL_FILE_BYTES && node.source?.children === undefined) {
       this.#small.add(node.path, record, (outcome) => {
         if (outcome !== GROWN) done(outcome);
         else if (attempt === 0) done(CHANGED);
-        else this.#ingestLarge(path, (grown) => done(typeof grown === 'string' ? grown : { ...grown, changed: true }));
+        else this.#ingestLarge(path, undefined, (grown) => done(typeof grown === 'string' ? grown : { ...grown, changed: true }));
       });
-    } else this.#ingestLarge(path, done);
+    } else this.#ingestLarge(path, former, done);
   }
 
-  #ingestLarge(path: Uint8Array, done: (outcome: Ingested | string) => void): void {
+  #ingestLarge(path: Uint8Array, former: Former | undefined, done: (outcome: Ingested | string) => void): void {
     this.#large++;
-    ingestFile(this.#run, path, this.#options.signal, (bytes) => this.#read(bytes))
+    ingestFile(this.#run, path, former, this.#options.signal, (bytes) => this.#read(bytes))
       .then(done, (error: NodeJS.ErrnoException) => {
         if (
           error.code === undefined ||
@@ -637,7 +660,7 @@ export class Walk {
     });
     const { files, directories, bytes } = totals;
     const head = { fingerprint: sure ? node.fingerprint : UNSURE, tree, files, directories, bytes, children, packs };
-    const cached = (at: number): CachedEntry => {
+    const cached = (at: number): Omit<CachedEntry, 'usable'> => {
       const i = present[at]!;
       const trusted = node.unsure[i] === 0 || isDirectory(node.entries[i]!);
       return { identity: node.records[i]!.bytes, tail: trusted ? encoded.bytes(at) : EMPTY, packs: node.packs[i] ?? NO_PACKS };

@@ -32,8 +32,7 @@ function fields(value: object): Record<string, unknown> {
   const record: Record<string, unknown> = {};
   for (const [name, item] of Object.entries(value)) {
     if (name === 'type' || name === 'sealed' || name === 'reserved') continue;
-    if (name.endsWith('UntilSec'))
-      record[snake(name.slice(0, -3))] = item === 0 ? null : rfc3339({ sec: item as number, nsec: 0 });
+    if (/untilSec$/i.test(name)) record[snake(name.slice(0, -3))] = item === 0 ? null : rfc3339({ sec: item as number, nsec: 0 });
     else record[snake(name.replace(/Sec$/, 'Seconds'))] = plain(name, item);
   }
   return record;

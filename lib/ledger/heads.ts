@@ -1,125 +1,174 @@
 /**
- * What this machine saw of a ledger, in a file outside the repository: the length and last hash of every chain. A repository in which a remembered entry
- * is missing or different was rolled back, and nothing proceeds until an admin says in the ledger that it was on purpose (accept-fork).
+ * What this machine saw of a ledger, kept outside the repository: the length and last hash of every chain. A repository in which a remembered entry is
+ * missing or different was rolled back, and nothing proceeds until an admin says in the ledger that it was on purpose (accept-fork, docs/format.md §11).
  */
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { toHex } from '../bytes.js';
-import { CorruptError, RolledBackError } from '../errors.js';
+import { RolledBackError, StoreError, VarveError } from '../errors.js';
 import { payloadOf } from '../format/payload.js';
-import type { ChainState, HeadMemory, RepositoryPlace } from '../repository/repository.js';
+import type { Timestamp } from '../format/time.js';
+import type { ChainState, HeadMemory, RememberedHead, RememberedHeads, RepositoryPlace } from '../repository/repository.js';
+import { changeHeads, prepareFolder, readHeads } from './head-file.js';
 
-interface Remembered {
-  /** Author, hex → entries seen, and the hash of the last. */
-  readonly chains: Record<string, { count: number; head: string }>;
-  /** Hashes of the accept-fork entries that were taken into account. */
-  readonly accepted: string[];
+export interface HeadOptions {
+  /**
+   * Called once when the memory cannot be read or written: reading then goes on without it. Whatever signs an entry fails all the same.
+   * Absent, everything fails.
+   */
+  readonly onUnusable?: (error: StoreError) => void;
 }
 
-/** Path of the file with what is remembered of a repository. */
-export function headsPath(stateDir: string, repository: Uint8Array): string {
-  return join(stateDir, toHex(repository).slice(0, 32), 'heads.json');
+/** Folder with what is remembered of a repository. */
+export function headsFolder(stateDir: string, repository: Uint8Array): string {
+  return join(stateDir, toHex(repository).slice(0, 32), 'heads');
 }
 
 /** The memory in `stateDir` (`~/.local/state/varve`), made when there is something to remember. */
-export function rememberHeads(place: RepositoryPlace, stateDir: string): HeadMemory {
-  const path = headsPath(stateDir, place.id);
-  // One after another: a run that loads the ledger twice at once must not write the older state last.
-  let turn: Promise<unknown> = Promise.resolve();
-  const inTurn = <R>(work: () => Promise<R>): Promise<R> => {
-    const mine = turn.then(work, work);
-    turn = mine.catch(() => undefined);
-    return mine;
+export function rememberHeads(place: RepositoryPlace, stateDir: string, options: HeadOptions = {}): HeadMemory {
+  const folder = headsFolder(stateDir, place.id);
+  let told = false;
+  const unusable = (cause: unknown): StoreError =>
+    new StoreError(
+      folder,
+      'remember the ledger in',
+      new Error(
+        `${cause instanceof Error ? cause.message : String(cause)}; VARVE_STATE_DIR names another place for what this machine remembers`,
+        { cause },
+      ),
+    );
+  /** Tells of a memory that fails, once; what a comparison found is no failure of the memory. */
+  const leniently = async <T>(work: () => Promise<T>, otherwise: T): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof VarveError) throw error;
+      if (options.onUnusable === undefined) throw unusable(error);
+      if (!told) options.onUnusable(unusable(error));
+      told = true;
+      return otherwise;
+    }
   };
   return {
-    compare: (chains) =>
-      inTurn(async () => {
-        const before = await read(path);
-        const problems = differences(before, chains);
-        const news = acceptances(chains).filter((hash) => !before.accepted.includes(hash));
-        if (problems.length > 0 && !news.some((hash) => fits(chains, hash)))
-          throw new RolledBackError(place.store.location, problems);
-        const after: Remembered = { chains: {}, accepted: [...before.accepted, ...news] };
-        for (const { author, hashes } of chains)
-          if (hashes.length > 0) after.chains[toHex(author)] = { count: hashes.length, head: toHex(hashes.at(-1)!) };
-        if (JSON.stringify(after) !== JSON.stringify(before)) await write(path, after);
-      }),
-    grown: ({ author, count, head }) =>
-      inTurn(async () => {
-        const before = await read(path);
-        const hex = toHex(author);
-        if ((before.chains[hex]?.count ?? 0) >= count) return;
-        await write(path, { ...before, chains: { ...before.chains, [hex]: { count, head: toHex(head) } } });
-      }),
+    async recall(toWrite = false) {
+      if (!toWrite) return leniently(async () => (await readHeads(folder)).heads, { chains: {}, accepted: [] });
+      try {
+        await prepareFolder(folder);
+        return (await readHeads(folder)).heads;
+      } catch (error) {
+        throw error instanceof VarveError ? error : unusable(error);
+      }
+    },
+    async compare(chains, before) {
+      const problems = differences(before, chains);
+      const accepted = acceptances(chains);
+      const news = accepted.filter((one) => !before.accepted.includes(one.hash));
+      const way = problems.length === 0 ? undefined : news.find((one) => excuses(one, chains, problems));
+      if (problems.length > 0 && way === undefined)
+        throw new RolledBackError(
+          place.store.location,
+          problems.map(({ text }) => text),
+        );
+      const known = accepted.map(({ hash }) => hash);
+      await leniently(() => changeHeads(folder, (now) => merged(place.store.location, now, chains, known, way?.hash)), undefined);
+    },
+    async grown({ author, count, head }, { sec }) {
+      const hex = toHex(author);
+      await leniently(
+        () =>
+          changeHeads(folder, (now) =>
+            (now.chains[hex]?.count ?? 0) >= count
+              ? now
+              : { ...now, chains: { ...now.chains, [hex]: { count, head: toHex(head), sec } } },
+          ),
+        undefined,
+      );
+    },
   };
 }
 
-/** What is missing or different, in words; nothing when all chains go on from what is remembered. */
-function differences(before: Remembered, chains: readonly ChainState[]): string[] {
-  const problems: string[] = [];
-  for (const [hex, { count, head }] of Object.entries(before.chains)) {
-    const hashes = chains.find(({ author }) => toHex(author) === hex)?.hashes ?? [];
-    const name = `ledger/${hex}`;
-    if (hashes.length < count) problems.push(`${name} had ${count} entries and has ${hashes.length}`);
-    else if (toHex(hashes[count - 1]!) !== head) problems.push(`${name} is another chain up to entry ${count - 1}`);
+/** How a chain differs from what is remembered of it. */
+export interface HeadProblem {
+  /** Author, hex. */
+  readonly author: string;
+  readonly remembered: RememberedHead;
+  /** In words. */
+  readonly text: string;
+}
+
+/** What is missing or different; nothing when all chains go on from what is remembered. An entry that cannot be read is passed over. */
+export function differences(
+  before: RememberedHeads,
+  chains: readonly { readonly author: Uint8Array; readonly hashes: readonly (Uint8Array | undefined)[] }[],
+): HeadProblem[] {
+  const problems: HeadProblem[] = [];
+  for (const [author, remembered] of Object.entries(before.chains)) {
+    const { count, head } = remembered;
+    const hashes = chains.find((chain) => toHex(chain.author) === author)?.hashes ?? [];
+    const name = `ledger/${author}`;
+    const last = hashes[count - 1];
+    if (hashes.length < count)
+      problems.push({ author, remembered, text: `${name} had ${count} entries and has ${hashes.length}` });
+    else if (last !== undefined && toHex(last) !== head)
+      problems.push({ author, remembered, text: `${name} has another entry ${count - 1} than it had` });
   }
   return problems;
 }
 
-/** Hashes of the accept-fork entries that count. */
-function acceptances(chains: readonly ChainState[]): string[] {
-  return chains.flatMap(({ entries, hashes, limit }) =>
-    entries.flatMap(({ payload }, i) => (i < limit && payloadOf(payload, 'acceptFork') !== undefined ? [toHex(hashes[i]!)] : [])),
+interface Acceptance {
+  readonly hash: string;
+  readonly time: Timestamp;
+  readonly heads: readonly { readonly author: Uint8Array; readonly count: number; readonly head: Uint8Array }[];
+}
+
+/** The accept-fork entries that count. */
+function acceptances(chains: readonly ChainState[]): Acceptance[] {
+  return chains.flatMap(({ role, entries, hashes, limit }) =>
+    entries.flatMap(({ payload, time }, i) => {
+      const accepted = role === 'admin' && i < limit ? payloadOf(payload, 'acceptFork') : undefined;
+      return accepted === undefined ? [] : [{ hash: toHex(hashes[i]!), time, heads: accepted.heads }];
+    }),
   );
 }
 
-/** Whether the chains go on from what the accept-fork entry with this hash names. */
-function fits(chains: readonly ChainState[], acceptance: string): boolean {
-  for (const { entries, hashes } of chains) {
-    const at = hashes.findIndex((hash) => toHex(hash) === acceptance);
-    const accepted = at < 0 ? undefined : payloadOf(entries[at]!.payload, 'acceptFork');
-    if (accepted === undefined) continue;
-    return accepted.heads.every(({ author, count, head }) => {
+/**
+ * Whether an acceptance is about these differences: the chains go on from what it names, and what is gone was there before it. So a storage cannot keep an
+ * acceptance back, and bring it out to cover what it takes away later.
+ */
+function excuses({ time, heads }: Acceptance, chains: readonly ChainState[], problems: readonly HeadProblem[]): boolean {
+  return (
+    problems.every(({ remembered }) => remembered.sec <= time.sec) &&
+    heads.every(({ author, count, head }) => {
       if (count === 0) return true;
       const there = chains.find((chain) => toHex(chain.author) === toHex(author))?.hashes[count - 1];
       return there !== undefined && toHex(there) === toHex(head);
-    });
-  }
-  return false;
+    })
+  );
 }
 
-async function read(path: string): Promise<Remembered> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { chains: {}, accepted: [] };
-    throw error;
+/**
+ * What to remember: of every chain the longer of what another process remembered meanwhile and what is there, if the one goes on from the other. With an
+ * acceptance that `now` does not know, what is there.
+ *
+ * @throws RolledBackError when another process saw another history
+ */
+function merged(
+  location: string,
+  now: RememberedHeads,
+  chains: readonly ChainState[],
+  accepted: readonly string[],
+  acceptance: string | undefined,
+): RememberedHeads {
+  const anew = acceptance !== undefined && !now.accepted.includes(acceptance);
+  const result: Record<string, RememberedHead> = anew ? {} : { ...now.chains };
+  const forks: string[] = [];
+  for (const { author, hashes, entries } of chains) {
+    const hex = toHex(author);
+    const other = result[hex];
+    if (other !== undefined && other.count > hashes.length) continue;
+    if (other !== undefined && toHex(hashes[other.count - 1]!) !== other.head)
+      forks.push(`ledger/${hex} has another entry ${other.count - 1} than another process of this machine saw`);
+    if (hashes.length > 0) result[hex] = { count: hashes.length, head: toHex(hashes.at(-1)!), sec: entries.at(-1)!.time.sec };
   }
-  try {
-    const { chains, accepted } = JSON.parse(text) as Remembered;
-    for (const { count, head } of Object.values(chains))
-      if (!Number.isSafeInteger(count) || !/^[0-9a-f]{64}$/.test(head)) throw new Error('not a head');
-    if (!Array.isArray(accepted)) throw new Error('no list');
-    return { chains, accepted };
-  } catch {
-    // Not taken for empty: that would switch the protection off silently.
-    throw new CorruptError(
-      path,
-      'is damaged; it remembers what this machine saw of the repository. Delete it to start anew from what is there now',
-    );
-  }
-}
-
-async function write(path: string, remembered: Remembered): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const temporary = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
-  const file = await open(temporary, 'wx', 0o600);
-  try {
-    await file.writeFile(`${JSON.stringify(remembered)}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
+  if (forks.length > 0) throw new RolledBackError(location, forks);
+  return { chains: result, accepted: [...new Set([...now.accepted, ...accepted])] };
 }

@@ -1,6 +1,7 @@
 /**
  * Making a repository: a key slot when there is a passphrase, the first ledger entries (genesis, writer-cert, policy), and last the genesis object,
  * which makes it exist; so a repository that is there is whole. What fails or is killed half-way leaves no repository, and init can be run again.
+ * Of two at once, one makes it.
  */
 import { publicKeyOf } from '../crypto/sign.js';
 import { ObjectExistsError, RefusedError, RepositoryExistsError } from '../errors.js';
@@ -10,7 +11,8 @@ import { EntryType, type PolicyPayload } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import { addKey, type KeySlot } from '../repository/keys.js';
 import { newRepository, openRepository, type RepositoryPlace } from '../repository/repository.js';
-import type { Store } from '../store/store.js';
+import { isGuardedStore, type Store } from '../store/store.js';
+import { whileAlone } from './init-claim.js';
 import { appendEntry } from './ledger.js';
 
 export interface InitOptions {
@@ -59,7 +61,13 @@ async function clearRemains(store: Store): Promise<void> {
 export async function initRepository(store: Store, options: InitOptions): Promise<Initialized> {
   const nowMs = options.nowMs ?? Date.now();
   if (options.passphrase === '') throw new RangeError('the passphrase must not be empty');
+  // What is cleared away must not be another's work. A vault takes one genesis and refuses the next.
+  if (!isGuardedStore(store)) return await whileAlone(store, () => makeRepository(store, options, nowMs));
   if ((await store.stat(GENESIS_NAME)) !== undefined) throw new RepositoryExistsError(store.location);
+  return await makeRepository(store, options, nowMs);
+}
+
+async function makeRepository(store: Store, options: InitOptions, nowMs: number): Promise<Initialized> {
   await clearRemains(store);
   const { place, keyring, genesis } = newRepository(store, nowMs);
   // No content is read or written here, so there is nothing to cache.

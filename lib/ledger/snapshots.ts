@@ -6,12 +6,19 @@ import { open } from '../crypto/envelope.js';
 import { sha256 } from '../crypto/kdf.js';
 import { manifestKey } from '../crypto/session.js';
 import { CorruptError, NotFoundError } from '../errors.js';
-import { decodeTagChange, type LedgerEntry, tagsAad } from '../format/entry.js';
-import { decodeEnvelope, decodeManifestBody, type Envelope, type ManifestBody, manifestAad, State } from '../format/manifest.js';
+import { decodeTagChange, tagsAad } from '../format/entry.js';
+import {
+  decodeEnvelope,
+  decodeManifestBody,
+  type Envelope,
+  type ManifestBody,
+  manifestAad,
+  State,
+  sortedTags,
+} from '../format/manifest.js';
 import { manifestName } from '../format/names.js';
-import { EntryType, type SnapshotPayload } from '../format/payload.js';
+import { EntryType } from '../format/payload.js';
 import { msOfTime, type Timestamp } from '../format/time.js';
-import { asId, type SnapshotId } from '../id.js';
 import type { Repository } from '../repository/repository.js';
 import type { Ledger } from './ledger.js';
 import { type Standing, standings } from './standing.js';
@@ -23,7 +30,7 @@ export type SnapshotRecord = Standing;
 export interface Snapshot extends SnapshotRecord {
   readonly envelope: Envelope;
   readonly body: ManifestBody;
-  /** The manifest's tags with later tag entries applied, sorted. */
+  /** The manifest's tags with later tag entries applied, in the order of their UTF-8 bytes. */
   readonly tags: readonly string[];
   /** When it was received: the vault's time where there is one, else its entry's. */
   readonly time: Timestamp;
@@ -93,7 +100,7 @@ export function tagChanges(repository: Repository, ledger: Ledger): TagChanges {
         for (const tag of change.removed) set.delete(tag);
         for (const tag of change.added) set.add(tag);
       }
-      return [...set].sort();
+      return sortedTags(set);
     },
   };
 }

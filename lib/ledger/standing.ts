@@ -139,17 +139,26 @@ function freeFrom(
   return { retainUntilSec, freeSec };
 }
 
-function standingOf(entry: LedgerEntry, payload: SnapshotPayload, supersededSec: number, sayings: Sayings): Standing {
+/** The latest of what an entry and its receipt promise. */
+function promisedSec({ author, sequence }: LedgerEntry, payload: SnapshotPayload, { receipts }: Sayings): number {
+  return Math.max(payload.retainUntilSec, receipts.get(place(author, sequence))?.receipt.retainUntilSec ?? 0);
+}
+
+function standingOf(
+  { entry, payload }: Pick<Committed, 'entry' | 'payload'>,
+  promised: number,
+  supersededSec: number,
+  sayings: Sayings,
+): Standing {
   const hex = toHex(payload.manifest);
   const acknowledged = sayings.receipts.get(place(entry.author, entry.sequence));
-  const promisedSec = Math.max(payload.retainUntilSec, acknowledged?.receipt.retainUntilSec ?? 0);
   return {
     id: asId('snapshot', payload.manifest),
     entry,
     payload,
     received: acknowledged?.time ?? entry.time,
     ...(acknowledged === undefined ? {} : { receipt: acknowledged.receipt }),
-    ...freeFrom(hex, promisedSec, supersededSec, sayings),
+    ...freeFrom(hex, promised, supersededSec, sayings),
     holds: (sayings.holds.get(hex) ?? [])
       .filter(({ releasedSec }) => releasedSec === Number.POSITIVE_INFINITY)
       .map(({ hold }) => hold),
@@ -158,43 +167,59 @@ function standingOf(entry: LedgerEntry, payload: SnapshotPayload, supersededSec:
   };
 }
 
+/** A snapshot entry, and when a newer complete one of its series came; 0 for a partial one. */
+interface Committed {
+  readonly entry: LedgerEntry;
+  readonly payload: SnapshotPayload;
+  supersededSec: number;
+}
+
+/** Entries by manifest, hex, in merged order. */
+function committed(ledger: Ledger, { receipts }: Sayings): Map<string, Committed[]> {
+  const found = new Map<string, Committed[]>();
+  const all: Committed[] = [];
+  for (const entry of ledger.entries) {
+    const payload = payloadOf(entry.payload, 'snapshot');
+    if (payload === undefined) continue;
+    const item = { entry, payload, supersededSec: 0 };
+    all.push(item);
+    push(found, toHex(payload.manifest), item);
+  }
+  // Any later complete one of the stream supersedes; the earliest of their times counts.
+  const next = new Map<string, number>();
+  for (const item of all.reverse()) {
+    if (item.payload.state !== State.complete) continue;
+    const series = seriesOf(item);
+    item.supersededSec = next.get(series) ?? Number.POSITIVE_INFINITY;
+    const received = receipts.get(place(item.entry.author, item.entry.sequence))?.time ?? item.entry.time;
+    next.set(series, Math.min(item.supersededSec, received.sec));
+  }
+  return found;
+}
+
 /**
- * Every snapshot in merged order; of two entries for one manifest, the first.
+ * Every snapshot in merged order. Of several entries for one manifest the first is listed, and it is kept as long as the longest of them says: nobody shortens
+ * what another promised by naming it again.
  *
  * @param nowSec - what is said to have been pruned later than this is not believed yet
  */
 export function standings(ledger: Ledger, nowSec: number = Date.now() / 1000): Standing[] {
   const sayings = sayingsOf(ledger);
-  const first = new Map<string, { entry: LedgerEntry; payload: SnapshotPayload; supersededSec: number }>();
-  for (const entry of ledger.entries) {
-    const payload = payloadOf(entry.payload, 'snapshot');
-    const hex = payload === undefined ? '' : toHex(payload.manifest);
-    if (payload !== undefined && !first.has(hex)) first.set(hex, { entry, payload, supersededSec: 0 });
+  const doneAt = new Map<string, Timestamp[]>();
+  for (const { time, payload } of ledger.entries)
+    for (const hex of idsIn(payloadOf(payload, 'pruneDone')?.snapshots ?? EMPTY)) push(doneAt, hex, time);
+  const result: Standing[] = [];
+  for (const [hex, items] of committed(ledger, sayings)) {
+    const promised = Math.max(...items.map(({ entry, payload }) => promisedSec(entry, payload, sayings)));
+    const supersededSec = Math.max(...items.map((item) => item.supersededSec));
+    const standing = standingOf(items[0]!, promised, supersededSec, sayings);
+    // What says that a snapshot was pruned which was still to be kept is not believed: it stays listed, and its absence is noticed.
+    const pruned = (doneAt.get(hex) ?? []).some(
+      (time) => freeFrom(hex, promised, supersededSec, sayings, time).freeSec <= Math.min(time.sec, nowSec),
+    );
+    result.push(pruned ? { ...standing, pruned } : standing);
   }
-  // Any later complete one of the stream supersedes; the earliest of their times counts.
-  const next = new Map<string, number>();
-  for (const item of [...first.values()].reverse()) {
-    if (item.payload.state !== State.complete) continue;
-    const series = seriesOf(item);
-    item.supersededSec = next.get(series) ?? Number.POSITIVE_INFINITY;
-    const received = sayings.receipts.get(place(item.entry.author, item.entry.sequence))?.time ?? item.entry.time;
-    next.set(series, Math.min(item.supersededSec, received.sec));
-  }
-  const result = new Map<string, Standing>();
-  for (const [hex, { entry, payload, supersededSec }] of first)
-    result.set(hex, standingOf(entry, payload, supersededSec, sayings));
-  for (const { time, payload } of ledger.entries) {
-    const done = payloadOf(payload, 'pruneDone');
-    for (const hex of idsIn(done?.snapshots ?? EMPTY)) {
-      const standing = result.get(hex);
-      // What says that a snapshot was pruned which was still to be kept is not believed: it stays listed, and its absence is noticed.
-      if (standing === undefined) continue;
-      const promisedSec = Math.max(standing.payload.retainUntilSec, standing.receipt?.retainUntilSec ?? 0);
-      const { freeSec } = freeFrom(hex, promisedSec, first.get(hex)!.supersededSec, sayings, time);
-      if (freeSec <= Math.min(time.sec, nowSec)) result.set(hex, { ...standing, pruned: true });
-    }
-  }
-  return [...result.values()];
+  return result;
 }
 
 /**
@@ -207,7 +232,7 @@ export function disowned(ledger: Ledger): Standing[] {
   for (const { entries, limit } of ledger.chains)
     for (const entry of entries.slice(Math.min(limit, entries.length))) {
       const payload = payloadOf(entry.payload, 'snapshot');
-      if (payload !== undefined) found.push(standingOf(entry, payload, 0, sayings));
+      if (payload !== undefined) found.push(standingOf({ entry, payload }, promisedSec(entry, payload, sayings), 0, sayings));
     }
   return found;
 }

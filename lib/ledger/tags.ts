@@ -7,6 +7,7 @@ import { open, seal } from '../crypto/envelope.js';
 import { authorOf, publicKeyOf } from '../crypto/sign.js';
 import { CorruptError, RoleError } from '../errors.js';
 import { encodeTagChange, type TagChange, tagsAad } from '../format/entry.js';
+import { sortedTags } from '../format/manifest.js';
 import { EntryType } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import type { Repository } from '../repository/repository.js';
@@ -26,7 +27,7 @@ export interface TagOptions {
 
 /** What `change` makes of `tags`. Removing comes before adding. */
 function changed(tags: readonly string[], change: Pick<TagChange, 'added' | 'removed'>): string[] {
-  return [...new Set([...tags.filter((tag) => !change.removed.includes(tag)), ...change.added])].sort();
+  return sortedTags([...tags.filter((tag) => !change.removed.includes(tag)), ...change.added]);
 }
 
 /**

@@ -2,6 +2,7 @@
  * Fills a READDIR or READDIRPLUS reply from a FileSystem. Offsets the kernel sees: 1 after `.`, 2 after `..`, then the FileSystem's own
  * positions plus 2, so that telldir and seekdir work and a listing can go on in another thread. Pure but for the FileSystem it asks.
  */
+import { native } from '../native.js';
 import type { DirectoryEntry, FileSystem } from './driver.js';
 import { direntBytes, ENTRY_OUT_BYTES, encodeDirent, encodeEntry, type Frame, ROOT_NODE, UNKNOWN_INO } from './fuse-protocol.js';
 
@@ -13,6 +14,8 @@ const DOTS = 2;
 /** Room that an entry with a short name takes: what a batch is sized by, so that little is asked for in vain. */
 const TYPICAL_NAME_BYTES = 12;
 const MAX_BATCH = 1024;
+/** For writeDirents: where it stands in the reply and in the records. */
+const progress = new Uint32Array(2) as Uint32Array & { 0: number; 1: number };
 
 /** Where the kernel wants to go on, and how much it takes. */
 export interface DirectoryRequest {
@@ -46,6 +49,17 @@ export function fillDirectory(fs: FileSystem, request: DirectoryRequest, out: Fr
     const room = end - at;
     if (room < direntBytes(1, request.plus)) return at;
     const limit = Math.min(MAX_BATCH, Math.max(1, Math.floor(room / typical)));
+    const listing = fs.readdirRecords?.(request.nodeId, position, limit);
+    if (listing !== undefined) {
+      const { records, count } = listing;
+      progress[0] = at;
+      progress[1] = 0;
+      native().writeDirents(records, position + DOTS, request.plus, out.bytes, end, progress);
+      at = progress[0];
+      if (progress[1] < records.byteLength || listing.end || count === 0) return at;
+      position += count;
+      continue;
+    }
     let batch = fs.readdir(request.nodeId, position, limit);
     // Positions that do not count entries: only the last of a batch has a known position, so take them one at a time.
     if (batch.next !== position + batch.entries.length && batch.entries.length > 1)

@@ -35,6 +35,8 @@ import {
 export const MAX_REPLY_DATA_BYTES = 1 << 20;
 export const MAX_PAGES = 256;
 const MAX_BACKGROUND = 64;
+/** From here on a read is worth waking another thread for. */
+const SLOW_READ_BYTES = 64 << 10;
 
 /** From this time-to-live on, the kernel may keep a whole listing: what lives shorter is asked for each time it is opened. */
 const LONG_TTL_SEC = 60;
@@ -100,6 +102,11 @@ export function serveRequest(fs: FileSystem, options: SessionOptions, request: F
   const total = result < 0 ? OUT_HEADER_BYTES : OUT_HEADER_BYTES + result;
   encodeReplyHeader(out, total, result < 0 ? -result : 0, request);
   return total;
+}
+
+/** Whether the answer may take long: a large read. */
+export function isSlow(request: Frame): boolean {
+  return request.view.getUint32(4, true) === Op.READ && request.view.getUint32(BODY + 16, true) >= SLOW_READ_BYTES;
 }
 
 /** Answers whatever was asked with ENOTCONN: the last words of a thread told to stop, so that nobody waits for it. */

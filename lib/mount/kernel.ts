@@ -3,13 +3,11 @@
  * thread only mounts, unmounts and listens, so a busy event loop never stalls the mount. Linux only.
  */
 import { closeSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
 import { MountError } from '../errors.js';
-import { workerFile } from '../native.js';
 import { abortConnection, attach, detach, poke, raiseReadAhead, whyNoFuse } from './attach.js';
 import type { FileSystemSource, MountDriver, Mounted, MountOptions } from './driver.js';
 import { MAX_REPLY_DATA_BYTES } from './fuse-session.js';
-import type { WorkerMessage, WorkerStart } from './kernel-worker.js';
+import { startCrew } from './kernel-crew.js';
 import { isMounted, mountAt } from './mount-table.js';
 import { prepareMountpoint } from './mountpoint.js';
 
@@ -23,20 +21,6 @@ export const kernelDriver: MountDriver = {
   mount,
 };
 
-/** The threads of one mount and how each of them ended. */
-interface Crew {
-  readonly workers: readonly Worker[];
-  readonly stop: Int32Array;
-  /** All have opened their FileSystem. Rejects when one cannot. */
-  readonly ready: Promise<void>;
-  /** INIT was answered. */
-  readonly serving: Promise<void>;
-  /** All are gone: undefined, or the first failure. */
-  readonly ended: Promise<Error | undefined>;
-  /** Called once, when a thread ends in another way than by the end of the connection. */
-  onBroken: () => void;
-}
-
 async function mount(source: FileSystemSource, options: MountOptions): Promise<Mounted> {
   const problem = whyNoFuse();
   if (problem !== undefined) throw new MountError(options.mountpoint, problem);
@@ -47,7 +31,7 @@ async function mount(source: FileSystemSource, options: MountOptions): Promise<M
     await crew.ready;
     fd = attach(mountpoint, options, MAX_REPLY_DATA_BYTES);
   } catch (cause) {
-    for (const worker of crew.workers) worker.postMessage(undefined);
+    crew.dismiss();
     await crew.ended;
     throw cause instanceof MountError
       ? cause
@@ -59,12 +43,12 @@ async function mount(source: FileSystemSource, options: MountOptions): Promise<M
     if (abortConnection(mountpoint, device)) return;
     // No way to cut it from here: have every thread end at its next request, and the connection with the last descriptor.
     Atomics.store(crew.stop, 0, 1);
-    for (let i = 0; i < crew.workers.length; i++) poke(mountpoint);
+    for (let i = 0; i < crew.size; i++) poke(mountpoint);
   };
   crew.onBroken = abort;
   // process.exit() waits for threads, and these wait for the kernel.
   process.on('exit', abort);
-  for (const worker of crew.workers) worker.postMessage(fd);
+  crew.serve(fd);
 
   const finished = crew.ended.then((failure) => {
     process.off('exit', abort);
@@ -83,6 +67,7 @@ async function mount(source: FileSystemSource, options: MountOptions): Promise<M
     throw cause;
   }
   raiseReadAhead(device, options);
+  crew.grow();
   return { finished, unmount: ({ lazy = false } = {}) => unmount(mountpoint, device, lazy, finished) };
 }
 
@@ -93,57 +78,6 @@ async function unmount(mountpoint: string, device: string, lazy: boolean, finish
   }
   if (top?.device === device) await detach(mountpoint, { lazy });
   await finished;
-}
-
-function startCrew(source: FileSystemSource, options: MountOptions): Crew {
-  const shared = new SharedArrayBuffer(4);
-  const workerData: WorkerStart = { source, defaultPermissions: options.defaultPermissions, stop: shared };
-  const workers: Worker[] = [];
-  const readiness: Promise<void>[] = [];
-  const endings: Promise<Error | undefined>[] = [];
-  let serving = (): void => undefined;
-  const crew: Crew = {
-    workers,
-    stop: new Int32Array(shared),
-    serving: new Promise((resolve) => (serving = resolve)),
-    ready: Promise.resolve(),
-    ended: Promise.resolve(undefined),
-    onBroken: () => undefined,
-  };
-  for (let i = 0; i < Math.max(1, options.threads); i++) {
-    const worker = new Worker(workerFile('lib/mount/kernel-worker'), { workerData, execArgv: [], name: `varve-mount-${i}` });
-    workers.push(worker);
-    let why: 'unmounted' | 'aborted' | undefined;
-    let failure: Error | undefined;
-    readiness.push(
-      new Promise((resolve, reject) => {
-        worker.on('message', (message: WorkerMessage) => {
-          if (message.kind === 'ready') resolve();
-          else if (message.kind === 'serving') serving();
-          else if (message.kind === 'log') options.onLog(message.message);
-          else why = message.why;
-        });
-        worker.once('error', reject);
-        worker.once('exit', () => reject(new Error('a serving thread ended before it began')));
-      }),
-    );
-    endings.push(
-      new Promise((resolve) => {
-        worker.once('error', (error) => (failure = error));
-        worker.once('exit', (code) => {
-          if (why === undefined) {
-            failure ??= new Error(`a serving thread ended with status ${code}`);
-            crew.onBroken();
-          }
-          resolve(why === undefined ? failure : undefined);
-        });
-      }),
-    );
-  }
-  const ready = Promise.all(readiness).then(() => undefined);
-  ready.catch(() => undefined);
-  const ended = Promise.all(endings).then((failures) => failures.find((failure) => failure !== undefined));
-  return Object.assign(crew, { ready, ended });
 }
 
 async function inTime(work: Promise<void>, mountpoint: string): Promise<void> {

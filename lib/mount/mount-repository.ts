@@ -8,19 +8,21 @@ import { lossyUtf8, toHex } from '../bytes.js';
 import type { ChunkIndex } from '../chunk-index/chunk-index.js';
 import { MountError, NotFoundError, RoleError } from '../errors.js';
 import { type Ledger, loadLedger } from '../ledger/ledger.js';
+import { holdsReaderKeys } from '../ledger/roles.js';
 import { findSnapshot, type SnapshotFilter, snapshotRecords } from '../ledger/snapshots.js';
 import { workerFile } from '../native.js';
 import { openIndex, refreshIndex } from '../repository/open-index.js';
 import type { Repository } from '../repository/repository.js';
 import { blockingPlace } from '../store/blocking.js';
 import { isLocalStore } from '../store/store.js';
-import { openFileSystem, type ViewData } from '../view/file-system-thread.js';
+import type { openFileSystem, ViewData } from '../view/file-system-thread.js';
 import { LedgerFollower } from '../view/ledger-follower.js';
 import { createNodeTable } from '../view/node-table.js';
 import { objectReader } from '../view/objects.js';
 import { createSharedFrames } from '../view/shared-frames.js';
 import type { FileSystem, Mounted } from './driver.js';
 import { mountDriver } from './drivers.js';
+import { VIEW_FILE } from './prepare.js';
 
 export interface MountRepositoryOptions {
   readonly mountpoint: string;
@@ -53,7 +55,7 @@ const MIB = 1 << 20;
 const CACHE_BYTES = { frames: 48 * MIB, pages: 8 * MIB, lists: 4 * MIB } as const;
 
 // What a view makes is what a driver takes: checked here, because the view does not know of drivers.
-openFileSystem satisfies (data: unknown) => FileSystem;
+const _fits = (fs: ReturnType<typeof openFileSystem>): FileSystem => fs;
 
 /**
  * Mounts `repository` and serves it until it is unmounted.
@@ -74,6 +76,10 @@ export async function mountRepository(repository: Repository, options: MountRepo
     ['the cache', cacheDir],
   ]);
   const ledger = await loadLedger(repository);
+  if (!holdsReaderKeys(repository, ledger))
+    onLog(
+      'the reader key was rotated after this key was made: newer snapshots do not open (varve key export FILE --role reader)',
+    );
   const only =
     options.snapshotName === undefined
       ? undefined
@@ -97,12 +103,12 @@ export async function mountRepository(repository: Repository, options: MountRepo
     },
     cacheBytes: CACHE_BYTES,
   };
-  if (only !== undefined && only.path.byteLength > 0) checkSubPath(data, only.path);
+  if (only !== undefined && only.path.byteLength > 0) await checkSubPath(data, only.path);
   const tell = teller(onLog);
   // Before the first reader asks: a thread that finds nothing in the index reads the directory of every pack.
   const index = await openIndex(repository, { filter: false, onDamaged: tell });
   const mounting = driver.mount(
-    { file: workerFile('lib/view/file-system-thread'), data },
+    { file: workerFile(VIEW_FILE), data },
     {
       mountpoint: options.mountpoint,
       fsName: store.location,
@@ -133,7 +139,8 @@ function snapshotHex(ledger: Ledger, name: string): string {
 }
 
 /** @throws NotFoundError, CorruptError */
-function checkSubPath(data: ViewData, path: Uint8Array): void {
+async function checkSubPath(data: ViewData, path: Uint8Array): Promise<void> {
+  const { openFileSystem } = await import('../view/file-system-thread.js');
   const fs = openFileSystem({ ...data, numbers: undefined, frames: undefined });
   try {
     const mode = fs.getattr(1)?.mode;
@@ -183,7 +190,11 @@ function keepIndex(
   let timer: NodeJS.Timeout | undefined;
   const look = async (): Promise<void> => {
     try {
-      if (follower.poll()) await refreshIndex(repository, index, tell);
+      const before = await repository.heads?.recall();
+      if (follower.poll()) {
+        await refreshIndex(repository, index, tell);
+        if (before !== undefined) await repository.heads?.compare(follower.ledger.chains, before);
+      }
     } catch (error) {
       if (!stopped) tell(error);
     }

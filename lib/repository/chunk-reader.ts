@@ -29,6 +29,8 @@ export interface ChunkSource {
    * @throws CorruptError if no pinned pack holds it, or all that do are damaged
    */
   read(id: Uint8Array, type: number): Uint8Array;
+  /** The chunk read last was used up to its end: who reads on reads another. A hint, for what is kept. */
+  spent?(): void;
 }
 
 /** Keys that reading needs, all as hex → 32 bytes; plain data, so that worker threads can be given it. */
@@ -58,6 +60,8 @@ export interface FrameMemory {
    * The frame's plaintext, decoded by `decode` unless it is there, and a byte for each chunk, nonzero once its id was recomputed. Good until the next call.
    */
   frame(place: FramePlace, decode: (into: Uint8Array) => void): { readonly raw: Uint8Array; readonly verified: Uint8Array };
+  /** The frame returned last was read to its end, so that others are worth more from now on. */
+  spent?(): void;
 }
 
 export interface ChunkReaderOptions {
@@ -106,6 +110,8 @@ export class ChunkReader {
   readonly #packs = new Map<number, OpenPack>();
   readonly #frames = new Map<number, OpenFrame>();
   #frameBytes = 0;
+  /** Whether the chunk read last is the last of its frame. */
+  #atFrameEnd = false;
   /** Sealed frames are read into this. */
   #sealed: Uint8Array = new Uint8Array(0);
 
@@ -118,7 +124,13 @@ export class ChunkReader {
 
   /** A source that resolves ids only inside the packs for which `isPinned` holds. */
   within(isPinned: (packId: Uint8Array) => boolean): ChunkSource {
-    return { read: (id, type) => this.#readPinned(id, type, isPinned) };
+    return {
+      read: (id, type) => this.#readPinned(id, type, isPinned),
+      spent: () => {
+        if (this.#atFrameEnd) this.#options.memory?.spent?.();
+        this.#atFrameEnd = false;
+      },
+    };
   }
 
   #readPinned(id: Uint8Array, type: number, isPinned: (packId: Uint8Array) => boolean): Uint8Array {
@@ -151,6 +163,7 @@ export class ChunkReader {
       }
       frame.verified[location.chunk] = 1;
     }
+    this.#atFrameEnd = at + CHUNK_ROW_BYTES === frame.rows.byteLength;
     return bytes;
   }
 

@@ -3,7 +3,7 @@
  * A slot only wraps keys. Removing one takes away a way in; it does not undo what was read with it before.
  */
 import { equalBytes, toHex } from '../bytes.js';
-import { CorruptError, NotFoundError, RefusedError, WrongKeyError } from '../errors.js';
+import { CorruptError, NotFoundError, RefusedError, RoleError, WrongKeyError } from '../errors.js';
 import { decodeKeyFileText, decodeSlot, encodeKeyFileText, type Keyring } from '../format/key-slot.js';
 import { slotName } from '../format/names.js';
 import { Kind } from '../format/preamble.js';
@@ -37,6 +37,18 @@ export function rolesOf(keyring: Keyring): Role[] {
   if (keyring.root !== null) roles.push('reader');
   if (keyring.writer !== null) roles.push('writer');
   return roles;
+}
+
+/** The part of `keyring` that one role needs, and nothing besides. @throws RoleError if it is not there */
+export function keyringOfRole(keyring: Keyring, role: Exclude<Role, 'writer'>): Keyring {
+  const { repository, root, adminSeed, readers } = keyring;
+  const nothing = { repository, root: null, adminSeed: null, writer: null };
+  if (role === 'admin') {
+    if (adminSeed === null) throw new RoleError('admin', 'exporting an admin’s key');
+    return { ...nothing, adminSeed };
+  }
+  if (root === null) throw new RoleError('reader', 'exporting a reader’s key');
+  return { ...nothing, root, ...(readers === undefined ? {} : { readers }) };
 }
 
 async function slotNames(place: RepositoryPlace): Promise<string[]> {
@@ -89,6 +101,11 @@ export async function unlockWithPassphrase(
   if (damaged !== undefined)
     throw new WrongKeyError(`no key slot opens with this passphrase, but one is damaged: ${damaged.message}`, damaged);
   throw new WrongKeyError('wrong passphrase: no key slot of this repository opens with it');
+}
+
+/** The label of the key file in `text`. @throws WrongKeyError, CorruptError, NewerFormatError */
+export function keyFileLabel(text: Uint8Array, file: string): string {
+  return decodeSlot(decodeKeyFileText(text, file), Kind.keyFile, file).header.label;
 }
 
 /** Whether the key file in `text` is protected by a passphrase. @throws WrongKeyError, CorruptError, NewerFormatError */

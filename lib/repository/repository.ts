@@ -23,7 +23,7 @@ import type { Keyring } from '../format/key-slot.js';
 import { GENESIS_NAME } from '../format/names.js';
 import type { SealedSessionKey } from '../format/pack.js';
 import type { ChainHead } from '../format/payload.js';
-import { timeOfMs } from '../format/time.js';
+import { type Timestamp, timeOfMs } from '../format/time.js';
 import { type AuthorId, asId, type RepositoryId } from '../id.js';
 import { isGuardedStore, type Store } from '../store/store.js';
 
@@ -33,12 +33,37 @@ export interface RepositoryPlace {
   readonly genesis: Genesis;
 }
 
+/** What was seen of one chain. */
+export interface RememberedHead {
+  /** How many entries. */
+  readonly count: number;
+  /** SHA-256 of the last one's object, hex. */
+  readonly head: string;
+  /** Its time, seconds since 1970. */
+  readonly sec: number;
+}
+
+/** What was seen of a ledger. */
+export interface RememberedHeads {
+  /** By author, hex. */
+  readonly chains: Readonly<Record<string, RememberedHead>>;
+  /** Hashes, hex, of the accept-fork entries that were seen. */
+  readonly accepted: readonly string[];
+}
+
 /** What is known of the ledger's chains from earlier, kept outside the repository. */
 export interface HeadMemory {
-  /** Holds chains against what is remembered, and remembers them. @throws RolledBackError */
-  compare(chains: readonly ChainState[]): Promise<void>;
-  /** A chain grew by our own doing. */
-  grown(head: ChainHead): Promise<void>;
+  /**
+   * What is remembered now. Ask before chains are listed: then all of it must be in them, whatever other processes do meanwhile. `toWrite` before an entry
+   * is signed, which must not happen when it could not be remembered.
+   *
+   * @throws StoreError, CorruptError
+   */
+  recall(toWrite?: boolean): Promise<RememberedHeads>;
+  /** Holds chains against what was recalled before they were read, and remembers them. @throws RolledBackError, StoreError */
+  compare(chains: readonly ChainState[], before: RememberedHeads): Promise<void>;
+  /** A chain grew by our own doing; `time` is that of its new last entry. */
+  grown(head: ChainHead, time: Timestamp): Promise<void>;
 }
 
 /** A chain as far as its memory is concerned. */

@@ -7,7 +7,8 @@ import { chunkIdOfDigest } from '../crypto/chunk-id.js';
 import { CorruptError } from '../errors.js';
 import { checkRows, isZeroId, ROW_BYTES, rowLength } from '../format/content.js';
 import { ChunkType } from '../format/pack.js';
-import { decodePage, type Entry, type FileEntry, type InnerPage, type LeafPage, type Page } from '../format/tree.js';
+import { decodePage, type InnerPage, type LeafPage, type Page } from '../format/page.js';
+import type { Entry, FileEntry } from '../format/tree.js';
 import type { ChunkSource } from './chunk-reader.js';
 
 /** What reading a tree needs: chunks of its snapshot, and the chunk-id key of its domain. */

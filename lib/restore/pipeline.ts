@@ -11,7 +11,7 @@ import { Window } from './window.js';
 import type { Writers } from './writers.js';
 
 const FIRST_SIZE = 4096;
-const LAST_SIZE = 32_768;
+const LAST_SIZE = 16_384;
 const WINDOW_BYTES = 1 << 30;
 /** Below this, threads take longer to start than to help. Only a last window is so small. */
 const LITTLE_SIZE = 512;

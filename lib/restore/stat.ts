@@ -1,18 +1,8 @@
 /** What stands in the target under a name, from the stat records of lib/native.ts. Pure but for asking. */
 import { viewOf } from '../bytes.js';
-import { native } from '../native.js';
+import { native, STAT_NAME_AT } from '../native.js';
 
-/** Types as stat records number them. */
-export const Type = {
-  unknown: 0,
-  regular: 1,
-  directory: 2,
-  symlink: 3,
-  fifo: 4,
-  socket: 5,
-  charDevice: 6,
-  blockDevice: 7,
-} as const;
+export { StatType as Type } from '../native.js';
 
 export interface Existing {
   readonly name: Uint8Array;
@@ -26,14 +16,12 @@ export interface Existing {
   readonly mtimeNsec: number;
 }
 
-const HEAD_BYTES = 96;
-
 /** Records of an answer of statAt or scanDirectory, in order. */
 export function* stats(answer: Uint8Array): Generator<Existing> {
   const view = viewOf(answer);
   for (let at = 4; at < answer.byteLength; at += view.getUint32(at, true)) {
     yield {
-      name: answer.subarray(at + HEAD_BYTES, at + HEAD_BYTES + view.getUint16(at + 4, true)),
+      name: answer.subarray(at + STAT_NAME_AT, at + STAT_NAME_AT + view.getUint16(at + 4, true)),
       type: answer[at + 6]!,
       mode: view.getUint32(at + 8, true),
       nlink: view.getUint32(at + 12, true),

@@ -32,7 +32,12 @@ export class Writers {
 
   #startThread(): void {
     // No flags of the main thread: loaders there would only slow down what is compiled already.
-    const worker = new Worker(workerFile('lib/restore/worker'), { workerData: this.#start, execArgv: [] });
+    const worker = new Worker(workerFile('lib/restore/worker'), {
+      workerData: this.#start,
+      execArgv: [],
+      // Little of what these threads allocate lives long; by default their young generations would grow to 48 MiB each.
+      resourceLimits: { maxYoungGenerationSizeMb: 6 },
+    });
     const waiting: Waiting[] = [];
     worker.on('message', (answer: { result?: TaskResult; error?: unknown }) => {
       const { resolve, reject } = waiting.shift()!;

@@ -274,9 +274,9 @@ export class Commits {
   async #remember(authors: ReadonlySet<string>): Promise<void> {
     const { chains, heads } = this.#parts;
     for (const author of authors) {
-      const { hashes } = chains.chain(author);
-      if (hashes.length > 0)
-        await heads.grown({ author: Buffer.from(author, 'hex'), count: hashes.length, head: hashes.at(-1)! });
+      const { entries, hashes } = chains.chain(author);
+      const last = entries.at(-1);
+      if (last !== undefined) await heads.grown({ author: last.author, count: hashes.length, head: hashes.at(-1)! }, last.time);
     }
   }
 }

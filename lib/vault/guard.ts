@@ -176,7 +176,8 @@ export class Guard {
   async #compareHeads(): Promise<void> {
     const { chains } = this.#opened();
     try {
-      await rememberHeads(chains.place, join(this.options.stateDir, 'heads')).compare(chains.states());
+      const memory = rememberHeads(chains.place, join(this.options.stateDir, 'heads'));
+      await memory.compare(chains.states(), await memory.recall());
       this.#rolledBack = undefined;
     } catch (error) {
       if (!(error instanceof RolledBackError)) throw error;

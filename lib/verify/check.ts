@@ -6,8 +6,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { toHex } from '../bytes.js';
 import type { ChunkIndex } from '../chunk-index/chunk-index.js';
 import { InterruptedError, RoleError } from '../errors.js';
-import { indexName, manifestName, packName, parseIdName } from '../format/names.js';
+import { indexName, manifestName, packName } from '../format/names.js';
 import { decodePackHeader } from '../format/pack.js';
+import { requireReader } from '../ledger/roles.js';
 import { type SnapshotRecord, snapshotRecords, type TagChanges, tagChanges } from '../ledger/snapshots.js';
 import { ChunkReader, type ReadKeys } from '../repository/chunk-reader.js';
 import type { Ranges } from '../repository/ranges.js';
@@ -15,13 +16,17 @@ import type { Repository } from '../repository/repository.js';
 import { rangesOf } from '../repository/snapshot-reader.js';
 import type { Damage } from './damage.js';
 import { DataScan } from './data-scan.js';
-import { checkIndexObjects, checkPackSizes, fillIndex, type IndexedPack, openCheckedIndex } from './index-check.js';
+import { DomainCheck } from './domain-check.js';
+import { checkIndexObjects, checkPackSizes, fillIndex, openCheckedIndex } from './index-check.js';
 import { type ReadableLedger, walkLedger } from './ledger-walk.js';
+import { reportOrphans, reportUnreferenced } from './leftovers.js';
 import { type Listing, listStore } from './listing.js';
 import { ManifestReader, pinBytesFit } from './manifests.js';
+import { checkMemory } from './memory-check.js';
 import { checkGenesis, checkSlots } from './objects.js';
 import { PackKeys } from './pack-check.js';
 import { checkSubset, choosePacks, type Subset } from './pack-scan.js';
+import { checkPruned, checkPrunedPacks, type Pruned } from './prune-check.js';
 import { type CheckReport, Findings } from './report.js';
 import { RetentionCheck } from './retention-check.js';
 import { TreeWalk } from './tree-walk.js';
@@ -106,6 +111,7 @@ class CheckJob {
     const repository = this.#repository;
     const findings = this.#findings;
     this.#progress('objects', 0, 0);
+    const before = await repository.heads?.recall();
     const listing = await listStore(repository.store, findings);
     const readData = this.#options.readData === true || this.#options.subset !== undefined;
     if (readData) {
@@ -117,19 +123,23 @@ class CheckJob {
     await checkGenesis(repository, listing, findings);
     await checkSlots(repository, listing, findings);
     const ledger = await walkLedger(repository, listing, findings);
+    requireReader(repository, ledger, 'checking');
+    await checkMemory(repository, before, ledger, findings);
     const indexed = await checkIndexObjects(repository, listing, findings, this.#breathe);
     const { index, rebuilt } = await openCheckedIndex(repository, this.#ranges, listing, this.#damage, findings);
     this.#index = index;
     this.#rebuilt = rebuilt;
     checkPackSizes(indexed, index, listing, this.#damage, findings);
 
-    const records = await this.#trees(listing, ledger);
+    const pruned = checkPruned(ledger, findings);
+    const records = await this.#trees(listing, ledger, pruned);
+    checkPrunedPacks(ledger, this.#pinned, findings);
     if (this.#scan !== undefined) {
       await this.#scan.finish(index, indexed, this.#damage, this.#breathe);
       if (this.#scan.newlyDamaged.size > 0) await this.#walk(listing, records, ledger, this.#scan.newlyDamaged);
     }
-    await this.#orphans(listing, ledger);
-    this.#unreferenced(listing, indexed);
+    await reportOrphans(repository, listing, ledger, this.#pinned, pruned, findings);
+    reportUnreferenced(listing, indexed, this.#pinned, pruned, findings);
     return {
       errors: findings.errors,
       errorCount: findings.errorCount,
@@ -152,11 +162,13 @@ class CheckJob {
   }
 
   /** Checks every manifest and walks its tree. @returns the snapshots whose trees could be begun */
-  async #trees(listing: Listing, ledger: ReadableLedger): Promise<SnapshotRecord[]> {
+  async #trees(listing: Listing, ledger: ReadableLedger, pruned: Pruned): Promise<SnapshotRecord[]> {
     const findings = this.#findings;
     const reader = new ManifestReader(this.#repository, listing);
     const tags = this.#tags(ledger);
     const retention = new RetentionCheck(ledger);
+    const domains = new DomainCheck(this.#repository, ledger, this.#index!, findings);
+    domains.checkKeyring();
     const readable: SnapshotRecord[] = [];
     const missingIndexes = new Set<string>();
     for (const record of snapshotRecords(ledger)) {
@@ -164,10 +176,13 @@ class CheckJob {
       const affected = { snapshot: toHex(record.id), path: '/' };
       const name = manifestName(record.id);
       try {
-        const { envelope } = await reader.open(record, tags);
+        const snapshot = await reader.open(record, tags);
+        const { envelope } = snapshot;
         retention.check(record, envelope.started, findings);
         const pins = await reader.pins(record.id, envelope);
-        for (const id of envelope.indexIds) if (!listing.index.has(indexName(id))) missingIndexes.add(indexName(id));
+        domains.check(snapshot, pins);
+        for (const id of envelope.indexIds)
+          if (!listing.index.has(indexName(id)) && !pruned.indexes.has(toHex(id))) missingIndexes.add(indexName(id));
         let lost = false;
         for (let at = 0; at < pins.byteLength; at += 32) {
           const hex = toHex(pins.subarray(at, at + 32));
@@ -267,44 +282,6 @@ class CheckJob {
       cacheBytes: CACHE_BYTES,
       missingSession: (_session, header) => keys.session(decodePackHeader(header, 'pack'), 'pack'),
     });
-  }
-
-  /** Manifests that no ledger entry names: sound ones are worth a warning only. */
-  async #orphans(listing: Listing, ledger: ReadableLedger): Promise<void> {
-    const committed = new Set(snapshotRecords(ledger).map(({ id }) => manifestName(id)));
-    const reader = new ManifestReader(this.#repository, listing);
-    for (const name of listing.manifests.keys()) {
-      if (committed.has(name)) continue;
-      const id = parseIdName('snapshots', name)!;
-      try {
-        const envelope = await reader.envelope(id);
-        const pins = await reader.pins(id, envelope);
-        for (let at = 0; at < pins.byteLength; at += 32) this.#pinned.add(toHex(pins.subarray(at, at + 32)));
-        this.#findings.warning(name, 'no ledger entry names it: its run was interrupted before the commit, or the entry is lost');
-      } catch (error) {
-        this.#findings.thrown(error, name);
-      }
-    }
-  }
-
-  #unreferenced(listing: Listing, indexed: ReadonlyMap<string, IndexedPack>): void {
-    let bytes = 0;
-    const names: string[] = [];
-    for (const [hex, size] of listing.packs) {
-      if (this.#pinned.has(hex)) continue;
-      names.push(packName(Buffer.from(hex, 'hex')));
-      bytes += size;
-    }
-    if (names.length > 0) {
-      const some = names.slice(0, 10).join(', ') + (names.length > 10 ? ', …' : '');
-      this.#findings.warning(
-        'packs',
-        `${names.length} packs (${bytes} bytes) are needed by no snapshot; the next backup reuses what they hold: ${some}`,
-      );
-    }
-    const stale = new Set<string>();
-    for (const [hex, { index }] of indexed) if (!listing.packs.has(hex) && !this.#pinned.has(hex)) stale.add(index);
-    for (const name of stale) this.#findings.warning(name, 'describes packs that are gone and that no snapshot needs');
   }
 }
 

@@ -19,6 +19,8 @@ import type { Findings } from './report.js';
 export interface ReadableLedger extends Ledger {
   /** Authors, hex, in whose chain something is missing or damaged. */
   readonly broken: ReadonlySet<string>;
+  /** Of every chain the SHA-256 of each entry by its number, undefined for one that is damaged. */
+  readonly read: readonly { readonly author: AuthorId; readonly hashes: readonly (Uint8Array | undefined)[] }[];
 }
 
 interface Listed {
@@ -45,6 +47,7 @@ export async function walkLedger(repository: Repository, listing: Listing, findi
   const listed = chainsOf(listing);
   const broken = new Set<string>();
   const chains: Chain[] = [];
+  const read: { author: AuthorId; hashes: (Uint8Array | undefined)[] }[] = [];
 
   const take = async ({
     author,
@@ -60,6 +63,8 @@ export async function walkLedger(repository: Repository, listing: Listing, findi
     listed.delete(hex);
     const entries: LedgerEntry[] = [];
     const hashes: Uint8Array[] = [];
+    const numbered: (Uint8Array | undefined)[] = new Array(found.max + 1).fill(undefined);
+    read.push({ author, hashes: numbered });
     let previous: Uint8Array | undefined = new Uint8Array(32);
     let expected = 0;
     const bad = (name: string, error: unknown): void => {
@@ -93,6 +98,7 @@ export async function walkLedger(repository: Repository, listing: Listing, findi
         }
         previous = sha256(bytes);
         hashes.push(previous);
+        numbered[sequence] = previous;
         entries.push(entry);
       } catch (error) {
         bad(name, error);
@@ -145,5 +151,5 @@ export async function walkLedger(repository: Repository, listing: Listing, findi
     // A damaged certificate must not hide what its writer stored: the entries are read for what they say, unsigned as they are.
     await take({ author, role: 'writer', by: 'writer', limit: Number.POSITIVE_INFINITY });
   }
-  return { chains, entries: mergeChains(chains), broken };
+  return { chains, entries: mergeChains(chains), broken, read };
 }

@@ -1,6 +1,6 @@
 /** One listing of all that is in the store, sorted by kind of object; what has no business there is reported. Reads no object. */
 import { toHex } from '../bytes.js';
-import { GENESIS_NAME, parseEntryName, parseIdName, parsePackName } from '../format/names.js';
+import { GENESIS_NAME, isInitClaim, parseEntryName, parseIdName, parsePackName } from '../format/names.js';
 import type { Store } from '../store/store.js';
 import type { Findings } from './report.js';
 
@@ -36,6 +36,7 @@ export async function listStore(store: Store, findings: Findings): Promise<Listi
     else if (parseIdName('index', name) !== undefined) index.set(name, sizeBytes);
     else if (parseIdName('snapshots', name) !== undefined) manifests.set(name, sizeBytes);
     else if (parseEntryName(name) !== undefined) entries.set(name, sizeBytes);
+    else if (isInitClaim(name)) findings.warning(name, 'is left of an init that was interrupted; it may be removed');
     else findings.error(name, 'CORRUPT', 'does not belong into a repository');
   }
   return { genesisBytes, slots, packs, index, manifests, entries, packBytes };

@@ -1,5 +1,5 @@
 /** Snapshots one after another: manifest, ledger entry and pins, each checked against the others (docs/format.md §10). */
-import { toHex } from '../bytes.js';
+import { equalBytes, toHex } from '../bytes.js';
 import { CorruptError, NotFoundError } from '../errors.js';
 import { type Envelope, MAX_MANIFEST_BYTES } from '../format/manifest.js';
 import { manifestName } from '../format/names.js';
@@ -65,6 +65,8 @@ export class ManifestReader {
     else {
       if (depthLeft === 0) throw new CorruptError(name, 'its pins build on too many manifests');
       const base = await this.#base(name, pins.base);
+      if (!equalBytes(base.domain, envelope.domain))
+        throw new CorruptError(name, 'its pins build on a manifest of another domain');
       if (base.pins.depth !== pins.depth - 1) throw new CorruptError(name, 'its pins build on a manifest of another depth');
       ids = applyDifference(await this.pins(pins.base, base, depthLeft - 1), pins.removed, pins.added, name);
     }

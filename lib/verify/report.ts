@@ -16,7 +16,7 @@ export interface Affected {
 export interface CheckError {
   /** Store name of the object that is damaged, missing or does not belong. */
   readonly object: string;
-  /** A VarveError code: `NOT_FOUND` missing, `CORRUPT` damaged, `BAD_SIGNATURE`, `NEWER_FORMAT`, `STORE` unreadable. */
+  /** A VarveError code: `NOT_FOUND` missing, `CORRUPT` damaged, `BAD_SIGNATURE`, `ROLLED_BACK` gone since this machine saw it, `NEWER_FORMAT`, `STORE` unreadable. */
   readonly code: string;
   readonly message: string;
   /** The first MAX_AFFECTED of them. */

@@ -6,15 +6,17 @@ import { concat, lossyUtf8, toHex, utf8 } from '../bytes.js';
 import { ABSENT, type ChunkIndex } from '../chunk-index/chunk-index.js';
 import { sha256 } from '../crypto/kdf.js';
 import { CorruptError } from '../errors.js';
-import { checkRows, isZeroId, ROW_BYTES, rowLength } from '../format/content.js';
-import { packName } from '../format/names.js';
+import { checkRows, ROW_BYTES, rowLength } from '../format/content.js';
 import { ChunkType } from '../format/pack.js';
-import { type DirectoryEntry, type Entry, type InnerPage, isDirectory, isFile, MAX_DEPTH, type Page } from '../format/tree.js';
+import type { InnerPage, Page } from '../format/page.js';
+import { type DirectoryEntry, type Entry, isDirectory, isFile, MAX_DEPTH } from '../format/tree.js';
 import { native } from '../native.js';
 import type { ChunkReader } from '../repository/chunk-reader.js';
 import { isLeaf, readChildPage, readPage, type TreeSource } from '../repository/tree-reader.js';
+import { Blame } from './blame.js';
 import { type Damage, PackNumbers, Pinned } from './damage.js';
 import { PackSet, PageMemo, type Sums } from './pack-sets.js';
+import { References } from './references.js';
 import type { Findings } from './report.js';
 
 /** A snapshot to walk. */
@@ -50,26 +52,6 @@ interface Open {
   tainted: boolean;
 }
 
-/** Ids referenced by one page, with the entry each belongs to. */
-class References {
-  #ids = new Uint8Array(32 * 256);
-  readonly owners: number[] = [];
-
-  add(id: Uint8Array, owner: number): void {
-    const at = this.owners.push(owner) * 32;
-    if (at > this.#ids.byteLength) {
-      const grown = new Uint8Array(this.#ids.byteLength * 2);
-      grown.set(this.#ids);
-      this.#ids = grown;
-    }
-    this.#ids.set(id, at - 32);
-  }
-
-  get ids(): Uint8Array {
-    return this.#ids.subarray(0, this.owners.length * 32);
-  }
-}
-
 const BREATH_STEPS = 128;
 const LINK = utf8('page');
 const LIST = utf8('list');
@@ -90,6 +72,7 @@ export class TreeWalk {
   #snapshot!: WalkedSnapshot;
   #pinned!: Pinned;
   #source!: TreeSource;
+  #blame!: Blame;
   #stack: Open[] = [];
 
   /** `breathe` is awaited now and then; it may throw to end the walk. */
@@ -113,6 +96,7 @@ export class TreeWalk {
     this.#snapshot = snapshot;
     this.#pinned = pinned;
     this.#source = { chunks, chunkIdKey: snapshot.chunkIdKey };
+    this.#blame = new Blame(this.#index, this.#damage, pinned, snapshot.object);
     this.#stack = [];
     const { root } = snapshot;
     this.#attributes(root);
@@ -144,10 +128,10 @@ export class TreeWalk {
       this.pages++;
       this.#stack.push(this.#open(ref, page));
     } catch (error) {
-      const blamed = this.#blame(ref.id);
+      const blamed = this.#blame.of(ref.id);
       const affected = { snapshot: this.#snapshot.hex, path: this.#path(ref.directory) };
       if (blamed !== undefined) this.#findings.error(blamed.object, blamed.code, blamed.message, affected);
-      else this.#findings.thrown(error, this.#packOf(ref.id), affected);
+      else this.#findings.thrown(error, this.#blame.packOf(ref.id), affected);
       const parent = this.#stack.at(-1);
       if (parent !== undefined) parent.tainted = true;
     }
@@ -212,7 +196,7 @@ export class TreeWalk {
         digests.push(entry.digest!);
         digestOwners.push(owner);
       } else if (content.kind === 'rows') {
-        if (content.depth === 0) addRows(references, content.rows, owner);
+        if (content.depth === 0) references.addRows(content.rows, owner);
         else if (!this.#listPages(content.rows, content.depth, open, ref, entry)) open.tainted = true;
       }
     });
@@ -243,7 +227,7 @@ export class TreeWalk {
       }
       open.packs.merge(undefined);
       const owner = owners[i]!;
-      const problem = this.#lost(ids.subarray(i * 32, i * 32 + 32));
+      const problem = this.#blame.lost(ids.subarray(i * 32, i * 32 + 32));
       // The page's own chunk has just been read.
       if (problem === undefined || owner < 0) continue;
       open.tainted = true;
@@ -281,15 +265,15 @@ export class TreeWalk {
           throw new CorruptError(name, 'does not add up to the row above it');
         const references = new References();
         references.add(id, -1);
-        if (depth === 1) addRows(references, bytes, 0);
+        if (depth === 1) references.addRows(bytes, 0);
         else if (!this.#listPages(bytes, depth - 1, page, ref, entry)) page.tainted = true;
         this.#resolve(references, [entry], page);
       } catch (error) {
         page.tainted = true;
-        const blamed = this.#blame(id);
+        const blamed = this.#blame.of(id);
         const affected = { snapshot: this.#snapshot.hex, path: this.#path(ref.directory, entry.name) };
         if (blamed !== undefined) this.#findings.error(blamed.object, blamed.code, blamed.message, affected);
-        else this.#findings.thrown(error, this.#packOf(id), affected);
+        else this.#findings.thrown(error, this.#blame.packOf(id), affected);
       }
       open.packs.merge(page.packs.numbers);
       if (page.tainted) whole = false;
@@ -301,57 +285,15 @@ export class TreeWalk {
   /** Attribute values of the root, which stands in no page. */
   #attributes(root: DirectoryEntry): void {
     for (const { value } of root.xattrs) {
-      const problem = value instanceof Uint8Array ? undefined : this.#lost(value.id);
+      const problem = value instanceof Uint8Array ? undefined : this.#blame.lost(value.id);
       if (problem !== undefined)
         this.#findings.error(problem.object, problem.code, problem.message, { snapshot: this.#snapshot.hex, path: '/' });
     }
-  }
-
-  /** Undefined if a readable copy of the chunk is pinned; else what to blame. */
-  #lost(id: Uint8Array): { object: string; code: string; message: string } | undefined {
-    const places = this.#index.locate(id).filter(({ packId }) => this.#pinned.hexes.has(toHex(packId)));
-    for (const { packId, frame } of places) {
-      const damaged = this.#damage.get(toHex(packId));
-      if (damaged === undefined || (damaged.frames !== undefined && !damaged.frames.has(frame))) return undefined;
-    }
-    return (
-      this.#blame(id) ?? {
-        object: this.#snapshot.object,
-        code: 'CORRUPT',
-        message: 'needs chunks that stand in none of its packs',
-      }
-    );
-  }
-
-  /** The damaged pack that took the chunk away: the one that holds it, or one of which nothing is known. */
-  #blame(id: Uint8Array): { object: string; code: string; message: string } | undefined {
-    const suspects = this.#index.locate(id).flatMap(({ packId }) => {
-      const hex = toHex(packId);
-      return this.#pinned.hexes.has(hex) ? [hex] : [];
-    });
-    for (const hex of suspects.length > 0 ? suspects : this.#pinned.unknown) {
-      const damaged = this.#damage.get(hex);
-      if (damaged !== undefined)
-        return { object: packName(Buffer.from(hex, 'hex')), code: damaged.code, message: damaged.message };
-    }
-    return undefined;
-  }
-
-  /** Store name of a pinned pack that holds `id`; the manifest if there is none. */
-  #packOf(id: Uint8Array): string {
-    const place = this.#index.locate(id).find(({ packId }) => this.#pinned.hexes.has(toHex(packId)));
-    return place === undefined ? this.#snapshot.object : packName(place.packId);
   }
 
   /** Path of `entry` in `directory`, which is below what is on the stack. */
   #path(directory: DirectoryEntry | undefined, entry?: Uint8Array): string {
     const names = [...this.#stack.map(({ ref }) => ref.directory?.name), directory?.name, entry];
     return `/${names.flatMap((name) => (name === undefined || name.byteLength === 0 ? [] : [lossyUtf8(name)])).join('/')}`;
-  }
-}
-
-function addRows(references: References, rows: Uint8Array, owner: number): void {
-  for (let at = 0; at < rows.byteLength; at += ROW_BYTES) {
-    if (!isZeroId(rows, at + 8)) references.add(rows.subarray(at + 8, at + ROW_BYTES), owner);
   }
 }

@@ -1,13 +1,15 @@
 /**
- * What a node looks like to stat(2): the same shape as the mount driver's Attributes (lib/mount/driver.ts), which this layer does not import; and how
- * an entry of a snapshot becomes one. Pure.
+ * What a node looks like to stat(2), alone or as a record of a listing, and how an entry of a snapshot becomes one. Mount drivers take these types as they are.
+ * Pure.
  */
 import { type Entry, EntryKind } from '../format/tree.js';
 
-/** See Attributes in lib/mount/driver.ts. */
-export interface NodeAttributes {
+/** What stat(2) reports. Times are seconds + nanoseconds, seconds may be negative. */
+export interface Attributes {
   readonly nodeId: number;
+  /** st_ino: 64-bit, stable across remounts. */
   readonly ino: bigint;
+  /** Full st_mode with the type bits. */
   readonly mode: number;
   readonly nlink: number;
   readonly uid: number;
@@ -15,17 +17,27 @@ export interface NodeAttributes {
   readonly rdevMajor: number;
   readonly rdevMinor: number;
   readonly sizeBytes: number;
+  /** 512-byte units actually stored (holes excluded). */
   readonly blocks: number;
   readonly mtimeSec: number;
   readonly mtimeNsec: number;
   readonly ctimeSec: number;
   readonly ctimeNsec: number;
+  /** How long the kernel may cache this entry and its attributes. */
   readonly ttlSec: number;
 }
 
 export interface NamedNode {
   readonly name: Uint8Array;
-  readonly attributes: NodeAttributes;
+  readonly attributes: Attributes;
+}
+
+/** Entries of a directory as records (ListingKernels in lib/native.ts), joined; good until the view is asked again. */
+export interface Listing {
+  readonly records: Uint8Array;
+  /** How many there are: positions from the one asked for on. */
+  readonly count: number;
+  readonly end: boolean;
 }
 
 /** Contents of snapshots never change; what stands above them does. */
@@ -61,13 +73,7 @@ export function blocksOf(dataBytes: number): number {
 }
 
 /** Attributes of `entry`; `dataBytes` is its size without holes. */
-export function entryAttributes(
-  entry: Entry,
-  nodeId: number,
-  ino: bigint,
-  dataBytes: number,
-  ownerRoot: boolean,
-): NodeAttributes {
+export function entryAttributes(entry: Entry, nodeId: number, ino: bigint, dataBytes: number, ownerRoot: boolean): Attributes {
   const { kind, owner, mtimeSec, mtimeNsec } = entry;
   const isDevice = kind === EntryKind.charDevice || kind === EntryKind.blockDevice;
   let sizeBytes = 0;
@@ -92,4 +98,48 @@ export function entryAttributes(
     ctimeNsec: mtimeNsec,
     ttlSec: SNAPSHOT_TTL_SEC,
   };
+}
+
+/** Room that any record of a listing takes at most: 88 bytes and a name of 255, padded. */
+export const MAX_LISTING_BYTES = 344;
+const NAME_AT = 88;
+const BLOCKS_UNKNOWN = 1;
+
+/** Each record of `records[0, end)` as an object; names are copied. */
+export function* readListing(records: Uint8Array, end: number): Generator<NamedNode> {
+  const view = new DataView(records.buffer, records.byteOffset, end);
+  for (let at = 0; at < end; at += view.getUint32(at, true)) {
+    const mtimeSec = Number(view.getBigInt64(at + 40, true));
+    const mtimeNsec = view.getUint32(at + 48, true);
+    yield {
+      name: records.slice(at + NAME_AT, at + NAME_AT + view.getUint16(at + 4, true)),
+      attributes: {
+        nodeId: Number(view.getBigUint64(at + 8, true)),
+        ino: view.getBigUint64(at + 16, true),
+        mode: view.getUint32(at + 52, true),
+        nlink: view.getUint32(at + 56, true),
+        uid: view.getUint32(at + 60, true),
+        gid: view.getUint32(at + 64, true),
+        rdevMajor: view.getUint32(at + 68, true),
+        rdevMinor: view.getUint32(at + 72, true),
+        sizeBytes: Number(view.getBigUint64(at + 24, true)),
+        blocks: Number(view.getBigUint64(at + 32, true)),
+        mtimeSec,
+        mtimeNsec,
+        ctimeSec: mtimeSec,
+        ctimeNsec: mtimeNsec,
+        ttlSec: view.getUint32(at + 76, true),
+      },
+    };
+  }
+}
+
+/** Fills in the blocks that a page alone could not tell, in records of `records[from, end)`: `dataBytesOf(i)` for the i-th of them. */
+export function fillBlocks(records: Uint8Array, from: number, end: number, dataBytesOf: (i: number) => number): void {
+  const view = new DataView(records.buffer, records.byteOffset, end);
+  for (let at = from, i = 0; at < end; at += view.getUint32(at, true), i++) {
+    if ((view.getUint16(at + 6, true) & BLOCKS_UNKNOWN) === 0) continue;
+    view.setBigUint64(at + 32, BigInt(blocksOf(dataBytesOf(i))), true);
+    view.setUint16(at + 6, 0, true);
+  }
 }

@@ -1,23 +1,25 @@
 /**
- * The pages of a directory for random access, by name and by position (docs/format.md §9): the page tree is gone down, leaves are scanned but not decoded, and
+ * The pages of a directory for random access, by name and by position (docs/format.md §9): the page tree is gone down, leaves are checked but not decoded, and
  * pages are kept up to a limit in bytes. Checks what single pages cannot: that levels, counts and first names fit the page above. Blocking.
  */
 import { compareBytes, equalBytes, toHex } from '../bytes.js';
 import { CorruptError } from '../errors.js';
 import { ChunkType } from '../format/pack.js';
-import { decodePage, type Entry, type InnerPage } from '../format/tree.js';
+import { decodePage, type InnerPage } from '../format/page.js';
+import type { Entry } from '../format/tree.js';
+import { native } from '../native.js';
 import { lastAtOrBefore, type TreeSource } from '../repository/tree-reader.js';
 import { ByteLru } from './byte-lru.js';
-import { ScannedLeaf } from './leaf-scan.js';
+import { LeafPage } from './leaf-page.js';
 
 /** A leaf, the position of its first entry in the directory, and whether it is the last one. */
 export interface LeafPlace {
-  readonly leaf: ScannedLeaf;
+  readonly leaf: LeafPage;
   readonly start: number;
   readonly last: boolean;
 }
 
-type PageNode = ScannedLeaf | InnerPage;
+type PageNode = LeafPage | InnerPage;
 
 /** Beyond its bytes, what a leaf weighs for each entry, and an inner page for each row. */
 const ENTRY_WEIGHT = 4;
@@ -37,7 +39,7 @@ export class DirectoryPages {
     let page = this.#page(source, tree);
     let start = 0;
     let last = true;
-    while (!(page instanceof ScannedLeaf)) {
+    while (!(page instanceof LeafPage)) {
       const { rows } = page;
       let row = 0;
       while (row < rows.length && start + rows[row]!.count <= position) start += rows[row++]!.count;
@@ -49,14 +51,10 @@ export class DirectoryPages {
   }
 
   /** Leaf and position of `name`, or undefined. @throws CorruptError */
-  find(
-    source: TreeSource,
-    tree: Uint8Array,
-    name: Uint8Array,
-  ): { leaf: ScannedLeaf; index: number; position: number } | undefined {
+  find(source: TreeSource, tree: Uint8Array, name: Uint8Array): { leaf: LeafPage; index: number; position: number } | undefined {
     let page = this.#page(source, tree);
     let position = 0;
-    while (!(page instanceof ScannedLeaf)) {
+    while (!(page instanceof LeafPage)) {
       const row = lastAtOrBefore(page.rows, ({ firstName }) => firstName, name);
       if (row < 0) return undefined;
       for (let i = 0; i < row; i++) position += page.rows[i]!.count;
@@ -77,12 +75,14 @@ export class DirectoryPages {
     let page = this.#pages.get(key);
     if (page === undefined) {
       // A copy, because what `read` gives is a view of its whole frame, and gone at the next read.
-      const bytes = source.chunks.read(id, ChunkType.treePage).slice();
+      const shared = source.chunks.read(id, ChunkType.treePage);
+      const bytes = new Uint8Array(shared.byteLength);
+      native().copyBytes(shared, 0, bytes, 0, bytes.byteLength);
       const object = `tree page ${key}`;
       // The second byte of a page is its level, 0 for a leaf.
-      if (bytes[1] === 0) page = new ScannedLeaf(bytes, object);
+      if (bytes[1] === 0) page = new LeafPage(bytes, object);
       else page = decodePage(bytes, object) as InnerPage;
-      const weight = page instanceof ScannedLeaf ? page.count * ENTRY_WEIGHT : page.rows.length * ROW_WEIGHT;
+      const weight = page instanceof LeafPage ? page.count * ENTRY_WEIGHT : page.rows.length * ROW_WEIGHT;
       this.#pages.set(key, page, bytes.byteLength + weight + PAGE_WEIGHT);
     }
     return page;
@@ -91,7 +91,7 @@ export class DirectoryPages {
   #child(source: TreeSource, parent: InnerPage, index: number): PageNode {
     const row = parent.rows[index]!;
     const page = this.#page(source, row.id);
-    const isLeaf = page instanceof ScannedLeaf;
+    const isLeaf = page instanceof LeafPage;
     const count = isLeaf ? page.count : page.rows.reduce((sum, { count: n }) => sum + n, 0);
     const level = isLeaf ? 0 : page.level;
     if (level !== parent.level - 1 || count !== row.count || count === 0) throw misfit(row.id, 'does not fit the page above it');

@@ -41,9 +41,10 @@ export class FileContents {
     if (end <= offset) return 0;
     const { content } = file;
     if (content.kind === 'inline') into.set(content.bytes.subarray(offset, end));
-    else if (content.kind === 'whole')
+    else if (content.kind === 'whole') {
       native().copyBytes(this.#chunk(source, this.#wholeId(source, file), file.sizeBytes), offset, into, 0, end - offset);
-    else if (content.kind === 'rows') this.#readRows(source, this.#top(file), 0, offset, end, into, offset);
+      if (end === file.sizeBytes) source.chunks.spent?.();
+    } else if (content.kind === 'rows') this.#readRows(source, this.#top(file), 0, offset, end, into, offset);
     return end - offset;
   }
 
@@ -79,9 +80,10 @@ export class FileContents {
       const last = Math.min(to, rowEnd);
       const id = idOf(rows, i);
       if (id === undefined) into.fill(0, first - base, last - base);
-      else if (rows.depth === 0)
+      else if (rows.depth === 0) {
         native().copyBytes(this.#chunk(source, id, rowEnd - rowStart), first - rowStart, into, first - base, last - first);
-      else this.#readRows(source, this.#page(source, rows, i), rowStart, first, last, into, base);
+        if (last === rowEnd) source.chunks.spent?.();
+      } else this.#readRows(source, this.#page(source, rows, i), rowStart, first, last, into, base);
     }
   }
 

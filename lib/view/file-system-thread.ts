@@ -124,6 +124,7 @@ function coveringSource(reader: ChunkReader, index: ViewIndex, pins: () => Uint8
         return inner.read(id, type);
       }
     },
+    spent: () => inner.spent?.(),
   };
 }
 

@@ -6,7 +6,15 @@ import { asUtf8, EMPTY, utf8 } from '../bytes.js';
 import { isDirectory, isFile } from '../format/tree.js';
 import type { SnapshotFilter } from '../ledger/snapshots.js';
 import type { TreeSource } from '../repository/tree-reader.js';
-import { entryAttributes, FileType, NAMES_TTL_SEC, type NamedNode, type NodeAttributes, SNAPSHOT_TTL_SEC } from './attributes.js';
+import {
+  type Attributes,
+  entryAttributes,
+  FileType,
+  type Listing,
+  NAMES_TTL_SEC,
+  type NamedNode,
+  SNAPSHOT_TTL_SEC,
+} from './attributes.js';
 import type { DirectoryPages } from './directory-pages.js';
 import { entryXattr, listEntryXattrs } from './entry-xattrs.js';
 import type { FileContents } from './file-content.js';
@@ -54,7 +62,7 @@ export class RepositoryFileSystem {
     this.#tree = new SnapshotTree(parts, (nodeId) => this.#rootDirectory(nodeId), options.ownerRoot);
   }
 
-  lookup(parent: number, name: Uint8Array): NodeAttributes | undefined {
+  lookup(parent: number, name: Uint8Array): Attributes | undefined {
     const above = this.#above(parent);
     if (above === undefined || above.kind === 'snapshot') {
       const directory = this.#tree.directory(parent);
@@ -65,7 +73,7 @@ export class RepositoryFileSystem {
     return found === undefined ? undefined : this.#attributesAbove(found, NAMES_TTL_SEC);
   }
 
-  getattr(nodeId: number): NodeAttributes | undefined {
+  getattr(nodeId: number): Attributes | undefined {
     if (this.#above(nodeId) !== undefined) return this.#attributesAbove(nodeId, SNAPSHOT_TTL_SEC);
     if (nodeId === Fixed.root) return this.#onlyAttributes();
     const located = this.#tree.locate(nodeId);
@@ -79,6 +87,13 @@ export class RepositoryFileSystem {
     const directory = this.#tree.directory(nodeId);
     if (directory === undefined) return { entries: [], next: offset, end: true };
     return this.#tree.list(directory, offset, limit);
+  }
+
+  /** Entries of a directory inside a snapshot as records; undefined for one above. */
+  readdirRecords(nodeId: number, offset: number, limit: number): Listing | undefined {
+    if (this.#above(nodeId)?.kind === 'directory') return undefined;
+    const directory = this.#tree.directory(nodeId);
+    return directory === undefined ? undefined : this.#tree.listing(directory, offset, limit);
   }
 
   readlink(nodeId: number): Uint8Array | undefined {
@@ -166,7 +181,7 @@ export class RepositoryFileSystem {
     return true;
   }
 
-  #attributesAbove(nodeId: number, snapshotTtlSec: number): NodeAttributes | undefined {
+  #attributesAbove(nodeId: number, snapshotTtlSec: number): Attributes | undefined {
     const node = this.#names.resolve(nodeId);
     if (node === undefined) return undefined;
     if (node.kind === 'snapshot') return { ...this.#snapshotAttributes(node.snapshot, nodeId), ttlSec: snapshotTtlSec };
@@ -174,7 +189,7 @@ export class RepositoryFileSystem {
   }
 
   /** Those of the root directory that was backed up; of a damaged manifest, a directory that nobody can look into. */
-  #snapshotAttributes(snapshot: ShownSnapshot, nodeId: number): NodeAttributes {
+  #snapshotAttributes(snapshot: ShownSnapshot, nodeId: number): Attributes {
     const ino = inoNumber(rootIno(snapshot.record.id));
     try {
       return entryAttributes(this.#parts.table.summary(snapshot).root, nodeId, ino, 0, this.#options.ownerRoot);
@@ -253,7 +268,7 @@ export class RepositoryFileSystem {
     return located;
   }
 
-  #onlyAttributes(): NodeAttributes | undefined {
+  #onlyAttributes(): Attributes | undefined {
     const located = this.#onlyLocated();
     return located === undefined ? undefined : this.#tree.attributesOf(Fixed.root, located);
   }

@@ -4,7 +4,7 @@
  */
 import { asUtf8, toHex, utf8 } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
-import { blocksOf, FileType, NAMES_TTL_SEC, type NamedNode, type NodeAttributes } from './attributes.js';
+import { type Attributes, blocksOf, FileType, NAMES_TTL_SEC, type NamedNode } from './attributes.js';
 import { inoBelow, inoNumber } from './ino.js';
 import type { NodeTable } from './node-table.js';
 import { lastMomentOf } from './snapshot-names.js';
@@ -84,7 +84,7 @@ export class RootNames {
   }
 
   /** Attributes of a node; `snapshot` are those of a snapshot's root. */
-  attributesOf(nodeId: number, node: Exclude<RootNode, { kind: 'snapshot' }>): NodeAttributes {
+  attributesOf(nodeId: number, node: Exclude<RootNode, { kind: 'snapshot' }>): Attributes {
     const sizeBytes =
       node.kind === 'file' ? utf8(node.text()).byteLength : node.kind === 'symlink' ? utf8(node.target).byteLength : 4096;
     const type =
@@ -267,7 +267,7 @@ export function listPage(
   entries: Iterable<readonly [string, number]>,
   offset: number,
   limit: number,
-  attributesOf: (nodeId: number) => NodeAttributes | undefined,
+  attributesOf: (nodeId: number) => Attributes | undefined,
 ): { entries: NamedNode[]; next: number; end: boolean } {
   const all = [...entries];
   const taken = all.slice(offset, offset + limit);

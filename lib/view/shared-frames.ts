@@ -1,10 +1,13 @@
 /**
  * Decoded frames in memory that all serving threads share: a frame that two threads need is decoded once, and both read it. Slots of one size, the longest
  * unused given up first; a frame is pinned while a thread copies from it. The other threads never see a frame before it was authenticated.
+ * A frame that was read to its end is given up before all others, and before memory that was never used: the kernel keeps what it was told, and a long
+ * sequential read does not take the place of what is used again.
  *
  * Shared buffer: 64 bytes (i32 lock, i32 clock) ‖ per slot 32 bytes (i32 state, pins, last use, frame number, first 16 bytes of the pack id) ‖ per slot
  * FLAGS bytes (1 where a chunk's id was recomputed) ‖ per slot SLOT_BYTES.
  */
+import { equalBytes } from '../bytes.js';
 import type { FrameMemory, FramePlace } from '../repository/chunk-reader.js';
 
 const HEADER_BYTES = 64;
@@ -17,11 +20,20 @@ const CLOCK = 1;
 const State = { empty: 0, decoding: 1, ready: 2 } as const;
 /** A thread that takes longer than this to decode is taken for dead. */
 const PATIENCE_MS = 10_000;
+/** Added to the age of what was read to its end. Ages are compared as u32. */
+const SPENT_AGE = 0x4000_0000;
 
 /** Memory for at most `bytes` of frames; used as it fills. */
 export function createSharedFrames(bytes: number): SharedArrayBuffer {
   const slots = Math.max(4, Math.floor(bytes / SLOT_BYTES));
   return new SharedArrayBuffer(HEADER_BYTES + slots * (ENTRY_WORDS * 4 + FLAGS + SLOT_BYTES));
+}
+
+interface View {
+  readonly packId: Uint8Array;
+  readonly frame: number;
+  readonly raw: Uint8Array;
+  readonly verified: Uint8Array;
 }
 
 export class SharedFrames implements FrameMemory {
@@ -32,6 +44,8 @@ export class SharedFrames implements FrameMemory {
   readonly #dataAt: number;
   /** The slot pinned by this thread until its next call. */
   #held = -1;
+  /** What it holds. */
+  #view: View | undefined;
   /** Frames that fit no slot: the last one only. */
   #own: { key: string; raw: Uint8Array; verified: Uint8Array } | undefined;
 
@@ -44,6 +58,8 @@ export class SharedFrames implements FrameMemory {
   }
 
   frame(place: FramePlace, decode: (into: Uint8Array) => void): { raw: Uint8Array; verified: Uint8Array } {
+    const view = this.#view;
+    if (view !== undefined && view.frame === place.frame && equalBytes(view.packId, place.packId)) return view;
     if (place.rawBytes > SLOT_BYTES || place.chunkCount > FLAGS) {
       this.#lock();
       this.#letGo();
@@ -62,7 +78,7 @@ export class SharedFrames implements FrameMemory {
         if (Atomics.load(this.#words, word) === State.ready) {
           this.#hold(found);
           this.#unlock();
-          return this.#view(found, place);
+          return (this.#view = this.#viewOf(found, place));
         }
         this.#unlock();
         Atomics.wait(this.#words, word, State.decoding, 100);
@@ -86,7 +102,7 @@ export class SharedFrames implements FrameMemory {
 
   #decode(slot: number, place: FramePlace, decode: (into: Uint8Array) => void): { raw: Uint8Array; verified: Uint8Array } {
     const word = entryAt(slot);
-    const view = this.#view(slot, place);
+    const view = this.#viewOf(slot, place);
     let state: number = State.empty;
     try {
       view.verified.fill(0);
@@ -102,11 +118,22 @@ export class SharedFrames implements FrameMemory {
       Atomics.store(this.#words, word, state);
       Atomics.notify(this.#words, word);
     }
-    return view;
+    return (this.#view = view);
   }
 
-  #view(slot: number, { rawBytes, chunkCount }: FramePlace): { raw: Uint8Array; verified: Uint8Array } {
+  /** The frame held is the next to be given up, unless it is asked for before that. */
+  spent(): void {
+    if (this.#held < 0) return;
+    const word = entryAt(this.#held);
+    this.#lock();
+    this.#words[word + 2] = (this.#words[CLOCK]! - SPENT_AGE) | 0;
+    this.#unlock();
+  }
+
+  #viewOf(slot: number, { packId, frame, rawBytes, chunkCount }: FramePlace): View {
     return {
+      packId,
+      frame,
       raw: new Uint8Array(this.#buffer, this.#dataAt + slot * SLOT_BYTES, rawBytes),
       verified: new Uint8Array(this.#buffer, this.#flagsAt + slot * FLAGS, chunkCount),
     };
@@ -135,9 +162,10 @@ export class SharedFrames implements FrameMemory {
   #victim(): number {
     let best = -1;
     let bestAge = -1;
+    let empty = -1;
     const clock = this.#words[CLOCK]!;
     for (let slot = 0, word = entryAt(0); slot < this.#slots; slot++, word += ENTRY_WORDS) {
-      if (this.#words[word] === State.empty && this.#words[word + 1] === 0) return slot;
+      if (empty < 0 && this.#words[word] === State.empty && this.#words[word + 1] === 0) empty = slot;
       if (this.#words[word] !== State.ready || this.#words[word + 1] !== 0) continue;
       const age = (clock - this.#words[word + 2]!) >>> 0;
       if (age > bestAge) {
@@ -145,7 +173,7 @@ export class SharedFrames implements FrameMemory {
         bestAge = age;
       }
     }
-    return best;
+    return empty >= 0 && bestAge < SPENT_AGE ? empty : best;
   }
 
   #hold(slot: number): void {
@@ -159,6 +187,7 @@ export class SharedFrames implements FrameMemory {
     if (this.#held < 0) return;
     this.#words[entryAt(this.#held) + 1]!--;
     this.#held = -1;
+    this.#view = undefined;
   }
 
   #lock(): void {

@@ -3,14 +3,23 @@
  * numbers come from the table that all threads share; so any thread can find the entry behind a nodeId that another gave out, by going up to the snapshot's
  * root and down again. What was found is kept, bounded.
  */
-import { type Entry, EntryKind, isDirectory, isFile } from '../format/tree.js';
+import { type Entry, isDirectory, isFile } from '../format/tree.js';
 import type { TreeSource } from '../repository/tree-reader.js';
-import { blocksOf, entryAttributes, FILE_TYPE, type NamedNode, type NodeAttributes, SNAPSHOT_TTL_SEC } from './attributes.js';
+import {
+  type Attributes,
+  entryAttributes,
+  fillBlocks,
+  type Listing,
+  MAX_LISTING_BYTES,
+  type NamedNode,
+  readListing,
+  SNAPSHOT_TTL_SEC,
+} from './attributes.js';
 import { ByteLru } from './byte-lru.js';
 import type { DirectoryPages } from './directory-pages.js';
 import type { FileContents } from './file-content.js';
 import { type Ino, inoBelow, inoNumber, linkIno } from './ino.js';
-import type { ScannedLeaf } from './leaf-scan.js';
+import type { LeafPage, ListingPlace } from './leaf-page.js';
 import type { NodeTable } from './node-table.js';
 import type { ShownSnapshot } from './snapshot-table.js';
 
@@ -23,8 +32,8 @@ const DIRECTORY_WEIGHT = 400;
 const DIRECTORIES_BYTES = 4 << 20;
 const LOCATED_WEIGHT = 1500;
 const LOCATED_BYTES = 3 << 20;
-/** What a directory says of its size. */
-export const DIRECTORY_BYTES = 4096;
+/** Entries in one listing. */
+const MAX_LISTED = 1024;
 
 /** A snapshot's directory that is being looked into. */
 export interface Directory {
@@ -37,6 +46,8 @@ export interface Directory {
   readonly rootIno: Ino;
   /** Numbers given out for it, by b. */
   readonly numbers: number[];
+  /** Made when it is first listed. */
+  place?: ListingPlace;
 }
 
 /** An entry and where it stands. */
@@ -45,6 +56,12 @@ export interface Located {
   readonly source: TreeSource;
   readonly entry: Entry;
   readonly ino: Ino;
+}
+
+/** A position in a directory. */
+interface Place {
+  readonly directory: Directory;
+  readonly position: number;
 }
 
 /** Makes the Directory of a nodeId that is no entry of a directory: a snapshot's root. Undefined for any other. */
@@ -58,6 +75,8 @@ export class SnapshotTree {
   readonly #pages: DirectoryPages;
   readonly #located = new ByteLru<number, Located>(LOCATED_BYTES);
   readonly #directories = new ByteLru<number, Directory>(DIRECTORIES_BYTES);
+  /** Records of the listing given last. */
+  readonly #records = new Uint8Array(MAX_LISTED * MAX_LISTING_BYTES);
 
   constructor(
     parts: { numbers: NodeTable; contents: FileContents; pages: DirectoryPages },
@@ -78,12 +97,10 @@ export class SnapshotTree {
     let made = this.#rootOf(nodeId);
     if (made === undefined) {
       const place = this.#place(nodeId);
-      if (place === undefined) return undefined;
-      const { snapshot, source, tree, rootIno } = place.directory;
-      const entry = this.#pages.entryAt(source, tree, place.position);
-      if (entry === undefined || !isDirectory(entry)) return undefined;
-      const ino = inoBelow(place.directory.ino, entry.name);
-      made = { nodeId, snapshot, source, tree: entry.tree.slice(), ino, rootIno, numbers: [] };
+      const located = place === undefined ? undefined : this.#locate(nodeId, place);
+      if (place === undefined || located === undefined || !isDirectory(located.entry)) return undefined;
+      const { snapshot, source, entry, ino } = located;
+      made = { nodeId, snapshot, source, tree: entry.tree.slice(), ino, rootIno: place.directory.rootIno, numbers: [] };
     }
     this.#directories.set(nodeId, made, DIRECTORY_WEIGHT);
     return made;
@@ -94,9 +111,12 @@ export class SnapshotTree {
     const known = this.#located.get(nodeId);
     if (known !== undefined) return known;
     const place = this.#place(nodeId);
-    if (place === undefined) return undefined;
-    const { snapshot, source, tree, ino, rootIno } = place.directory;
-    const entry = this.#pages.entryAt(source, tree, place.position);
+    return place === undefined ? undefined : this.#locate(nodeId, place);
+  }
+
+  #locate(nodeId: number, { directory, position }: Place): Located | undefined {
+    const { snapshot, source, tree, ino, rootIno } = directory;
+    const entry = this.#pages.entryAt(source, tree, position);
     if (entry === undefined) return undefined;
     const located = { snapshot, source, entry, ino: inoOf(ino, rootIno, entry.name, entry.link?.id) };
     this.#located.set(nodeId, located, LOCATED_WEIGHT);
@@ -120,68 +140,73 @@ export class SnapshotTree {
     return key !== undefined && key.kind !== DIRECTORY_NUMBER;
   }
 
-  lookup(directory: Directory, name: Uint8Array): NodeAttributes | undefined {
+  lookup(directory: Directory, name: Uint8Array): Attributes | undefined {
     const found = this.#pages.find(directory.source, directory.tree, name);
-    return found === undefined ? undefined : this.#scanned(directory, found.leaf, found.index, found.position).attributes;
+    if (found === undefined) return undefined;
+    const { leaf, index, position } = found;
+    const end = this.#write(directory, leaf, index, 1, position, 0);
+    for (const { attributes } of readListing(this.#records, end)) return attributes;
+    return undefined;
   }
 
-  /** Entries from `position`, at most `limit`, and whether these are the last. */
+  /** As `listing`, as objects. */
   list(directory: Directory, position: number, limit: number): { entries: NamedNode[]; next: number; end: boolean } {
-    const entries: NamedNode[] = [];
-    let at = position;
-    while (entries.length < limit) {
+    const { records, count, end } = this.listing(directory, position, limit);
+    return { entries: [...readListing(records, records.byteLength)], next: position + count, end };
+  }
+
+  /** Entries from `position`, at most `limit`, and whether these are the last. @throws CorruptError */
+  listing(directory: Directory, position: number, limit: number): Listing {
+    let count = 0;
+    let written = 0;
+    let end = false;
+    const most = Math.min(limit, MAX_LISTED);
+    while (count < most && !end) {
+      const at = position + count;
       const found = this.#pages.at(directory.source, directory.tree, at);
-      if (found === undefined) return { entries, next: at, end: true };
+      if (found === undefined) {
+        end = true;
+        break;
+      }
       const { leaf, start, last } = found;
-      const stop = Math.min(leaf.count, at - start + limit - entries.length);
-      for (let i = at - start; i < stop; i++) entries.push(this.#scanned(directory, leaf, i, start + i));
-      at = start + stop;
-      if (stop === leaf.count && last) return { entries, next: at, end: true };
+      const first = at - start;
+      // A batch ends where another number begins.
+      const taken = Math.min(leaf.count - first, most - count, POSITIONS - (at % POSITIONS));
+      written = this.#write(directory, leaf, first, taken, at, written);
+      count += taken;
+      end = last && first + taken === leaf.count;
     }
-    return { entries, next: at, end: false };
+    return { records: this.#records.subarray(0, written), count, end };
   }
 
   /** Attributes of what `locate` found. */
-  attributesOf(nodeId: number, { entry, ino, source }: Located): NodeAttributes {
+  attributesOf(nodeId: number, { entry, ino, source }: Located): Attributes {
     const dataBytes = isFile(entry) ? this.#contents.dataBytes(source, entry) : 0;
     return entryAttributes(entry, nodeId, inoNumber(ino), dataBytes, this.#ownerRoot);
   }
 
-  /** Name and attributes without decoding the entry: what a listing is made of. */
-  #scanned(directory: Directory, leaf: ScannedLeaf, index: number, position: number): NamedNode {
-    const scan = leaf.scan(index);
-    const { name, kind, owner, mtimeSec, mtimeNsec, linkId } = scan;
+  /** Writes records of entries [first, first + count) of `leaf`, the first of which stands at `position`. Returns where they end. */
+  #write(directory: Directory, leaf: LeafPage, first: number, count: number, position: number, at: number): number {
+    const { ino, rootIno: root } = directory;
     const extent = Math.floor(position / POSITIONS);
     const number = (directory.numbers[extent] ??= this.#table.numberOf(DIRECTORY_NUMBER, directory.nodeId, extent));
-    const dataBytes = scan.dataBytes ?? this.#listedDataBytes(directory.source, leaf.entry(index));
-    const isDir = kind === EntryKind.directory;
-    return {
-      name,
-      attributes: {
-        nodeId: number * POSITIONS + (position - extent * POSITIONS),
-        ino: inoNumber(inoOf(directory.ino, directory.rootIno, name, linkId)),
-        mode: FILE_TYPE[kind] | scan.mode,
-        nlink: scan.nlink,
-        uid: this.#ownerRoot ? 0 : owner.uid,
-        gid: this.#ownerRoot ? 0 : owner.gid,
-        rdevMajor: scan.major,
-        rdevMinor: scan.minor,
-        sizeBytes: isDir ? DIRECTORY_BYTES : scan.sizeBytes,
-        blocks: blocksOf(dataBytes),
-        mtimeSec,
-        mtimeNsec,
-        ctimeSec: mtimeSec,
-        ctimeNsec: mtimeNsec,
-        ttlSec: SNAPSHOT_TTL_SEC,
-      },
+    const nodeId = number * POSITIONS + (position - extent * POSITIONS);
+    directory.place ??= {
+      keys: Uint32Array.of(ino.lo, ino.hi, root.lo, root.hi),
+      ownerRoot: this.#ownerRoot,
+      ttlSec: SNAPSHOT_TTL_SEC,
     };
+    const end = leaf.list(first, count, nodeId, directory.place, this.#records, at);
+    if (leaf.hasUnknownBlocks)
+      fillBlocks(this.#records, at, end, (i) => this.#listedDataBytes(directory.source, leaf.entry(first + i)));
+    return end;
   }
 
   #listedDataBytes(source: TreeSource, entry: Entry): number {
     return isFile(entry) ? this.#contents.dataBytes(source, entry) : 0;
   }
 
-  #place(nodeId: number): { directory: Directory; position: number } | undefined {
+  #place(nodeId: number): Place | undefined {
     const key = this.#table.keyOf(Math.floor(nodeId / POSITIONS));
     if (key === undefined || key.kind !== DIRECTORY_NUMBER) return undefined;
     const directory = this.directory(key.a);

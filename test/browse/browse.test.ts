@@ -221,6 +221,10 @@ t.test('tags change in the ledger, the snapshot does not', async (t) => {
   t.same(again.tags, ['a', 'b']);
   t.same(again.body.tags, ['one']);
   t.same(await tagSnapshots(repository, [again], { add: ['a'] }), [], 'nothing to write');
+  // U+1F600 comes before U+FF5E in UTF-16, and after it in UTF-8.
+  const wide = ['a', 'b', '\uff5e', '\u{1f600}'];
+  t.same((await tagSnapshots(repository, [again], { add: [...wide].reverse() }))[0]!.tags, wide, 'in the order of UTF-8');
+  t.same((await selectSnapshot(repository, toHex(one!.id))).tags, wide);
   await tagSnapshots(repository, await selectSnapshots(repository), { set: ['z'] });
   t.same(
     (await selectSnapshots(repository, { tags: [['z']] })).map(({ tags }) => tags),

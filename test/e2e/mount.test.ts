@@ -138,6 +138,34 @@ t.test('mounts', { skip: missing ?? false }, async (t) => {
     t.same(logs, []);
   });
 
+  await t.test(
+    'the fuse-native driver shows the same files, modes, times to the second and contents',
+    { skip: mountDriver('fuse-native').unavailable() ?? false },
+    async (t) => {
+      const at = mountpoint('mnt-native');
+      const mounted = await mountRepository(repository, { mountpoint: at, driver: 'fuse-native' });
+      const shown = join(at, 'latest', source);
+      // Names that are not UTF-8 and times before 1970 are what it cannot show.
+      const script = `
+        cd "$1"
+        find . -not -name 'not-*' -printf '%y %m %U %G %p %l\\n' | LC_ALL=C sort
+        find . -type f -not -name 'not-*' -not -path ./sub/big -printf '%s %Ts %p\\n' | LC_ALL=C sort
+        find . -type f -not -name 'not-*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum`;
+      const seen = async (path: string): Promise<string[]> =>
+        (await run('bash', ['-c', script, 'bash', path], { maxBuffer: 1 << 26 })).stdout.split('\n');
+      const [have, want] = [await seen(shown), await seen(source)];
+      t.ok(want.length > 15_000, 'there is much to compare');
+      t.same(
+        want.filter((line, i) => line !== have[i]),
+        [],
+      );
+      t.equal(have.length, want.length);
+      t.match((await run('ls', [at])).stdout, /latest\n/);
+      await mounted.unmount();
+      t.same(readdirSync(at), [], 'and is gone');
+    },
+  );
+
   await t.test('one snapshot from a path down can be the root', async (t) => {
     const at = mountpoint('mnt-2');
     const mounted = await mountRepository(repository, {

@@ -3,13 +3,25 @@
  * Where the two disagree, the page is not yet a specification.
  */
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { toHex } from '../../lib/bytes.js';
+import { compareBytes, concat, equalBytes, toHex } from '../../lib/bytes.js';
 import { sha256 } from '../../lib/crypto/kdf.js';
+import { publicKeyOf } from '../../lib/crypto/sign.js';
+import type { Keyring } from '../../lib/format/key-slot.js';
+import { CertifiedRole, DEFAULT_TERMS, EntryType, type Payload } from '../../lib/format/payload.js';
+import { backup } from '../../lib/ingest/backup.js';
+import { appendEntry, loadLedger } from '../../lib/ledger/ledger.js';
+import { certifyWriter, newWriterKey, prepareRotation, revokeAuthor } from '../../lib/ledger/roles.js';
+import { snapshotRecords } from '../../lib/ledger/snapshots.js';
 import { packageRoot } from '../../lib/native.js';
+import { exportKeyFile, keyringOfRole } from '../../lib/repository/keys.js';
+import { openRepository, type Repository } from '../../lib/repository/repository.js';
+import { DEFAULT_POLICY } from '../../lib/retention/slots.js';
+import { makeRepository as makeEmptyRepository } from '../helpers/backup-repository.js';
 import { GOLDEN, GOLDEN_PASSPHRASE, makeRepository, makeSource } from '../helpers/golden.js';
 
 const PYTHON = '/usr/bin/python3';
@@ -37,6 +49,9 @@ function run(repository: string, ...args: string[]): Ran {
   const lines = stdout.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Line]));
   return { status, lines, stderr };
 }
+
+const second = run;
+const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
 
 interface Described {
   readonly id: string;
@@ -184,3 +199,122 @@ t.test('a repository made now: the second reader restores its source byte for by
 });
 
 const plain = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? value.toString() : value);
+
+t.test(
+  'the second reader hears the same authors: roles, rotations, revocations, receipts, holds and what was pruned',
+  { skip },
+  async (t) => {
+    const folder = join(scratch, 'roles');
+    fs.mkdirSync(join(folder, 'source'), { recursive: true });
+    fs.writeFileSync(join(folder, 'source', 'file'), 'what a writer stores');
+    const YEAR_MS = 31_622_400_000;
+    const repo = await makeEmptyRepository(folder, Date.now() - 5 * YEAR_MS);
+    const { location } = repo;
+    const all = await repo.open();
+    const as = (keyring: Keyring): Repository => openRepository(all, keyring, join(folder, toHex(random(4))));
+    const run = (keyring: Keyring, nowMs: number) =>
+      backup(as(keyring), { paths: [join(folder, 'source')], host: 'h', label: 'l', nowMs: () => nowMs });
+    let ms = Date.now() - 4 * YEAR_MS;
+    const tick = (): { sec: number; nsec: number } => ({ sec: Math.floor((ms += 1000) / 1000), nsec: 0 });
+
+    const first = await run(repo.keyring, ms);
+    await run(repo.keyring, (ms += 1000));
+    const host = newWriterKey(all);
+    const stale = keyringOfRole(repo.keyring, 'reader');
+    await certifyWriter(all, host, { nowMs: (ms += 1000) });
+    const hosts = await run(host, (ms += 1000));
+    const vault = random(32);
+    const put = (keyring: Keyring, seed: Uint8Array | null | undefined, payload: Payload) =>
+      appendEntry(as(keyring), seed, tick(), () => payload);
+    await put(repo.keyring, repo.keyring.adminSeed, {
+      type: EntryType.cert,
+      role: CertifiedRole.vault,
+      publicKey: publicKeyOf(vault),
+    });
+    const records = snapshotRecords(await loadLedger(all));
+    const chain = (await loadLedger(all)).chains.find((one) => equalBytes(one.author, records.at(-1)!.entry.author))!;
+    const receipt = { author: chain.author, sequence: 0, hash: chain.hashes[0]!, retainUntilSec: 3_000_000_000, slots: 1 };
+    await put(repo.keyring, vault, { type: EntryType.receipt, receipts: [{ ...receipt, hash: random(32) }] });
+    await put(repo.keyring, vault, { type: EntryType.receipt, receipts: [receipt] });
+
+    const reader = await prepareRotation(all, 'reader', { nowMs: (ms += 1000) });
+    await reader.commit();
+    const later = await run(host, (ms += 1000));
+    await revokeAuthor(all, toHex(chain.author), 'stolen', { nowMs: (ms += 1000) });
+    await put(host, host.writer!.seed, {
+      type: EntryType.snapshot,
+      manifest: random(32),
+      stream: random(16),
+      state: 0,
+      retainUntilSec: 0,
+      slots: 0,
+    });
+    const admin = await prepareRotation(as(reader.keyring), 'admin', { nowMs: (ms += 1000) });
+    await admin.commit();
+    const { keyring } = admin;
+    // The old admin is not heard any more.
+    await put(repo.keyring, repo.keyring.adminSeed, {
+      type: EntryType.extend,
+      snapshots: first.snapshotId!,
+      untilSec: 4_000_000_000,
+      reason: 'x',
+    });
+    await put(keyring, keyring.adminSeed, {
+      type: EntryType.policy,
+      ...DEFAULT_POLICY,
+      terms: {
+        ...DEFAULT_TERMS,
+        classes: [{ name: 'hosts', ...DEFAULT_POLICY, hosts: ['h*'], labels: [], tags: [], expectSec: 0 }],
+      },
+    });
+    const classed = await run(keyring, (ms += 1000));
+    const hold = await put(keyring, vault, { type: EntryType.hold, snapshots: hosts.snapshotId!, reason: '' });
+    await put(keyring, keyring.adminSeed, { type: EntryType.release, author: hold.author, sequence: hold.sequence, reason: '' });
+    await put(keyring, keyring.adminSeed, { type: EntryType.hold, snapshots: later.snapshotId!, reason: 'court' });
+    await put(keyring, keyring.adminSeed, {
+      type: EntryType.acceptFork,
+      heads: [{ author: chain.author, count: 1, head: chain.hashes[0]! }],
+      reason: '',
+    });
+    ms = Date.now();
+    const both = concat(...[first.snapshotId!, classed.snapshotId!, hosts.snapshotId!].sort(compareBytes));
+    const lists = { packs: new Uint8Array(0), snapshots: both, indexes: new Uint8Array(0) };
+    const intent = await put(keyring, keyring.adminSeed, { type: EntryType.pruneIntent, ...lists });
+    await put(keyring, vault, { type: EntryType.pruneDone, author: intent.author, sequence: intent.sequence, ...lists });
+
+    const ours = snapshotRecords(await loadLedger(as(keyring), true));
+    t.equal(ours.length, 4, 'one was pruned rightly, two were to be kept, one is a revoked writer’s');
+    t.ok(ours.some((one) => one.payload.class === 'hosts' && one.newest));
+    const file = join(folder, 'reader.key');
+    fs.writeFileSync(file, await exportKeyFile(keyringOfRole(keyring, 'reader'), undefined, { label: 'reader' }));
+    const list = second(location, '--key-file', file, 'list');
+    t.equal(list.status, 0, list.stderr);
+    t.same(
+      list.lines.map((line) => [line.id, line.time, line.retain_until, line.class, line.held, line.writer]),
+      ours.map((one) => [
+        toHex(one.id),
+        [one.received.sec, one.received.nsec],
+        one.retainUntilSec,
+        one.payload.class ?? null,
+        one.holds.length > 0,
+        toHex(one.entry.author),
+      ]),
+    );
+    const check = second(location, '--key-file', file, 'check');
+    t.same([check.status, check.lines[0]?.errors], [0, []], check.stderr);
+    fs.writeFileSync(file, await exportKeyFile(stale, undefined, { label: 'old' }));
+    t.equal(
+      second(location, '--key-file', file, 'ls', toHex(hosts.snapshotId!)).status,
+      0,
+      'an old reader key opens what is older',
+    );
+    t.equal(second(location, '--key-file', file, 'ls', toHex(later.snapshotId!)).status, 15, 'and nothing later');
+
+    // A retirement names the end of a chain: another chain in its place is damage.
+    fs.rmSync(join(location, 'ledger', toHex(chain.author)), { recursive: true });
+    fs.writeFileSync(file, await exportKeyFile(keyringOfRole(keyring, 'reader'), undefined, { label: 'reader' }));
+    const truncated = second(location, '--key-file', file, 'check');
+    t.equal(truncated.status, 15);
+    t.match(JSON.stringify(truncated.lines[0]?.errors), /entries are missing, or others/);
+  },
+);

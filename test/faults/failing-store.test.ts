@@ -75,14 +75,14 @@ t.test('a store that fails at the n-th operation, for every n', async (t) => {
           }),
           store,
         );
-      const outcome = await repo.backup({ paths: [source] }, wrap).catch((error: unknown) => error);
+      const outcome = await repo.backup({ paths: [source], threads: 1 + (nth % 2) }, wrap).catch((error: unknown) => error);
       const failed = outcome instanceof Error;
       const after = await idsOf(repo);
       t.same(after.slice(0, before.length), before, `${operation} ${nth}: earlier snapshots stay`);
       t.equal(after.length, before.length + (failed ? 0 : 1), 'a failed run shows nothing');
       if (failed) {
         t.ok(outcome instanceof StoreError, `${operation} ${nth}: ${outcome.stack}`);
-        t.equal((await repo.backup({ paths: [source] })).state, 'complete', 'and the next one goes on');
+        t.equal((await repo.backup({ paths: [source], threads: 1 })).state, 'complete', 'and the next one goes on');
       }
       const repository = await repo.open();
       const trees = await readSnapshots(repository, await snapshotsOf(repository));

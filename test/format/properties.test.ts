@@ -9,8 +9,9 @@ import { encodeRows, ROW_BYTES, splitRows } from '../../lib/format/content.js';
 import { decodeEntry, encodeEntry } from '../../lib/format/entry.js';
 import { entryName, manifestName, packName, parseEntryName, parseIdName, parsePackName } from '../../lib/format/names.js';
 import { decodeDirectory, encodeDirectory, padmeBytes } from '../../lib/format/pack.js';
+import { decodePage } from '../../lib/format/page.js';
 import { compareTimes, msOfTime, timeOfMs } from '../../lib/format/time.js';
-import { decodePage, type Entry, isValidName } from '../../lib/format/tree.js';
+import { type Entry, isValidName } from '../../lib/format/tree.js';
 import { asId } from '../../lib/id.js';
 import { cases, leafOf } from '../helpers/vector-cases.js';
 
@@ -254,8 +255,56 @@ t.test('random directories survive a round trip', async () => {
 });
 
 t.test('random ledger entries survive a round trip', async () => {
+  const text = fc.string({ unit: 'binary', maxLength: 20 });
+  const idList = fc.uniqueArray(bytes(32), { maxLength: 5, selector: toHex }).map((ids) => concat(...ids.sort(compareBytes)));
+  const durations = { minimumSec: size, hourSec: size, daySec: size, weekSec: size, monthSec: size, yearSec: size };
+  const slots = fc.integer({ min: 0, max: 31 });
+  const head = fc.record({ author: bytes(16), count: size, head: bytes(32) });
+  const texts = fc.array(text, { maxLength: 3 });
+  const retentionClass = fc.record({
+    name: text.filter((name) => name !== ''),
+    ...durations,
+    hosts: texts,
+    labels: texts,
+    tags: texts,
+    expectSec: size,
+  });
+  const terms = fc.record({
+    waitSec: size,
+    longestSec: size,
+    autoPrune: fc.boolean(),
+    dailyBytes: size,
+    dailySnapshots: size,
+    classes: fc.uniqueArray(retentionClass, { maxLength: 4, selector: ({ name }) => name }),
+  });
+  const prunable = { packs: idList, snapshots: idList, indexes: idList };
   const payload = fc.oneof(
     fc.constant({ type: 1 }),
+    fc.record({ type: fc.constant(3), author: bytes(16), count: size, head: bytes(32), reason: text }),
+    fc.record({ type: fc.constant(4), ...durations, terms }),
+    fc.record({
+      type: fc.constant(5),
+      manifest: bytes(32),
+      stream: bytes(16),
+      state: fc.constantFrom(0, 1),
+      retainUntilSec: size,
+      slots,
+      class: text.filter((name) => name !== ''),
+    }),
+    fc.record({ type: fc.constant(6), snapshots: idList, untilSec: size, reason: text }),
+    fc.record({ type: fc.constant(7), snapshots: idList, reason: text }),
+    fc.record({ type: fc.constant(8), author: bytes(16), sequence: size, reason: text }),
+    fc.record({
+      type: fc.constant(9),
+      receipts: fc.array(fc.record({ author: bytes(16), sequence: size, hash: bytes(32), retainUntilSec: size, slots }), {
+        maxLength: 4,
+      }),
+    }),
+    fc.record({ type: fc.constant(14), ...prunable }),
+    fc.record({ type: fc.constant(15), author: bytes(16), sequence: size, ...prunable }),
+    fc.record({ type: fc.constantFrom(16, 19), role: fc.constantFrom(0, 1), publicKey: bytes(32) }),
+    fc.record({ type: fc.constant(17), code: text, detail: text }),
+    fc.record({ type: fc.constant(20), heads: fc.array(head, { maxLength: 4 }), reason: text }),
     fc.record({ type: fc.constant(2), publicKey: bytes(32), domain: bytes(16) }),
     fc.record({
       type: fc.constant(4),
@@ -286,7 +335,7 @@ t.test('random ledger entries survive a round trip', async () => {
         if (plain(decoded.entry) !== plain(one)) throw new Error(`another entry: ${plain(decoded.entry)} for ${plain(one)}`);
       },
     ),
-    { numRuns: 500 },
+    { numRuns: 2000 },
   );
 });
 

@@ -13,19 +13,33 @@ import { sha256 } from '../../lib/crypto/kdf.js';
 import { readerPrivateKey } from '../../lib/crypto/roles.js';
 import { manifestKey, openSessionKey, packKey } from '../../lib/crypto/session.js';
 import { sessionOpener } from '../../lib/crypto/session-open.js';
-import { publicKeyOf, verifySignature } from '../../lib/crypto/sign.js';
+import { authorOf, publicKeyOf, verifySignature } from '../../lib/crypto/sign.js';
 import { VarveError } from '../../lib/errors.js';
+import { CborWriter } from '../../lib/format/cbor.js';
 import { decodeEntry, decodeTagChange, ENTRY_LABEL, misplaced, tagsAad } from '../../lib/format/entry.js';
 import { decodeGenesis, GENESIS_LABEL } from '../../lib/format/genesis.js';
 import { decodeIndexBody, INDEX_HEADER_BYTES, indexAad } from '../../lib/format/index-object.js';
-import { decodeKeyFileText, encodeKeyring } from '../../lib/format/key-slot.js';
+import { decodeKeyFileText, decodeKeyring, encodeKeyring } from '../../lib/format/key-slot.js';
 import { decodeEnvelope, decodeManifestBody, encodeManifestBody, manifestAad } from '../../lib/format/manifest.js';
 import * as pack from '../../lib/format/pack.js';
+import { decodePage } from '../../lib/format/page.js';
 import { Kind } from '../../lib/format/preamble.js';
-import { decodePage } from '../../lib/format/tree.js';
 import { native, packageRoot } from '../../lib/native.js';
 import { openKeyring } from '../../lib/repository/keyring.js';
-import { cases, chunks, domain, entries, ids, keyring, keys, leafOf, repository, sealedKey } from '../helpers/vector-cases.js';
+import {
+  bytesOf,
+  cases,
+  chunks,
+  domain,
+  entries,
+  entryOfPayload,
+  ids,
+  keyring,
+  keys,
+  leafOf,
+  repository,
+  sealedKey,
+} from '../helpers/vector-cases.js';
 
 // Hostile input is refused by throwing, a hundred thousand times here.
 Error.stackTraceLimit = 0;
@@ -80,6 +94,7 @@ function sorted(value: object): object {
 t.test('signatures, seals and keys of the vectors verify', async (t) => {
   const admin = publicKeyOf(keys.adminSeed);
   const writer = publicKeyOf(keys.writerSeed);
+  const vault = publicKeyOf(keys.vaultSeed);
   const { signed, signature } = decodeGenesis(vector('genesis'));
   t.ok(verifySignature(admin, GENESIS_LABEL, signed, signature));
   t.notOk(verifySignature(writer, GENESIS_LABEL, signed, signature), 'by the admin only');
@@ -87,10 +102,15 @@ t.test('signatures, seals and keys of the vectors verify', async (t) => {
   t.same(sha256(vector('genesis')), repository);
   for (const name of kept.filter((one) => one.startsWith('entry: '))) {
     const { entry, signed, signature } = decodeEntry(vector(name), name);
-    const byAdmin = /genesis|cert|policy/.test(name);
-    t.ok(verifySignature(byAdmin ? admin : writer, ENTRY_LABEL, signed, signature), name);
-    t.equal(misplaced(entry, byAdmin ? (entry.sequence === 0 ? 'founder' : 'admin') : 'writer'), undefined);
-    if (byAdmin) t.type(misplaced(entry, 'writer'), 'string', `${name} by a writer is out of place`);
+    const by = { [toHex(authorOf(admin))]: 'admin', [toHex(authorOf(writer))]: 'writer', [toHex(authorOf(vault))]: 'vault' }[
+      toHex(entry.author)
+    ] as 'admin' | 'writer' | 'vault';
+    t.ok(verifySignature({ admin, writer, vault }[by], ENTRY_LABEL, signed, signature), name);
+    t.equal(misplaced(entry, by === 'admin' && entry.sequence === 0 ? 'founder' : by), undefined);
+    if (by === 'admin') t.type(misplaced(entry, 'writer'), 'string', `${name} by a writer is out of place`);
+    if (by === 'admin' && !/hold|prune/.test(name))
+      t.type(misplaced(entry, 'vault'), 'string', `${name} by a vault is out of place`);
+    if (/receipt/.test(name)) t.type(misplaced(entry, 'admin'), 'string', 'an admin gives no receipts');
   }
   const tags = decodeEntry(vector('entry: tags'), 'vector').entry;
   const plain = open(
@@ -277,4 +297,76 @@ t.test('values that break a rule of the specification are refused', async (t) =>
     ['a', 'b', '～', '😀'],
     'tags are written in the order of their UTF-8 bytes, once',
   );
+});
+
+t.test('payloads that break a rule of the specification are refused', async (t) => {
+  const id = bytesOf('some id');
+  const two = concat(id, id);
+  const falling = concat(new Uint8Array(32).fill(2), new Uint8Array(32).fill(1));
+  const numbers = (out: CborWriter, ...list: number[]): CborWriter => {
+    for (const number of list) out.int(number);
+    return out;
+  };
+  const policy = (out: CborWriter, auto: number, classes: (out: CborWriter) => unknown): unknown =>
+    classes(numbers(out.array(12), 0, 0, 0, 0, 0, 0, 0, 0, auto, 0, 0));
+  const named = (out: CborWriter, name: string): unknown =>
+    numbers(out.array(11).text(name), 0, 0, 0, 0, 0, 0).array(0).array(0).array(0).int(0);
+  const refused: Record<string, [number, (out: CborWriter) => unknown]> = {
+    'a genesis with an item': [1, (out) => out.array(1).int(0)],
+    'a writer-cert with a short key': [2, (out) => out.array(2).bytes(id.subarray(1)).bytes(id.subarray(16))],
+    'a retire without a reason': [3, (out) => out.array(3).bytes(id.subarray(16)).int(0).bytes(id)],
+    'a retire of less than nothing': [3, (out) => out.array(4).bytes(id.subarray(16)).int(-1).bytes(id).text('')],
+    'a policy of seven items': [4, (out) => numbers(out.array(7), 0, 0, 0, 0, 0, 0, 0)],
+    'a policy with a negative duration': [4, (out) => numbers(out.array(6), 0, 0, -1, 0, 0, 0)],
+    'a policy that prunes by halves': [4, (out) => policy(out, 2, (more) => more.array(0))],
+    'a class without a name': [4, (out) => policy(out, 0, (more) => named(more.array(1), ''))],
+    'two classes of one name': [
+      4,
+      (out) =>
+        policy(out, 0, (more) => {
+          named(more.array(2), 'a');
+          named(more, 'a');
+        }),
+    ],
+    'a snapshot of an unnamed class': [5, (out) => numbers(out.array(6).bytes(id).bytes(id.subarray(16)), 0, 0, 0).text('')],
+    'a snapshot of seven items': [
+      5,
+      (out) =>
+        numbers(out.array(7).bytes(id).bytes(id.subarray(16)), 0, 0, 0)
+          .text('a')
+          .int(0),
+    ],
+    'a snapshot in state 2': [5, (out) => numbers(out.array(5).bytes(id).bytes(id.subarray(16)), 2, 0, 0)],
+    'a snapshot of 32 slots': [5, (out) => numbers(out.array(5).bytes(id).bytes(id.subarray(16)), 0, 0, 32)],
+    'ids twice': [6, (out) => out.array(3).bytes(two).int(0).text('')],
+    'ids that fall': [7, (out) => out.array(2).bytes(falling).text('')],
+    'an id and a half': [7, (out) => out.array(2).bytes(two.subarray(16)).text('')],
+    'a release of nobody': [8, (out) => out.array(3).bytes(new Uint8Array(0)).int(0).text('')],
+    'a receipt of four items': [9, (out) => out.array(1).array(4).bytes(id.subarray(16)).int(0).bytes(id).int(0)],
+    'a receipt of 32 slots': [9, (out) => numbers(out.array(1).array(5).bytes(id.subarray(16)).int(0).bytes(id), 0, 32)],
+    'an intent with packs out of order': [14, (out) => out.array(3).bytes(falling).bytes(id).bytes(id)],
+    'an intent without index objects': [14, (out) => out.array(2).bytes(id).bytes(id)],
+    'a prune-done of no intent': [15, (out) => out.array(3).bytes(id).bytes(id).bytes(id)],
+    'a rotation of a third role': [16, (out) => out.array(2).int(2).bytes(id)],
+    'an incident in bytes': [17, (out) => out.array(2).bytes(id).text('')],
+    'a cert of a third role': [19, (out) => out.array(2).int(2).bytes(id)],
+    'an accepted chain without a head': [20, (out) => out.array(2).array(1).array(2).bytes(id.subarray(16)).int(0).text('')],
+    'a type of 0': [0, (out) => out.array(0)],
+    'a type of 256': [256, (out) => out.array(0)],
+    'a payload of a later type that is no array': [99, (out) => out.int(0)],
+  };
+  for (const [what, [type, write]] of Object.entries(refused))
+    t.throws(() => decodeEntry(entryOfPayload(type, write), 'entry'), { code: 'CORRUPT' }, what);
+  t.ok(
+    decodeEntry(
+      entryOfPayload(99, (out) => out.array(1).int(-1)),
+      'entry',
+    ),
+    'and the helper makes sound ones',
+  );
+
+  for (const readers of ['', '00'.repeat(31), '00'.repeat(33)]) {
+    const out = new CborWriter().array(5).bytes(repository).null().null().null().bytes(fromHex(readers));
+    t.throws(() => decodeKeyring(out.finish(), 'keyring'), { code: 'CORRUPT' }, `reader keys of ${readers.length / 2} bytes`);
+  }
 });

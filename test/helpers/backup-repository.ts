@@ -265,8 +265,11 @@ export interface ChildTask {
 export function startChild(task: ChildTask, as: { readonly uid?: number; readonly gid?: number } = {}): ChildProcess {
   const { location, keyFile, cacheDir } = task.repo;
   const text = JSON.stringify({ ...task, repo: { location, keyFile, cacheDir } });
+  // tap's own runner has every process write into .tap, which another user may not.
+  const { NODE_OPTIONS: _, ...env } = process.env;
   return spawn(process.execPath, [join(packageRoot(), 'test/helpers/backup-child.mjs'), text], {
     ...as,
+    env,
     stdio: [task.waits === true ? 'pipe' : 'ignore', 'pipe', 'inherit'],
   });
 }

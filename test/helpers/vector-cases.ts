@@ -18,6 +18,7 @@ import * as index from '../../lib/format/index-object.js';
 import * as slot from '../../lib/format/key-slot.js';
 import * as manifest from '../../lib/format/manifest.js';
 import * as pack from '../../lib/format/pack.js';
+import * as pages from '../../lib/format/page.js';
 import { Kind, withLength } from '../../lib/format/preamble.js';
 import * as tree from '../../lib/format/tree.js';
 
@@ -32,6 +33,7 @@ export const keys = {
   root: bytesOf('root'),
   adminSeed: bytesOf('admin'),
   writerSeed: bytesOf('writer'),
+  vaultSeed: bytesOf('vault seed'),
   domain: bytesOf('domain', 16),
   session: bytesOf('session', 16),
   sessionKey: bytesOf('session key'),
@@ -216,13 +218,13 @@ export function leafOf(list: readonly tree.Entry[]): Uint8Array {
     if (!known.has(key)) known.set(key, owners.push(one.owner) - 1);
     tree.writeEntry(out, one, known.get(key)!);
   }
-  return tree.encodeLeaf(owners, list.length, out.finish());
+  return pages.encodeLeaf(owners, list.length, out.finish());
 }
 
-const encodePage = (page: tree.Page): Uint8Array =>
-  'rows' in page ? tree.encodeInner(page.level, page.rows) : leafOf(page.entries);
+const encodePage = (page: pages.Page): Uint8Array =>
+  'rows' in page ? pages.encodeInner(page.level, page.rows) : leafOf(page.entries);
 
-const rows: tree.InnerRow[] = [
+const rows: pages.InnerRow[] = [
   { firstName: utf8('a'), id: chunk('page 1'), count: 64 },
   { firstName: utf8('a-'), id: chunk('page 2'), count: 4096 },
 ];
@@ -264,8 +266,21 @@ const manifestKeyBytes = hkdf(keys.sessionKey, keys.session, 'varve v1 manifest'
 const place = { repository, author: admin, sequence: 0, previous: new Uint8Array(32), time };
 const byAdmin = (one: entry.LedgerEntry): Uint8Array => signed(keys.adminSeed, entry.ENTRY_LABEL, entry.encodeEntry(one));
 const byWriter = (one: entry.LedgerEntry): Uint8Array => signed(keys.writerSeed, entry.ENTRY_LABEL, entry.encodeEntry(one));
+const vault = authorOf(publicKeyOf(keys.vaultSeed));
+const byVault = (one: entry.LedgerEntry): Uint8Array => signed(keys.vaultSeed, entry.ENTRY_LABEL, entry.encodeEntry(one));
+/** Joined ids of objects called so, rising. */
+const joined = (...labels: string[]): Uint8Array => concat(...labels.map((label) => bytesOf(label)).sort(Buffer.compare));
 const change: entry.TagChange = { snapshots: [bytesOf('snapshot')], added: ['kept', 'ä'], removed: ['daily'] };
 const mine = { ...place, author: writer, previous: bytesOf('previous') };
+const ofVault = { ...place, author: vault, sequence: 4, previous: bytesOf('previous') };
+const prunable = { packs: joined('pack a', 'pack b', 'pack c'), snapshots: joined('manifest'), indexes: EMPTY };
+const durations = { minimumSec: 3600, hourSec: 0, daySec: 1_209_600, weekSec: 0, monthSec: 0, yearSec: 315_576_000 };
+/** An entry by the admin with a payload that no encoder of ours writes. */
+export function entryOfPayload(type: number, write: (out: CborWriter) => unknown): Uint8Array {
+  const out = new CborWriter().array(7).bytes(repository).bytes(admin).int(9).bytes(bytesOf('previous')).array(2).int(time.sec);
+  write(out.int(0).int(type));
+  return signed(keys.adminSeed, entry.ENTRY_LABEL, withLength(Kind.entry, out.finish()));
+}
 const unknownBody = new CborWriter()
   .array(7)
   .bytes(repository)
@@ -305,10 +320,10 @@ const ofKeyring = (value: slot.Keyring): VectorCase =>
     (bytes) => slot.decodeKeyring(bytes, 'vector'),
     slot.encodeKeyring,
   );
-const ofPage = (page: tree.Page): VectorCase =>
+const ofPage = (page: pages.Page): VectorCase =>
   of(
     () => encodePage(page),
-    (bytes) => tree.decodePage(bytes, 'vector'),
+    (bytes) => pages.decodePage(bytes, 'vector'),
     encodePage,
   );
 const ofSlot = (kind: typeof Kind.keySlot | typeof Kind.keyFile, make: () => Uint8Array): VectorCase =>
@@ -368,6 +383,13 @@ export const cases: Readonly<Record<string, VectorCase>> = {
   ),
   'keyring of every role': ofKeyring(keyring),
   'keyring of a reader': ofKeyring({ ...keyring, adminSeed: null, writer: null }),
+  'keyring of a reader after two rotations': ofKeyring({
+    ...keyring,
+    adminSeed: null,
+    writer: null,
+    readers: [bytesOf('next reader'), bytesOf('last reader')],
+  }),
+  'keyring of an admin': ofKeyring({ ...keyring, root: null, writer: null }),
   'keyring of a writer': ofKeyring({ ...keyring, adminSeed: null, root: null }),
   'key slot': ofSlot(Kind.keySlot, () => slotBytes(Kind.keySlot)),
   'key file with a passphrase': ofSlot(Kind.keyFile, () => slotBytes(Kind.keyFile)),
@@ -491,6 +513,120 @@ export const cases: Readonly<Record<string, VectorCase>> = {
     const sealed = sealFixed(domain.tags, entry.tagsAad(repository, writer, 2), entry.encodeTagChange(change));
     return byWriter({ ...mine, sequence: 2, payload: { type: 18, domain: keys.domain, sealed } });
   }),
+  'entry: retire': ofEntry(() =>
+    byAdmin({
+      ...place,
+      sequence: 3,
+      payload: { type: 3, author: writer, count: 7, head: bytesOf('head'), reason: 'Rechner gestohlen – übel' },
+    }),
+  ),
+  'entry: retire before the first entry': ofEntry(() =>
+    byAdmin({ ...place, sequence: 3, payload: { type: 3, author: writer, count: 0, head: new Uint8Array(32), reason: '' } }),
+  ),
+  'entry: policy with classes': ofEntry(() =>
+    byAdmin({
+      ...place,
+      sequence: 4,
+      payload: {
+        type: 4,
+        ...durations,
+        terms: {
+          waitSec: 259_200,
+          longestSec: 315_576_000,
+          autoPrune: true,
+          dailyBytes: 2 ** 40,
+          dailySnapshots: 48,
+          classes: [
+            { name: 'böoks', ...durations, hosts: ['db*'], labels: [], tags: ['books', 'tax-*'], expectSec: 86_400 },
+            { name: 'scratch', ...durations, yearSec: 0, hosts: [], labels: ['/tmp'], tags: [], expectSec: 0 },
+          ],
+        },
+      },
+    }),
+  ),
+  'entry: policy with terms and no class': ofEntry(() =>
+    byAdmin({
+      ...place,
+      sequence: 4,
+      payload: {
+        type: 4,
+        ...durations,
+        terms: { waitSec: 86_400, longestSec: 0, autoPrune: false, dailyBytes: 0, dailySnapshots: 0, classes: [] },
+      },
+    }),
+  ),
+  'entry: snapshot of a class': ofEntry(() =>
+    byWriter({
+      ...mine,
+      sequence: 1,
+      payload: {
+        type: 5,
+        manifest: bytesOf('manifest'),
+        stream: bytesOf('stream', 16),
+        state: 0,
+        retainUntilSec: 0,
+        slots: 2,
+        class: 'böoks',
+      },
+    }),
+  ),
+  'entry: extend': ofEntry(() =>
+    byAdmin({
+      ...place,
+      sequence: 5,
+      payload: { type: 6, snapshots: joined('manifest', 'other'), untilSec: 1_900_000_000, reason: 'audit' },
+    }),
+  ),
+  'entry: hold': ofEntry(() =>
+    byAdmin({ ...place, sequence: 6, payload: { type: 7, snapshots: joined('manifest'), reason: 'court' } }),
+  ),
+  'entry: hold by a vault': ofEntry(() =>
+    byVault({ ...ofVault, payload: { type: 7, snapshots: joined('manifest'), reason: '' } }),
+  ),
+  'entry: release': ofEntry(() =>
+    byAdmin({ ...place, sequence: 7, payload: { type: 8, author: admin, sequence: 6, reason: 'settled' } }),
+  ),
+  'entry: receipt': ofEntry(() =>
+    byVault({
+      ...ofVault,
+      payload: {
+        type: 9,
+        receipts: [
+          { author: writer, sequence: 1, hash: bytesOf('entry hash'), retainUntilSec: 1_803_859_200, slots: 31 },
+          { author: admin, sequence: 0, hash: bytesOf('genesis hash'), retainUntilSec: 0, slots: 0 },
+        ],
+      },
+    }),
+  ),
+  'entry: prune-intent': ofEntry(() => byAdmin({ ...place, sequence: 8, payload: { type: 14, ...prunable } })),
+  'entry: prune-done': ofEntry(() => byVault({ ...ofVault, payload: { type: 15, author: admin, sequence: 8, ...prunable } })),
+  'entry: key-rotate of the admin': ofEntry(() =>
+    byAdmin({ ...place, sequence: 9, payload: { type: 16, role: 0, publicKey: publicKeyOf(bytesOf('next admin')) } }),
+  ),
+  'entry: key-rotate of the reader': ofEntry(() =>
+    byAdmin({ ...place, sequence: 9, payload: { type: 16, role: 1, publicKey: x25519Public(bytesOf('next reader')) } }),
+  ),
+  'entry: incident': ofEntry(() => byVault({ ...ofVault, payload: { type: 17, code: 'CLOCK', detail: 'sprang 10 Jahre' } })),
+  'entry: cert of an admin': ofEntry(() =>
+    byAdmin({ ...place, sequence: 9, payload: { type: 19, role: 0, publicKey: publicKeyOf(bytesOf('second admin')) } }),
+  ),
+  'entry: cert of a vault': ofEntry(() =>
+    byAdmin({ ...place, sequence: 9, payload: { type: 19, role: 1, publicKey: publicKeyOf(keys.vaultSeed) } }),
+  ),
+  'entry: accept-fork': ofEntry(() =>
+    byAdmin({
+      ...place,
+      sequence: 10,
+      payload: {
+        type: 20,
+        heads: [
+          { author: admin, count: 10, head: bytesOf('admin head') },
+          { author: writer, count: 3, head: bytesOf('writer head') },
+        ],
+        reason: 'restored from the copy of 1 March',
+      },
+    }),
+  ),
   'entry: a type of later versions': ofEntry(() =>
     signed(keys.writerSeed, entry.ENTRY_LABEL, withLength(Kind.entry, unknownBody.finish())),
   ),

@@ -1,5 +1,9 @@
 /** The ledger: chains that are whole and signed, or refused; appends that race; pins through differences; and what a name finds. */
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { compareBytes, concat, toHex } from '../../lib/bytes.js';
@@ -25,6 +29,7 @@ import { findSnapshot, snapshotRecords } from '../../lib/ledger/snapshots.js';
 import { openRepository, type Repository } from '../../lib/repository/repository.js';
 import { DEFAULT_POLICY } from '../../lib/retention/slots.js';
 import { MemoryStore } from '../../lib/store/memory.js';
+import type { Store } from '../../lib/store/store.js';
 
 const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
 const NOW = { sec: 1_700_000_000, nsec: 0 };
@@ -214,6 +219,72 @@ t.test('init leaves what it finds: a repository, or what is left of one', async 
     3,
     'keys and entries of an interrupted init are cleared away',
   );
+});
+
+/** A store whose operations take a random while, so that what runs at once comes in any order. */
+function slowed(store: Store): Store {
+  const wait = (): Promise<unknown> => sleep(Math.random() * 4);
+  return {
+    location: store.location,
+    put: async (name, parts) => wait().then(() => store.put(name, parts)),
+    get: async (name, range) => wait().then(() => store.get(name, range)),
+    stat: async (name) => wait().then(() => store.stat(name)),
+    remove: async (name) => wait().then(() => store.remove(name)),
+    async *list(prefix) {
+      for await (const info of store.list(prefix)) {
+        await wait();
+        yield info;
+      }
+    },
+    close: () => store.close(),
+    [Symbol.asyncDispose]: () => store.close(),
+  };
+}
+
+t.test('of several inits at once one makes the repository, and the others say that there is one', async (t) => {
+  for (let round = 0; round < 5; round++) {
+    const store = new MemoryStore();
+    const outcomes = await Promise.allSettled(
+      [1, 2, 3].map((i) =>
+        initRepository(slowed(store), { label: `${i}`, policy: DEFAULT_POLICY, passphrase: 'secret', log2N: 4 }),
+      ),
+    );
+    const made = outcomes.filter((outcome) => outcome.status === 'fulfilled');
+    const refused = outcomes.filter((outcome) => outcome.status === 'rejected');
+    t.equal(made.length, 1);
+    for (const { reason } of refused) t.ok(reason instanceof RepositoryExistsError, String(reason));
+    const { place, keyring, slot } = made[0]!.value;
+    t.equal((await loadLedger(openRepository(place, keyring, ''), true)).entries.length, 3);
+    t.same(
+      (await names(store, '')).filter((name) => !name.startsWith('ledger/')),
+      ['genesis', `keys/${slot!.id}`],
+    );
+  }
+});
+
+t.test('a claim of an init stands for as long as its process does', async (t) => {
+  const other = spawn('sleep', ['100']);
+  t.teardown(() => other.kill());
+  const store = new MemoryStore();
+  const claim = `init-${'0'.repeat(32)}`;
+  const claims = (fields: object): Promise<void> =>
+    store.put(claim, [Buffer.from(JSON.stringify({ host: hostname(), ms: Date.now(), ...fields }))]);
+  await claims({ pid: other.pid });
+  const waiting = initRepository(store, { label: 'test', policy: DEFAULT_POLICY });
+  t.equal(await Promise.race([waiting, sleep(500, 'waits')]), 'waits');
+  other.kill();
+  await once(other, 'close');
+  await waiting;
+  t.notOk((await names(store, '')).includes(claim), 'a claim of a process that is gone is removed');
+
+  // What is left of a process before this one, of another machine long ago, or of nobody.
+  for (const fields of [{ pid: process.pid }, { pid: 1, host: 'elsewhere', ms: Date.now() - 3_600_000 }, { pid: 'x' }]) {
+    await store.remove(claim);
+    await store.remove('genesis');
+    await claims(fields);
+    await initRepository(store, { label: 'test', policy: DEFAULT_POLICY });
+    t.notOk((await names(store, '')).includes(claim), JSON.stringify(fields));
+  }
 });
 
 const chainOf = (times: readonly number[]): Chain => {

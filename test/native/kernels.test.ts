@@ -265,6 +265,26 @@ t.test('digests and chunk ids are those of node:crypto', async (t) => {
   t.throws(() => kernels.chunkIds(new Uint8Array(32), 1, new Uint8Array(31)), RangeError);
 });
 
+t.test('many pieces at once are digested as each by itself, whatever their lengths and number', async (t) => {
+  const data = random(200_000);
+  data.fill(0, 50_000, 90_000);
+  const lengths = [0, 1, 54, 55, 56, 57, 63, 64, 65, 118, 119, 120, 127, 128, 129, 191, 192, 1000, 4095, 4096, 5000, 70_000];
+  for (const count of [1, 4, 5, 15, 16, 17, 40, 200]) {
+    const pieces = new Uint32Array(2 * count);
+    for (let at = 0; at < pieces.length; at += 2) {
+      pieces[at + 1] = lengths[Math.floor(Math.random() * lengths.length)]!;
+      pieces[at] = Math.floor(Math.random() * (data.length - pieces[at + 1]!));
+    }
+    t.equal(toHex(kernels.sha256Pieces(data, pieces)), toHex(twin.sha256Pieces(data, pieces)), `${count} pieces of ${pieces}`);
+  }
+  const zeros = Uint32Array.from(
+    [4096, 8192, 4097, 5000, 6000, 7000, 9000, 10_000, 11_000, 12_000, 4096, 40_000].flatMap((n) => [50_000, n]),
+  );
+  t.equal(toHex(kernels.sha256Pieces(data, zeros)), toHex(twin.sha256Pieces(data, zeros)), 'runs of zeros');
+  const nearly = Uint32Array.from([49_999, 40_000, 50_000, 40_001, 49_990, 4096, 85_910, 4096]);
+  t.equal(toHex(kernels.sha256Pieces(data, nearly)), toHex(twin.sha256Pieces(data, nearly)), 'and what is zeros but for a byte');
+});
+
 t.test('a running digest is continued by several threads, with zeros between', async (t) => {
   const handle = kernels.hashCreate();
   const [a, b, c] = [random(1000), random(70_000), random(3)] as const;
@@ -461,6 +481,28 @@ t.test('verifyRows names the first row that is not its chunk', async (t) => {
   }
   t.equal(kernels.verifyRows(kId, raw.subarray(0, 599), rows), 2, 'a row past the end differs');
   t.throws(() => kernels.verifyRows(kId, raw, rows.subarray(1)), RangeError);
+});
+
+t.test('verifyRows finds the one wrong row among many, and rows of every length', async (t) => {
+  const kId = random(32);
+  const lengths = Array.from({ length: 60 }, (_, i) => 1 + ((i * 7919) % 900));
+  const raw = random(lengths.reduce((sum, length) => sum + length, 0));
+  let at = 0;
+  const rows = concat(
+    ...lengths.map((length) => {
+      const id = twin.chunkId(kId, 1, twin.sha256(raw.subarray(at, at + length)));
+      at += length;
+      return concat(id, Uint8Array.of(1), new Uint8Array(Uint32Array.of(length).buffer));
+    }),
+  );
+  t.equal(kernels.verifyRows(kId, raw, rows), -1);
+  at = 0;
+  for (const [i, length] of lengths.entries()) {
+    raw[at]! ^= 4;
+    t.equal(kernels.verifyRows(kId, raw, rows), i);
+    raw[at]! ^= 4;
+    at += length;
+  }
 });
 
 t.test('of all threads that claim an id, one wins and the others learn its value', async (t) => {

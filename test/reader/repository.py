@@ -221,7 +221,11 @@ class Genesis:
 
 class Keyring:
     def __init__(self, plaintext, genesis, what):
-        repository, root, admin, writer = record(plaintext, 4, what)
+        fields = record(plaintext, None, what)
+        need(len(fields) in (4, 5), f"{what}: {len(fields)} items")
+        repository, root, admin, writer = fields[:4]
+        added = [] if len(fields) == 4 else ids_of(fields[4], what + " added reader keys")
+        need(len(fields) == 4 or added, f"{what}: an empty list of added reader keys")
         if raw(repository, 32, what + " repository id") != genesis.repository:
             raise WrongKey(f"{what}: the key of another repository ({repository.hex()[:16]})")
         self.root = None if root is None else raw(root, 32, what + " root secret")
@@ -237,6 +241,7 @@ class Keyring:
         self.reader_private = cr.hkdf(self.root, self.salt, b"varve v1 reader")
         if cr.x25519_public(self.reader_private) != genesis.reader_key:
             raise WrongKey(f"{what}: its root secret is not this repository's")
+        self.readers = [self.reader_private] + added        # oldest first
         if self.writer and self.writer[2] != self._domain_secret(self.writer[1]):
             raise WrongKey(f"{what}: its domain secret does not follow from its root secret")
         self.domains = {}
@@ -429,7 +434,119 @@ def decompress(data, raw_length, what):
 # -- manifests and ledger (sections 10 and 11) ----------------------------------------------------------------------------------
 
 Entry = collections.namedtuple("Entry", "author sequence time type payload name")
-Snapshot = collections.namedtuple("Snapshot", "id entry state stream retain slots")
+Snapshot = collections.namedtuple("Snapshot", "id entry state stream received retain slots class_name held newest")
+
+GENESIS, WRITER_CERT, RETIRE, POLICY, SNAPSHOT, EXTEND, HOLD, RELEASE, RECEIPT = range(1, 10)
+PRUNE_INTENT, PRUNE_DONE, KEY_ROTATE, INCIDENT, TAGS, CERT, ACCEPT_FORK = range(14, 21)
+KNOWN = frozenset(range(1, 10)) | frozenset(range(14, 21))
+MAY_WRITE = {"admin": KNOWN - {RECEIPT}, "writer": {SNAPSHOT, INCIDENT, TAGS}, "vault": {HOLD, RECEIPT, PRUNE_INTENT, PRUNE_DONE, INCIDENT}}
+
+
+class Chain:
+    """An author's entries as far as they are sound; the first `limit` of them count."""
+
+    def __init__(self, author, role):
+        self.author, self.role = author, role
+        self.entries, self.hashes, self.whole, self.limit = [], [], True, None
+
+    def end(self, count):
+        self.limit = count if self.limit is None else min(self.limit, count)
+
+    def counting(self):
+        return self.entries if self.limit is None else self.entries[:self.limit]
+
+
+def retention_class(item, what):
+    name, minimum, hour, day, week, month, year, hosts, labels, tags, expected = items(item, 11, what)
+    need(text(name, what + " name"), f"{what}: without a name")
+    for value in (minimum, hour, day, week, month, year, expected):
+        integer(value, what)
+    for patterns in (hosts, labels, tags):
+        for pattern in items(patterns, None, what + " patterns"):
+            text(pattern, what + " pattern")
+    return name
+
+
+def policy(payload, what):
+    need(len(payload) in (6, 12), f"{what}: {len(payload)} items")
+    for value in payload[:11]:
+        integer(value, what)
+    if len(payload) == 12:
+        integer(payload[8], what + " auto prune", 0, 1)
+        names = [retention_class(item, what + " class") for item in items(payload[11], None, what + " classes")]
+        need(len(set(names)) == len(names), f"{what}: two classes of one name")
+    return payload
+
+
+def rising_ids(run, what):
+    return strictly_rising(ids_of(run, what), what)
+
+
+def chain_head(author, count, head, what):
+    return raw(author, 16, what + " author"), integer(count, what + " count"), raw(head, 32, what + " head")
+
+
+def parse_payload(kind, payload, what):
+    """The payload of an entry, by type (section 11); that of tags stays sealed, that of an unknown type is passed over."""
+    items(payload, None, what)
+    if kind == GENESIS:
+        items(payload, 0, what)
+    elif kind == WRITER_CERT:
+        items(payload, 2, what)
+        return raw(payload[0], 32, what + " public key"), raw(payload[1], 16, what + " domain id")
+    elif kind == RETIRE:
+        author, count, head, reason = items(payload, 4, what)
+        text(reason, what + " reason")
+        return chain_head(author, count, head, what)
+    elif kind == POLICY:
+        return policy(payload, what)
+    elif kind == SNAPSHOT:
+        need(len(payload) in (5, 6), f"{what}: {len(payload)} items")
+        manifest, stream, state, retain, slots = payload[:5]
+        name = text(payload[5], what + " class") if len(payload) == 6 else None
+        need(name != "", f"{what}: an empty class name")
+        return (raw(manifest, 32, what + " manifest id"), raw(stream, 16, what + " stream"), integer(state, what + " state", 0, 1),
+                integer(retain, what + " retain until"), integer(slots, what + " slots", 0, 31), name)
+    elif kind == EXTEND:
+        snapshots, until, reason = items(payload, 3, what)
+        text(reason, what + " reason")
+        return rising_ids(snapshots, what + " snapshot ids"), integer(until, what + " until")
+    elif kind == HOLD:
+        snapshots, reason = items(payload, 2, what)
+        text(reason, what + " reason")
+        return rising_ids(snapshots, what + " snapshot ids")
+    elif kind == RELEASE:
+        author, sequence, reason = items(payload, 3, what)
+        text(reason, what + " reason")
+        return raw(author, 16, what + " author"), integer(sequence, what + " sequence")
+    elif kind == RECEIPT:
+        receipts = []
+        for item in payload:
+            author, sequence, digest, retain, slots = items(item, 5, what + " receipt")
+            receipts.append((raw(author, 16, what + " author"), integer(sequence, what + " sequence"), raw(digest, 32, what + " hash"),
+                             integer(retain, what + " retain until"), integer(slots, what + " slots", 0, 31)))
+        return receipts
+    elif kind == PRUNE_INTENT:
+        return [rising_ids(run, what + " ids") for run in items(payload, 3, what)]
+    elif kind == PRUNE_DONE:
+        author, sequence, *lists = items(payload, 5, what)
+        raw(author, 16, what + " author")
+        integer(sequence, what + " sequence")
+        return [rising_ids(run, what + " ids") for run in lists]
+    elif kind in (KEY_ROTATE, CERT):
+        role, key = items(payload, 2, what)
+        return integer(role, what + " role", 0, 1), raw(key, 32, what + " public key")
+    elif kind == INCIDENT:
+        for item in items(payload, 2, what):
+            text(item, what)
+    elif kind == TAGS:
+        domain, sealed = items(payload, 2, what)
+        return raw(domain, 16, what + " domain id"), raw(sealed, None, what + " sealed tags")
+    elif kind == ACCEPT_FORK:
+        heads, reason = items(payload, 2, what)
+        text(reason, what + " reason")
+        return [chain_head(*items(head, 3, what + " head"), what) for head in items(heads, None, what + " heads")]
+    return payload
 
 
 class Manifest:
@@ -631,13 +748,17 @@ class Repository:
         """K of the session of a pack header or manifest."""
         wanted = (of.writer, of.domain, of.session, of.enc, of.ct, of.commitment)
         if wanted not in self._sessions:
-            try:
-                key = cr.hpke_psk_open(
-                    self.keys.reader_private, of.enc, of.ct,
-                    info=b"varve v1 session" + self.id + of.writer + of.domain + of.session, aad=of.commitment,
-                    psk=self.keys.domain(of.domain).psk, psk_id=b"varve v1 psk" + of.domain)
-            except cr.CryptoError as error:
-                raise Damage(f"{what}: session key: {error}") from None
+            key, reason = None, None
+            for private in reversed(self.keys.readers):        # it does not say which reader key it is sealed to
+                try:
+                    key = cr.hpke_psk_open(
+                        private, of.enc, of.ct,
+                        info=b"varve v1 session" + self.id + of.writer + of.domain + of.session, aad=of.commitment,
+                        psk=self.keys.domain(of.domain).psk, psk_id=b"varve v1 psk" + of.domain)
+                    break
+                except cr.CryptoError as error:
+                    reason = error
+            need(key is not None, f"{what}: session key: {reason}")
             need(len(key) == 32, f"{what}: a session key of {len(key)} bytes")
             need(cr.equal(cr.hkdf(key, of.session, b"varve v1 commitment"), of.commitment),
                  f"{what}: the session key does not fit its commitment")
@@ -764,36 +885,53 @@ class Repository:
     # ledger (section 11)
 
     def ledger(self):
-        """(entries in merged order, errors, certificates).  A chain is read up to its first bad entry."""
-        errors, certificates = [], collections.defaultdict(dict)
-        admins = {author_id(key): key for key in self.genesis.admins}
-        keys, chains, pending = dict(admins), {}, list(admins)
-        while pending:
-            author = pending.pop(0)
-            chains[author] = self._chain(author, keys[author], author in admins, errors)
-            for entry in chains[author]:
-                if entry.type == 2:
-                    key, domain = entry.payload
-                    writer = author_id(key)
-                    certificates[writer][domain] = key
-                    if writer not in keys:
-                        keys[writer] = key
-                        pending.append(writer)
+        """(entries that count in merged order, errors, certificates).  A chain is read up to its first bad entry."""
+        errors, certificates, retired = [], collections.defaultdict(set), {}
+        self.chains = {}                        # by author, in the order in which they are merged
+        admins, vaults, writers = list(self.genesis.admins), [self.genesis.vault] if self.genesis.vault else [], []
+        for key in admins:                      # grows: an admin's entries make others, who rank behind
+            chain = self._chain(key, "admin", retired, errors)
+            if chain is None:
+                continue
+            for at, entry in enumerate(chain.entries):
+                if entry.type == KEY_ROTATE and entry.payload[0] == 0:
+                    chain.end(at + 1)
+                    break
+            for entry in chain.counting():
+                if entry.type == KEY_ROTATE and entry.payload[0] == 0 or entry.type == CERT and entry.payload[0] == 0:
+                    admins.append(entry.payload[1])
+                elif entry.type == CERT:
+                    vaults.append(entry.payload[1])
+                elif entry.type == WRITER_CERT:
+                    writers.append(entry.payload[0])
+                    certificates[author_id(entry.payload[0])].add(entry.payload[1])
+                elif entry.type == RETIRE and entry.payload[0] not in self.chains:      # not an admin of the same or higher rank
+                    author, count, head = entry.payload
+                    if author not in retired or count < retired[author][0]:
+                        retired[author] = count, head, entry.name
+        for role, keys in (("vault", vaults), ("writer", writers)):
+            for key in keys:
+                self._chain(key, role, retired, errors)
         for name in self.store.names("ledger"):
             if not re.fullmatch("[0-9a-f]{32}", name) or not self.store.is_folder("ledger/" + name):
                 errors.append(f"ledger/{name}: not an author's folder")
-            elif bytes.fromhex(name) not in chains and self.store.names("ledger/" + name):
-                errors.append(f"ledger/{name}: neither an admin nor the holder of a writer-cert")
-        merged, heads = [], {author: 0 for author in chains}       # in the order of section 11: admins, then writers by first cert
+            elif bytes.fromhex(name) not in self.chains and self.store.names("ledger/" + name):
+                errors.append(f"ledger/{name}: neither an admin nor the holder of a cert")
+        order = [chain.counting() for chain in self.chains.values()]
+        merged, heads = [], [0] * len(order)
         while True:
-            ready = [(chains[author][at].time, author) for author, at in heads.items() if at < len(chains[author])]
+            ready = [(entries[at].time, number) for number, (entries, at) in enumerate(zip(order, heads)) if at < len(entries)]
             if not ready:
                 return merged, errors, certificates
-            author = min(ready, key=lambda head: head[0])[1]       # the first of equal times
-            merged.append(chains[author][heads[author]])
-            heads[author] += 1
+            number = min(ready)[1]              # of equal times the first chain
+            merged.append(order[number][heads[number]])
+            heads[number] += 1
 
-    def _chain(self, author, key, is_admin, errors):
+    def _chain(self, key, role, retired, errors):
+        """The chain of a key, or None if the key has a role already."""
+        author = author_id(key)
+        if author in self.chains:
+            return None
         folder = f"ledger/{author.hex()}"
         present = []
         for name in self.store.names(folder):
@@ -801,25 +939,34 @@ class Repository:
                 present.append(int(name))
             else:
                 errors.append(f"{folder}/{name}: not an entry's name")
-        chain, previous = [], ZERO32
+        self.chains[author] = chain = Chain(author, role)
+        previous = ZERO32
         for sequence in range(max(present, default=-1) + 1):
             name = f"{folder}/{sequence:016d}"
             try:
                 need(sequence in present, f"{name}: missing, but later entries stand")
                 data = self.store.read(name, 1 << 20)
-                entry = self._entry(data, name, author, sequence, key, previous, is_admin)
+                entry = self._entry(data, name, author, sequence, key, previous, role)
             except Damage as error:
                 errors.append(str(error))
+                chain.whole = False
                 if sequence + 1 < len(present):
                     errors.append(f"{folder}: the entries after {sequence} are not read, as the chain is broken")
                 break
             previous = cr.sha256(data)
-            chain.append(entry)
-        if author == author_id(self.genesis.admins[0]) and not chain:
+            chain.entries.append(entry)
+            chain.hashes.append(previous)
+        if author == author_id(self.genesis.admins[0]) and not chain.entries:
             errors.append(f"{folder}: the first admin's chain has no first entry")
+        if author in retired:
+            count, head, by = retired[author]
+            chain.end(count)
+            there = ZERO32 if count == 0 else chain.hashes[count - 1] if count <= len(chain.hashes) else None
+            if chain.whole and there != head:
+                errors.append(f"{folder}: is not the chain that {by} ends: entries are missing, or others")
         return chain
 
-    def _entry(self, data, name, author, sequence, key, previous, is_admin):
+    def _entry(self, data, name, author, sequence, key, previous, role):
         body, signature, signed = signed_parts(data, KIND_ENTRY, 1 << 20, name)
         verify(key, b"varve v1 entry", signature, signed, name)
         repository, by, number, before, when, kind, payload = record(body, 7, name)
@@ -828,27 +975,14 @@ class Repository:
         need(integer(number, name + " sequence") == sequence, f"{name}: sequence {number}")
         need(raw(before, 32, name + " previous") == previous, f"{name}: does not follow the entry before it")
         when = time(when, name + " time")
-        integer(kind, name + " type")
-        items(payload, None, name + " payload")
+        integer(kind, name + " type", 1, 255)
         first_of_all = sequence == 0 and author == author_id(self.genesis.admins[0])
-        need((kind == 1) == first_of_all, f"{name}: genesis entry out of place, or not in its place")
-        need(is_admin or kind not in (2, 4), f"{name}: type {kind} by an author who is no admin")
-        if kind == 1:
-            items(payload, 0, name + " payload")
-        elif kind == 2:
-            items(payload, 2, name + " payload")
-            payload = raw(payload[0], 32, name + " public key"), raw(payload[1], 16, name + " domain id")
-        elif kind == 4:
-            payload = [integer(value, name + " policy") for value in items(payload, 6, name + " payload")]
-        elif kind == 5:
-            manifest, stream, state, retain, slots = items(payload, 5, name + " payload")
-            payload = (raw(manifest, 32, name + " manifest id"), raw(stream, 16, name + " stream"), integer(state, name + " state", 0, 1),
-                       seconds(retain, name + " retain until"), integer(slots, name + " slots", 0, 31))
-        elif kind == 18:
-            domain, sealed = items(payload, 2, name + " payload")
-            raw(domain, 16, name + " domain id")
-            plain = unseal(self.keys.domain(domain).k_tag, b"varve v1 tags" + self.id + author + struct.pack("<Q", sequence),
-                           raw(sealed, None, name + " sealed tags"), name)
+        need((kind == GENESIS) == first_of_all, f"{name}: genesis entry out of place, or not in its place")
+        need(kind not in KNOWN or kind in MAY_WRITE[role], f"{name}: type {kind} by a {role}")
+        payload = parse_payload(kind, payload, name + " payload")
+        if kind == TAGS:
+            domain, sealed = payload
+            plain = unseal(self.keys.domain(domain).k_tag, b"varve v1 tags" + self.id + author + struct.pack("<Q", sequence), sealed, name)
             ids, added, removed = record(plain, 3, name + " tags")
             payload = (domain, [raw(item, 32, name + " snapshot id") for item in items(ids, None, name + " snapshot ids")],
                        [text(item, name + " tag") for item in items(added, None, name + " added")],
@@ -856,24 +990,63 @@ class Repository:
         return Entry(author, sequence, when, kind, payload, name)
 
     def snapshots(self):
-        """(snapshots in ledger order, ledger errors)."""
+        """(snapshots in ledger order without those that were pruned, ledger errors)."""
         if not hasattr(self, "_ledger"):
             self._ledger = self.ledger()
         merged, errors, self.certificates = self._ledger
-        found = {}
+        receipts, extended, holds, released = {}, {}, {}, set()
         for entry in merged:
-            if entry.type == 5:
-                manifest, stream, state, retain, slots = entry.payload
-                if manifest in found:
-                    self.warn(f"{entry.name}: snapshot {manifest.hex()} is already in {found[manifest].entry.name}")
+            if entry.type == RECEIPT:
+                for author, sequence, digest, retain, _ in entry.payload:
+                    chain = self.chains.get(author)
+                    fits = chain is not None and sequence < len(chain.hashes) and chain.hashes[sequence] == digest
+                    if fits:                    # the first one that fits counts
+                        receipts.setdefault((author, sequence), (entry.time, retain))
+            elif entry.type == EXTEND:
+                for snapshot in entry.payload[0]:
+                    extended[snapshot] = max(entry.payload[1], extended.get(snapshot, 0))
+            elif entry.type == HOLD:
+                holds[entry.author, entry.sequence] = entry
+            elif entry.type == RELEASE:
+                released.add(entry.payload)
+        held = collections.defaultdict(list)
+        for place, entry in holds.items():
+            if place not in released:
+                for snapshot in entry.payload:
+                    held[snapshot].append(entry.time)
+        found, newest = {}, {}
+        for entry in merged:
+            if entry.type != SNAPSHOT:
+                continue
+            manifest, stream, state, retain, slots, name = entry.payload
+            if manifest in found:
+                self.warn(f"{entry.name}: snapshot {manifest.hex()} is already in {found[manifest].entry.name}")
+                continue
+            received, promised = receipts.get((entry.author, entry.sequence), (entry.time, 0))
+            kept = max(retain, promised, extended.get(manifest, 0))
+            found[manifest] = Snapshot(manifest, entry, state, stream, received, kept, slots, name, bool(held[manifest]), False)
+            if state == 0:
+                newest[entry.author, stream] = manifest
+        for manifest in newest.values():
+            found[manifest] = found[manifest]._replace(newest=True)
+        pruned = set()
+        for entry in merged:
+            if entry.type != PRUNE_DONE:
+                continue
+            for manifest in entry.payload[1]:
+                snapshot = found.get(manifest)
+                if snapshot is None:
+                    continue
+                if snapshot.newest or any(when <= entry.time for when in held[manifest]) or entry.time[0] < snapshot.retain:
+                    self.warn(f"{entry.name}: says that snapshot {manifest.hex()} was pruned, which was to be kept; not believed")
                 else:
-                    found[manifest] = Snapshot(manifest, entry, state, stream, retain, slots)
-        return list(found.values()), list(errors)
+                    pruned.add(manifest)
+        return [snapshot for snapshot in found.values() if snapshot.id not in pruned], list(errors)
 
     def tags(self, snapshot, manifest):
         tags = set(manifest.tags)
         for entry in self._ledger[0]:
-            if entry.type == 18:
+            if entry.type == TAGS:
                 domain, ids, added, removed = entry.payload
                 if domain == manifest.domain and snapshot.id in ids:
                     tags = (tags - set(removed)) | set(added)

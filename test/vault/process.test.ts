@@ -121,7 +121,7 @@ t.test('init, backup, restore, check, dump and status through the sockets of a v
     } finally {
       t.equal(it.run(['umount', mountpoint]).status, 0);
     }
-  } else t.pass('a mount', { skip: 'no /dev/fuse, or not root' });
+  } else t.pass('mounted through the vault', { skip: 'no /dev/fuse, or not root' });
 });
 
 const SSHD = ['/usr/sbin/sshd', '/usr/local/sbin/sshd'].find(existsSync);
@@ -136,7 +136,7 @@ async function freePort(): Promise<number> {
 
 t.test(
   'over SSH the forced command decides the role and the writer',
-  { skip: SSHD === undefined && 'no sshd here' },
+  { skip: SSHD === undefined ? 'no sshd here' : false },
   async (t) => {
     const it = await place(t);
     await serve(t, it);

@@ -3,7 +3,7 @@ import t from 'tap';
 import { concat, toHex } from '../../lib/bytes.js';
 import { seal } from '../../lib/crypto/envelope.js';
 import { sha256 } from '../../lib/crypto/kdf.js';
-import { manifestKey } from '../../lib/crypto/session.js';
+import { createSessionKey, manifestKey } from '../../lib/crypto/session.js';
 import { CorruptError } from '../../lib/errors.js';
 import { type Envelope, encodeEnvelope, encodeManifestBody, type ManifestBody, manifestAad } from '../../lib/format/manifest.js';
 import { manifestName, parsePackName } from '../../lib/format/names.js';
@@ -32,9 +32,18 @@ async function forge(changes: {
   envelope?: Partial<Envelope>;
   body?: Partial<ManifestBody>;
   payload?: Partial<SnapshotPayload>;
+  /** Seals it for another domain, which the root secret gives. */
+  domain?: Uint8Array;
 }): Promise<{ hex: string; undo: () => void }> {
-  const { envelope, body, payload, time } = await newest();
-  const key = await repository.sessionKey(envelope, envelope);
+  const { envelope: own, body, payload, time } = await newest();
+  let envelope = own;
+  let key = await repository.sessionKey(envelope, envelope);
+  if (changes.domain !== undefined) {
+    const keys = repository.domainKeys(changes.domain);
+    const made = await createSessionKey(repository.genesis.readerKey, keys, { ...envelope, domain: changes.domain });
+    envelope = { ...envelope, domain: changes.domain, ...made.sealed };
+    key = made.key;
+  }
   const head = encodeEnvelope({
     ...envelope,
     pins: { depth: 0, ids: joinSorted(packs) },
@@ -114,6 +123,69 @@ t.test('totals, pins and states that are not true are found', async (t) => {
     undo();
   }
   t.ok(envelope.pinCount > 0);
+});
+
+t.test('a stream that is not that of its host and label is found', async (t) => {
+  const stream = new Uint8Array(16).fill(7);
+  for (const [what, change] of [
+    ['another stream', { envelope: { stream }, payload: { stream } }],
+    ['another host', { body: { host: 'somebody else' } }],
+  ] as const) {
+    const { hex, undo } = await forge(change);
+    const errors = (await check(repository)).errors.filter(({ message }) => /stream does not follow/.test(message));
+    t.same(
+      errors.map(({ object }) => object),
+      [`snapshots/${hex}`],
+      what,
+    );
+    undo();
+  }
+});
+
+t.test('a snapshot of a domain that its writer has no certificate for, with packs of another domain, is found', async (t) => {
+  const { hex, undo } = await forge({ domain: new Uint8Array(16).fill(9) });
+  const errors = (await check(repository)).errors.filter(({ object }) => object === `snapshots/${hex}`);
+  for (const message of [/pins a pack of another domain/, /no certificate gives to its writer/])
+    t.ok(
+      errors.some((error) => message.test(error.message)),
+      String(message),
+    );
+  undo();
+});
+
+t.test('the key in use is compared with the repository', async (t) => {
+  const writer = repository.keyring.writer!;
+  const using = (changed: object) =>
+    check(openRepository(repository, { ...repository.keyring, writer: { ...writer, ...changed } }, repository.cacheDir));
+  const foreign = await using({ seed: new Uint8Array(32).fill(1) });
+  t.same(
+    foreign.warnings.filter(({ object }) => object === 'keys').map(({ message }) => message),
+    ['the key in use is of a writer that no certificate names for its domain'],
+  );
+  t.same(
+    (await check(repository)).warnings.filter(({ object }) => object === 'keys'),
+    [],
+  );
+  const wrong = await using({ domain: new Uint8Array(16).fill(3) });
+  t.ok(wrong.errors.some(({ object, message }) => object === 'keys' && /domain secret/.test(message)));
+});
+
+t.test('an entry that its author may not write is found, and a claim of an init is only a warning', async (t) => {
+  const before = new Set(repo.names('ledger/'));
+  const policy = { minimumSec: 0, hourSec: 0, daySec: 0, weekSec: 0, monthSec: 0, yearSec: 0 };
+  const seed = repository.keyring.writer!.seed;
+  await appendEntry(repository, seed, (await newest()).time, () => ({ type: EntryType.policy, ...policy }));
+  const entry = repo.names('ledger/').find((name) => !before.has(name))!;
+  const claim = `init-${'0'.repeat(32)}`;
+  const undo = repo.change(claim, new Uint8Array(1));
+  const report = await check(repository);
+  t.same(
+    report.errors.map(({ object, message }) => `${object}: ${message}`),
+    [`${entry}: only an admin may write such an entry`],
+  );
+  t.ok(report.warnings.some(({ object }) => object === claim));
+  undo();
+  repo.change(entry, undefined);
 });
 
 t.test('a retention shorter than the policy says is an error, a longer one a warning', async (t) => {

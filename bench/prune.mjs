@@ -1,0 +1,107 @@
+// Plans the pruning of 10,000 snapshots over 100,000 packs, generated in memory, without any content key; prints seconds and memory.
+// Usage, after a build: node bench/prune.mjs [streams]
+import { randomBytes } from 'node:crypto';
+import { concat } from '../dist/lib/bytes.js';
+import { sha256 } from '../dist/lib/crypto/kdf.js';
+import { authorOf, publicKeyOf, sign } from '../dist/lib/crypto/sign.js';
+import { ENTRY_LABEL, encodeEntry } from '../dist/lib/format/entry.js';
+import { encodeIndexHeader } from '../dist/lib/format/index-object.js';
+import { encodeEnvelope } from '../dist/lib/format/manifest.js';
+import { entryName, indexName, manifestName, packName } from '../dist/lib/format/names.js';
+import { encodePackHeader } from '../dist/lib/format/pack.js';
+import { EntryType } from '../dist/lib/format/payload.js';
+import { initRepository } from '../dist/lib/ledger/init.js';
+import { encodePins, joinSorted } from '../dist/lib/ledger/pins.js';
+import { planPrune } from '../dist/lib/retention/prune.js';
+import { DEFAULT_POLICY } from '../dist/lib/retention/slots.js';
+import { MemoryStore } from '../dist/lib/store/memory.js';
+
+const SNAPSHOTS = 10_000;
+const PACKS = 100_000;
+const streams = Number(process.argv[2] ?? 20);
+const DAY = 86_400;
+const start = Date.parse('2024-01-01T00:00:00Z') / 1000;
+let nowSec = start;
+const store = new MemoryStore(() => nowSec * 1000);
+const { place, keyring } = await initRepository(store, { label: '', policy: DEFAULT_POLICY, nowMs: start * 1000 });
+const { seed, domain } = keyring.writer;
+const writer = authorOf(publicKeyOf(seed));
+const random = (n) => new Uint8Array(randomBytes(n));
+const sealed = { enc: random(32), ct: random(48), commitment: random(32) };
+
+let previous = new Uint8Array(32);
+let sequence = 0;
+const perStream = SNAPSHOTS / streams;
+const packsPerStream = PACKS / streams;
+const pinned = packsPerStream / 2;
+const step = Math.floor((packsPerStream - pinned) / perStream);
+const states = [];
+const newPack = async (session) => {
+  const header = encodePackHeader({ repository: place.id, writer, domain, session, ...sealed, packClass: 1, salt: random(32) });
+  const id = sha256(header);
+  await store.put(packName(id), [header]);
+  return id;
+};
+for (let s = 0; s < streams; s++) {
+  const session = random(16);
+  const packs = [];
+  for (let i = 0; i < pinned; i++) packs.push(await newPack(session));
+  states.push({ stream: random(16), packs, base: undefined });
+}
+for (let n = 0; n < perStream; n++) {
+  nowSec = start + n * 3600;
+  for (const state of states) {
+    const session = random(16);
+    const ids = { repository: place.id, writer, domain, session };
+    if (n > 0)
+      for (let i = 0; i < step; i++) state.packs[Math.floor(Math.random() * state.packs.length)] = await newPack(session);
+    const index = encodeIndexHeader(ids);
+    const indexId = sha256(index);
+    await store.put(indexName(indexId), [index]);
+    const joined = joinSorted(state.packs);
+    const time = { sec: nowSec, nsec: 0 };
+    const envelope = {
+      ...ids,
+      ...sealed,
+      stream: state.stream,
+      started: time,
+      finished: time,
+      claimed: time,
+      state: 0,
+      pins: encodePins(joined, state.base),
+      pinCount: joined.byteLength / 32,
+      pinBytes: 0,
+      newBytes: 0,
+      indexIds: [indexId],
+    };
+    const bytes = concat(encodeEnvelope(envelope), random(300));
+    const id = sha256(bytes);
+    await store.put(manifestName(id), [bytes]);
+    state.base = { id, envelope, ids: joined };
+    const retainUntilSec = nowSec + (n % 24 === 0 ? 14 : 2) * DAY;
+    const payload = { type: EntryType.snapshot, manifest: id, stream: state.stream, state: 0, retainUntilSec, slots: 1 };
+    const signed = encodeEntry({ repository: place.id, author: writer, sequence, previous, time, payload });
+    const entry = concat(signed, sign(seed, ENTRY_LABEL, signed));
+    await store.put(entryName(writer, sequence++), [entry]);
+    previous = sha256(entry);
+  }
+}
+global.gc?.();
+const before = process.memoryUsage();
+nowSec += 4 * DAY;
+const cpu = process.cpuUsage();
+const began = performance.now();
+const plan = await planPrune({ store, id: place.id, genesis: place.genesis }, { nowMs: () => nowSec * 1000 });
+const seconds = (performance.now() - began) / 1000;
+const { user, system } = process.cpuUsage(cpu);
+const count = (fates) => {
+  const states = new Map();
+  for (const { state } of fates) states.set(state, (states.get(state) ?? 0) + 1);
+  return [...states].map(([state, n]) => `${n} ${state}`).join(', ');
+};
+console.log(
+  `${streams} streams, ${plan.snapshots.length} snapshots (${count(plan.snapshots)}), ${plan.packs.length} packs (${count(plan.packs)}), ${plan.indexes.length} index objects (${count(plan.indexes)}), blocked ${plan.blocked.length}`,
+);
+console.log(
+  `planned in ${seconds.toFixed(2)} s, ${((user + system) / 1e6).toFixed(2)} s of CPU; heap ${(before.heapUsed / 2 ** 20).toFixed(0)} MiB before, resident ${(process.memoryUsage().rss / 2 ** 20).toFixed(0)} MiB after (${(before.rss / 2 ** 20).toFixed(0)} before)`,
+);

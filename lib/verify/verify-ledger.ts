@@ -1,0 +1,84 @@
+/**
+ * The verb behind `varve ledger verify`: every signature and chain, what this machine remembers, the vault's receipts, and the retention of every snapshot,
+ * recomputed. Needs no content key, so that everybody can do it.
+ */
+import { equalBytes, toHex } from '../bytes.js';
+import { entryName, manifestName, parseEntryName } from '../format/names.js';
+import { payloadOf, type Receipt } from '../format/payload.js';
+import { asId } from '../id.js';
+import { readEnvelope, snapshotRecords } from '../ledger/snapshots.js';
+import type { Repository } from '../repository/repository.js';
+import { type ReadableLedger, walkLedger } from './ledger-walk.js';
+import type { Listing } from './listing.js';
+import { checkMemory } from './memory-check.js';
+import { type CheckError, type CheckWarning, Findings } from './report.js';
+import { RetentionCheck } from './retention-check.js';
+
+export interface LedgerReport {
+  readonly errors: readonly CheckError[];
+  readonly errorCount: number;
+  readonly warnings: readonly CheckWarning[];
+  readonly warningCount: number;
+  readonly counts: { readonly chains: number; readonly entries: number; readonly receipts: number; readonly snapshots: number };
+}
+
+/** Verifies the whole ledger. @throws StoreError if it cannot be listed */
+export async function verifyLedger(repository: Repository): Promise<LedgerReport> {
+  const findings = new Findings();
+  const before = await repository.heads?.recall();
+  const ledger = await walkLedger(repository, await listEntries(repository, findings), findings);
+  await checkMemory(repository, before, ledger, findings);
+  const receipts = checkReceipts(ledger, findings);
+  const retention = new RetentionCheck(ledger);
+  const records = snapshotRecords(ledger);
+  for (const record of records) {
+    try {
+      retention.check(record, (await readEnvelope(repository, record.id)).envelope.started, findings);
+    } catch (error) {
+      findings.thrown(error, manifestName(record.id));
+    }
+  }
+  const { errors, errorCount, warnings, warningCount } = findings;
+  const counts = {
+    chains: ledger.chains.length,
+    entries: ledger.chains.reduce((sum, { entries }) => sum + entries.length, 0),
+    receipts,
+    snapshots: records.length,
+  };
+  return { errors, errorCount, warnings, warningCount, counts };
+}
+
+async function listEntries({ store }: Repository, findings: Findings): Promise<Listing> {
+  const entries = new Map<string, number>();
+  for await (const { name, sizeBytes } of store.list('ledger/')) {
+    if (parseEntryName(name) === undefined) findings.error(name, 'CORRUPT', 'is not the name of a ledger entry');
+    else entries.set(name, sizeBytes);
+  }
+  const none = new Map<string, number>();
+  return { genesisBytes: undefined, slots: none, packs: none, index: none, manifests: none, entries, packBytes: 0 };
+}
+
+/** Whether what vaults acknowledged is there. @returns how many receipts there are */
+function checkReceipts(ledger: ReadableLedger, findings: Findings): number {
+  let count = 0;
+  // What an admin accepted as lost, was: receipts from before may speak of it.
+  const accepted = ledger.entries.findLastIndex(({ payload }) => payloadOf(payload, 'acceptFork') !== undefined);
+  for (const [at, { payload }] of ledger.entries.entries()) {
+    for (const receipt of payloadOf(payload, 'receipt')?.receipts ?? []) {
+      count++;
+      const problem = problemWith(receipt, ledger);
+      const name = entryName(asId('author', receipt.author), receipt.sequence);
+      if (problem === undefined) continue;
+      if (at < accepted) findings.warning(name, `${problem}, which an admin accepted`);
+      else findings.error(name, 'ROLLED_BACK', problem);
+    }
+  }
+  return count;
+}
+
+function problemWith({ author, sequence, hash }: Receipt, { read }: ReadableLedger): string | undefined {
+  const hashes = read.find((chain) => toHex(chain.author) === toHex(author))?.hashes ?? [];
+  if (sequence >= hashes.length) return 'is missing, but a vault acknowledged it';
+  const there = hashes[sequence];
+  return there !== undefined && !equalBytes(there, hash) ? 'is not the entry that a vault acknowledged' : undefined;
+}
