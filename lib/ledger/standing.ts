@@ -222,6 +222,23 @@ export function standings(ledger: Ledger, nowSec: number = Date.now() / 1000): S
   return result;
 }
 
+/** Prune-done entries that name a snapshot which had not expired then, by all that had been said; and those snapshots. */
+export function wrongPrunes(ledger: Ledger, nowSec: number = Date.now() / 1000): { entry: LedgerEntry; snapshot: string }[] {
+  const sayings = sayingsOf(ledger);
+  const items = committed(ledger, sayings);
+  const wrong: { entry: LedgerEntry; snapshot: string }[] = [];
+  for (const entry of ledger.entries)
+    for (const hex of idsIn(payloadOf(entry.payload, 'pruneDone')?.snapshots ?? EMPTY)) {
+      const named = items.get(hex);
+      if (named === undefined) continue;
+      const promised = Math.max(...named.map((one) => promisedSec(one.entry, one.payload, sayings)));
+      const supersededSec = Math.max(...named.map((one) => one.supersededSec));
+      const { freeSec } = freeFrom(hex, promised, supersededSec, sayings, entry.time);
+      if (freeSec > Math.min(entry.time.sec, nowSec)) wrong.push({ entry, snapshot: hex });
+    }
+  return wrong;
+}
+
 /**
  * Snapshots behind the end of a chain: their author was retired, and a smaller count disowned them. They are not listed, but what was promised for them
  * stands: a retirement deletes nothing.
