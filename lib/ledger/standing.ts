@@ -80,7 +80,13 @@ export function intended(entries: readonly LedgerEntry[]): { packs: Set<string>;
   return found;
 }
 
-interface Held {
+/** An entry's time, and its place in merged order. */
+interface Said {
+  readonly time: Timestamp;
+  readonly at: number;
+}
+
+interface Held extends Said {
   readonly hold: Hold;
   /** Infinity while it stands. */
   releasedSec: number;
@@ -89,7 +95,7 @@ interface Held {
 /** What was said about snapshots after they were committed, by snapshot id in hex. */
 interface Sayings {
   readonly receipts: ReturnType<typeof receiptsOf>;
-  readonly extensions: Map<string, { untilSec: number; time: Timestamp }[]>;
+  readonly extensions: Map<string, (Said & { readonly untilSec: number })[]>;
   readonly holds: Map<string, Held[]>;
 }
 
@@ -104,12 +110,17 @@ function sayingsOf(ledger: Ledger): Sayings {
   const extensions: Sayings['extensions'] = new Map();
   const holds: Sayings['holds'] = new Map();
   const byPlace = new Map<string, Held>();
-  for (const { author, sequence, time, payload } of ledger.entries) {
+  for (const [at, { author, sequence, time, payload }] of ledger.entries.entries()) {
     const extend = payloadOf(payload, 'extend');
-    for (const id of idsIn(extend?.snapshots ?? EMPTY)) push(extensions, id, { untilSec: extend!.untilSec, time });
+    for (const id of idsIn(extend?.snapshots ?? EMPTY)) push(extensions, id, { untilSec: extend!.untilSec, time, at });
     const hold = payloadOf(payload, 'hold');
     if (hold !== undefined) {
-      const held: Held = { hold: { author, sequence, time, reason: hold.reason }, releasedSec: Number.POSITIVE_INFINITY };
+      const held: Held = {
+        hold: { author, sequence, time, reason: hold.reason },
+        time,
+        at,
+        releasedSec: Number.POSITIVE_INFINITY,
+      };
       byPlace.set(place(author, sequence), held);
       for (const id of idsIn(hold.snapshots)) push(holds, id, held);
     }
@@ -122,20 +133,20 @@ function sayingsOf(ledger: Ledger): Sayings {
   return { receipts, extensions, holds };
 }
 
-/** When nothing keeps a snapshot any more; with `by`, by what had been said at that time. */
+/** When nothing keeps a snapshot any more; with `by`, by what had been said until then: what stands before it, whatever its time, and what is no later. */
 function freeFrom(
   hex: string,
   promisedSec: number,
   supersededSec: number,
   { extensions, holds }: Sayings,
-  by?: Timestamp,
+  by?: Said,
 ): { retainUntilSec: number; freeSec: number } {
-  const counts = (time: Timestamp): boolean => by === undefined || compareTimes(time, by) <= 0;
+  const counts = ({ time, at }: Said): boolean => by === undefined || at < by.at || compareTimes(time, by.time) <= 0;
   let retainUntilSec = promisedSec;
-  for (const { untilSec, time } of extensions.get(hex) ?? [])
-    if (counts(time)) retainUntilSec = Math.max(retainUntilSec, untilSec);
+  for (const extension of extensions.get(hex) ?? [])
+    if (counts(extension)) retainUntilSec = Math.max(retainUntilSec, extension.untilSec);
   let freeSec = Math.max(retainUntilSec, supersededSec);
-  for (const { hold, releasedSec } of holds.get(hex) ?? []) if (counts(hold.time)) freeSec = Math.max(freeSec, releasedSec);
+  for (const held of holds.get(hex) ?? []) if (counts(held)) freeSec = Math.max(freeSec, held.releasedSec);
   return { retainUntilSec, freeSec };
 }
 
@@ -205,9 +216,9 @@ function committed(ledger: Ledger, { receipts }: Sayings): Map<string, Committed
  */
 export function standings(ledger: Ledger, nowSec: number = Date.now() / 1000): Standing[] {
   const sayings = sayingsOf(ledger);
-  const doneAt = new Map<string, Timestamp[]>();
-  for (const { time, payload } of ledger.entries)
-    for (const hex of idsIn(payloadOf(payload, 'pruneDone')?.snapshots ?? EMPTY)) push(doneAt, hex, time);
+  const doneAt = new Map<string, Said[]>();
+  for (const [at, { time, payload }] of ledger.entries.entries())
+    for (const hex of idsIn(payloadOf(payload, 'pruneDone')?.snapshots ?? EMPTY)) push(doneAt, hex, { time, at });
   const result: Standing[] = [];
   for (const [hex, items] of committed(ledger, sayings)) {
     const promised = Math.max(...items.map(({ entry, payload }) => promisedSec(entry, payload, sayings)));
@@ -215,7 +226,7 @@ export function standings(ledger: Ledger, nowSec: number = Date.now() / 1000): S
     const standing = standingOf(items[0]!, promised, supersededSec, sayings);
     // What says that a snapshot was pruned which was still to be kept is not believed: it stays listed, and its absence is noticed.
     const pruned = (doneAt.get(hex) ?? []).some(
-      (time) => freeFrom(hex, promised, supersededSec, sayings, time).freeSec <= Math.min(time.sec, nowSec),
+      (done) => freeFrom(hex, promised, supersededSec, sayings, done).freeSec <= Math.min(done.time.sec, nowSec),
     );
     result.push(pruned ? { ...standing, pruned } : standing);
   }
@@ -227,13 +238,13 @@ export function wrongPrunes(ledger: Ledger, nowSec: number = Date.now() / 1000):
   const sayings = sayingsOf(ledger);
   const items = committed(ledger, sayings);
   const wrong: { entry: LedgerEntry; snapshot: string }[] = [];
-  for (const entry of ledger.entries)
+  for (const [at, entry] of ledger.entries.entries())
     for (const hex of idsIn(payloadOf(entry.payload, 'pruneDone')?.snapshots ?? EMPTY)) {
       const named = items.get(hex);
       if (named === undefined) continue;
       const promised = Math.max(...named.map((one) => promisedSec(one.entry, one.payload, sayings)));
       const supersededSec = Math.max(...named.map((one) => one.supersededSec));
-      const { freeSec } = freeFrom(hex, promised, supersededSec, sayings, entry.time);
+      const { freeSec } = freeFrom(hex, promised, supersededSec, sayings, { time: entry.time, at });
       if (freeSec > Math.min(entry.time.sec, nowSec)) wrong.push({ entry, snapshot: hex });
     }
   return wrong;
