@@ -133,15 +133,16 @@ function sayingsOf(ledger: Ledger): Sayings {
   return { receipts, extensions, holds };
 }
 
-/** When nothing keeps a snapshot any more; with `by`, by what had been said until then: what stands before it, whatever its time, and what is no later. */
+/** When nothing keeps a snapshot any more; with `by`, by what had been said until then: what stands before it, whatever its time, what is no later, and what says that it is of the future. */
 function freeFrom(
   hex: string,
   promisedSec: number,
   supersededSec: number,
   { extensions, holds }: Sayings,
-  by?: Said,
+  by?: Said & { readonly nowSec: number },
 ): { retainUntilSec: number; freeSec: number } {
-  const counts = ({ time, at }: Said): boolean => by === undefined || at < by.at || compareTimes(time, by.time) <= 0;
+  const counts = ({ time, at }: Said): boolean =>
+    by === undefined || at < by.at || compareTimes(time, by.time) <= 0 || time.sec > by.nowSec;
   let retainUntilSec = promisedSec;
   for (const extension of extensions.get(hex) ?? [])
     if (counts(extension)) retainUntilSec = Math.max(retainUntilSec, extension.untilSec);
@@ -226,7 +227,7 @@ export function standings(ledger: Ledger, nowSec: number = Date.now() / 1000): S
     const standing = standingOf(items[0]!, promised, supersededSec, sayings);
     // What says that a snapshot was pruned which was still to be kept is not believed: it stays listed, and its absence is noticed.
     const pruned = (doneAt.get(hex) ?? []).some(
-      (done) => freeFrom(hex, promised, supersededSec, sayings, done).freeSec <= Math.min(done.time.sec, nowSec),
+      (done) => freeFrom(hex, promised, supersededSec, sayings, { ...done, nowSec }).freeSec <= Math.min(done.time.sec, nowSec),
     );
     result.push(pruned ? { ...standing, pruned } : standing);
   }
@@ -244,7 +245,7 @@ export function wrongPrunes(ledger: Ledger, nowSec: number = Date.now() / 1000):
       if (named === undefined) continue;
       const promised = Math.max(...named.map((one) => promisedSec(one.entry, one.payload, sayings)));
       const supersededSec = Math.max(...named.map((one) => one.supersededSec));
-      const { freeSec } = freeFrom(hex, promised, supersededSec, sayings, { time: entry.time, at });
+      const { freeSec } = freeFrom(hex, promised, supersededSec, sayings, { time: entry.time, at, nowSec });
       if (freeSec > Math.min(entry.time.sec, nowSec)) wrong.push({ entry, snapshot: hex });
     }
   return wrong;
