@@ -6,7 +6,7 @@ import { EMPTY, toHex } from '../bytes.js';
 import type { LedgerEntry } from '../format/entry.js';
 import { State } from '../format/manifest.js';
 import { payloadOf, type Receipt, type SnapshotPayload } from '../format/payload.js';
-import { compareTimes, type Timestamp } from '../format/time.js';
+import type { Timestamp } from '../format/time.js';
 import { asId, type SnapshotId } from '../id.js';
 import type { Chain, Ledger } from './ledger.js';
 
@@ -80,13 +80,7 @@ export function intended(entries: readonly LedgerEntry[]): { packs: Set<string>;
   return found;
 }
 
-/** An entry's time, and its place in merged order. */
-interface Said {
-  readonly time: Timestamp;
-  readonly at: number;
-}
-
-interface Held extends Said {
+interface Held {
   readonly hold: Hold;
   /** Infinity while it stands. */
   releasedSec: number;
@@ -95,7 +89,8 @@ interface Held extends Said {
 /** What was said about snapshots after they were committed, by snapshot id in hex. */
 interface Sayings {
   readonly receipts: ReturnType<typeof receiptsOf>;
-  readonly extensions: Map<string, (Said & { readonly untilSec: number })[]>;
+  /** The latest of them. */
+  readonly extensions: Map<string, number>;
   readonly holds: Map<string, Held[]>;
 }
 
@@ -110,17 +105,12 @@ function sayingsOf(ledger: Ledger): Sayings {
   const extensions: Sayings['extensions'] = new Map();
   const holds: Sayings['holds'] = new Map();
   const byPlace = new Map<string, Held>();
-  for (const [at, { author, sequence, time, payload }] of ledger.entries.entries()) {
+  for (const { author, sequence, time, payload } of ledger.entries) {
     const extend = payloadOf(payload, 'extend');
-    for (const id of idsIn(extend?.snapshots ?? EMPTY)) push(extensions, id, { untilSec: extend!.untilSec, time, at });
+    for (const id of idsIn(extend?.snapshots ?? EMPTY)) extensions.set(id, Math.max(extend!.untilSec, extensions.get(id) ?? 0));
     const hold = payloadOf(payload, 'hold');
     if (hold !== undefined) {
-      const held: Held = {
-        hold: { author, sequence, time, reason: hold.reason },
-        time,
-        at,
-        releasedSec: Number.POSITIVE_INFINITY,
-      };
+      const held: Held = { hold: { author, sequence, time, reason: hold.reason }, releasedSec: Number.POSITIVE_INFINITY };
       byPlace.set(place(author, sequence), held);
       for (const id of idsIn(hold.snapshots)) push(holds, id, held);
     }
@@ -133,22 +123,16 @@ function sayingsOf(ledger: Ledger): Sayings {
   return { receipts, extensions, holds };
 }
 
-/** When nothing keeps a snapshot any more; with `by`, by what had been said until then: what stands before it, whatever its time, what is no later, and what says that it is of the future. */
+/** When nothing keeps a snapshot any more, by all that the ledger says: later words count for earlier ones too, since times can lie. */
 function freeFrom(
   hex: string,
-  promisedSec: number,
+  promised: number,
   supersededSec: number,
   { extensions, holds }: Sayings,
-  by?: Said & { readonly nowSec: number },
 ): { retainUntilSec: number; freeSec: number } {
-  const counts = ({ time, at }: Said): boolean =>
-    by === undefined || at < by.at || compareTimes(time, by.time) <= 0 || time.sec > by.nowSec;
-  let retainUntilSec = promisedSec;
-  for (const extension of extensions.get(hex) ?? [])
-    if (counts(extension)) retainUntilSec = Math.max(retainUntilSec, extension.untilSec);
-  let freeSec = Math.max(retainUntilSec, supersededSec);
-  for (const held of holds.get(hex) ?? []) if (counts(held)) freeSec = Math.max(freeSec, held.releasedSec);
-  return { retainUntilSec, freeSec };
+  const retainUntilSec = Math.max(promised, extensions.get(hex) ?? 0);
+  const released = (holds.get(hex) ?? []).map(({ releasedSec }) => releasedSec);
+  return { retainUntilSec, freeSec: Math.max(retainUntilSec, supersededSec, ...released) };
 }
 
 /** The latest of what an entry and its receipt promise. */
@@ -217,36 +201,29 @@ function committed(ledger: Ledger, { receipts }: Sayings): Map<string, Committed
  */
 export function standings(ledger: Ledger, nowSec: number = Date.now() / 1000): Standing[] {
   const sayings = sayingsOf(ledger);
-  const doneAt = new Map<string, Said[]>();
-  for (const [at, { time, payload }] of ledger.entries.entries())
-    for (const hex of idsIn(payloadOf(payload, 'pruneDone')?.snapshots ?? EMPTY)) push(doneAt, hex, { time, at });
+  const doneAt = new Map<string, Timestamp[]>();
+  for (const { time, payload } of ledger.entries)
+    for (const hex of idsIn(payloadOf(payload, 'pruneDone')?.snapshots ?? EMPTY)) push(doneAt, hex, time);
   const result: Standing[] = [];
   for (const [hex, items] of committed(ledger, sayings)) {
     const promised = Math.max(...items.map(({ entry, payload }) => promisedSec(entry, payload, sayings)));
     const supersededSec = Math.max(...items.map((item) => item.supersededSec));
     const standing = standingOf(items[0]!, promised, supersededSec, sayings);
     // What says that a snapshot was pruned which was still to be kept is not believed: it stays listed, and its absence is noticed.
-    const pruned = (doneAt.get(hex) ?? []).some(
-      (done) => freeFrom(hex, promised, supersededSec, sayings, { ...done, nowSec }).freeSec <= Math.min(done.time.sec, nowSec),
-    );
+    const pruned = (doneAt.get(hex) ?? []).some(({ sec }) => hasExpired(standing, Math.min(sec, nowSec)));
     result.push(pruned ? { ...standing, pruned } : standing);
   }
   return result;
 }
 
-/** Prune-done entries that name a snapshot which had not expired then, by all that had been said; and those snapshots. */
+/** Prune-done entries that name a snapshot which had not expired then; and those snapshots. */
 export function wrongPrunes(ledger: Ledger, nowSec: number = Date.now() / 1000): { entry: LedgerEntry; snapshot: string }[] {
-  const sayings = sayingsOf(ledger);
-  const items = committed(ledger, sayings);
+  const known = new Map(standings(ledger, nowSec).map((standing) => [toHex(standing.id), standing]));
   const wrong: { entry: LedgerEntry; snapshot: string }[] = [];
-  for (const [at, entry] of ledger.entries.entries())
-    for (const hex of idsIn(payloadOf(entry.payload, 'pruneDone')?.snapshots ?? EMPTY)) {
-      const named = items.get(hex);
-      if (named === undefined) continue;
-      const promised = Math.max(...named.map((one) => promisedSec(one.entry, one.payload, sayings)));
-      const supersededSec = Math.max(...named.map((one) => one.supersededSec));
-      const { freeSec } = freeFrom(hex, promised, supersededSec, sayings, { time: entry.time, at, nowSec });
-      if (freeSec > Math.min(entry.time.sec, nowSec)) wrong.push({ entry, snapshot: hex });
+  for (const entry of ledger.entries)
+    for (const snapshot of idsIn(payloadOf(entry.payload, 'pruneDone')?.snapshots ?? EMPTY)) {
+      const standing = known.get(snapshot);
+      if (standing !== undefined && !hasExpired(standing, Math.min(entry.time.sec, nowSec))) wrong.push({ entry, snapshot });
     }
   return wrong;
 }
