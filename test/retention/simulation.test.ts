@@ -129,6 +129,8 @@ class Simulation {
     const { repository } = this;
     const ripe = (fates: readonly { id: string; state: string }[]): string[] =>
       fates.filter(({ state }) => state === 'ripe').map(({ id }) => id);
+    // The vault prunes when no entry is coming in: what came in before has its receipt.
+    repository.acknowledge('vault');
     const plan = repository.plan(repository.earlySec);
     let packs = ripe(plan.packs);
     let manifests = [...plan.manifestsToDelete];
@@ -143,6 +145,7 @@ class Simulation {
         ...list,
       });
       yield;
+      repository.acknowledge('vault');
       const again = repository.plan(repository.earlySec);
       const still = new Set([...ripe(again.packs), ...again.manifestsToDelete]);
       packs = packs.filter((id) => still.has(id));
@@ -156,6 +159,7 @@ class Simulation {
         yield;
       }
     }
+    repository.acknowledge('vault');
     this.announce(repository.plan(repository.earlySec));
   }
 
