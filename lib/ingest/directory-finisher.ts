@@ -4,7 +4,7 @@
  */
 import { EMPTY } from '../bytes.js';
 import { type DirectoryEntry, type Entry, EntryKind, isDirectory, type Owner, type Totals } from '../format/tree.js';
-import type { CachedEntry } from './change-cache.js';
+import type { CachedEntry } from './cache-rows.js';
 import { type EntryMaker, NO_PACKS } from './entry-maker.js';
 import type { EntryStarter } from './entry-starter.js';
 import { type ScanRecord, ScanType } from './scan-record.js';

@@ -15,7 +15,7 @@ import {
   type Xattr,
 } from '../format/tree.js';
 import { native } from '../native.js';
-import type { PackUses } from './change-cache.js';
+import type { PackUses } from './cache-rows.js';
 import type { Ingested } from './large-file.js';
 import { ownerNames } from './owners.js';
 import { type ScanRecord, ScanType } from './scan-record.js';

@@ -5,7 +5,7 @@
 import { CborReader } from '../format/cbor.js';
 import { type Entry, EntryKind, isFile, readEntry } from '../format/tree.js';
 import { native } from '../native.js';
-import type { CachedEntry } from './change-cache.js';
+import type { CachedEntry } from './cache-rows.js';
 import { type EntryMaker, NO_PACKS } from './entry-maker.js';
 import type { FileReader } from './file-reader.js';
 import type { Former, Ingested } from './large-file.js';

@@ -2,7 +2,6 @@
  * Has files read: small ones in batches, large ones a few at a time, those with several names once. Knows nothing of entries; each file's outcome goes to
  * whoever asked.
  */
-
 import { NO_PACKS } from './entry-maker.js';
 import { type Former, type Ingested, ingestFile } from './large-file.js';
 import type { ScanRecord } from './scan-record.js';

@@ -3,7 +3,7 @@
  * scan-directory.ts, entry-starter.ts and directory-finisher.ts.
  */
 import type { Entry } from '../format/tree.js';
-import type { DirectoryHead, PackUses } from './change-cache.js';
+import type { DirectoryHead, PackUses } from './cache-rows.js';
 import type { ScanRecord } from './scan-record.js';
 
 /** A tree of sources: a directory that is scanned whole, or one of which only some children are wanted. */
