@@ -73,6 +73,9 @@ export interface GuardOptions {
 
 /** Bodies held in memory at a time: manifests, entries, slots. */
 const GATHER_BYTES = 64 << 20;
+/** Bodies up to this count against what their connection may have in memory: entries, and manifests of up to some 30,000 packs. */
+const SMALL_BYTES = 1 << 20;
+const CONNECTION_BYTES = 2 << 20;
 const PINS_KEPT_BYTES = 8 << 20;
 /** What an init may bring before there is a genesis to hold it against. */
 const INIT_ENTRIES = 16;
@@ -93,6 +96,8 @@ export class Guard {
   readonly #quotas: Quotas;
   readonly #catalog: Catalog;
   readonly #budget = new Budget(GATHER_BYTES);
+  /** By connection. */
+  readonly #small = new WeakMap<Caller, Budget>();
   readonly #pins = new Map<string, Uint8Array>();
   #pinsBytes = 0;
   #open: { readonly chains: Chains; readonly commits: Commits } | undefined;
@@ -403,7 +408,7 @@ export class Guard {
           await this.#putStreamed(caller, ref, ref.kind, name, sizeBytes, body);
           return {};
         default:
-          return await this.#budget.within(sizeBytes, async () =>
+          return await this.#budgetOf(caller, sizeBytes).within(sizeBytes, async () =>
             this.#putGathered(caller, ref, name, await gather(body, sizeBytes)),
           );
       }
@@ -417,6 +422,14 @@ export class Guard {
         );
       throw error;
     }
+  }
+
+  /** Small bodies count for their connection alone: nobody keeps the entries of others out by announcing much and sending nothing. */
+  #budgetOf(caller: Caller, sizeBytes: number): Budget {
+    if (sizeBytes > SMALL_BYTES) return this.#budget;
+    let budget = this.#small.get(caller);
+    if (budget === undefined) this.#small.set(caller, (budget = new Budget(CONNECTION_BYTES)));
+    return budget;
   }
 
   async #putStreamed(
