@@ -11,7 +11,7 @@ import { entryName, indexName, manifestName, packName } from '../dist/lib/format
 import { encodePackHeader } from '../dist/lib/format/pack.js';
 import { EntryType } from '../dist/lib/format/payload.js';
 import { initRepository } from '../dist/lib/ledger/init.js';
-import { encodePins, joinSorted } from '../dist/lib/ledger/pins.js';
+import { joinSorted } from '../dist/lib/ledger/pins.js';
 import { planPrune } from '../dist/lib/retention/prune.js';
 import { DEFAULT_POLICY } from '../dist/lib/retention/slots.js';
 import { MemoryStore } from '../dist/lib/store/memory.js';
@@ -53,12 +53,22 @@ for (let n = 0; n < perStream; n++) {
   for (const state of states) {
     const session = random(16);
     const ids = { repository: place.id, writer, domain, session };
-    if (n > 0)
-      for (let i = 0; i < step; i++) state.packs[Math.floor(Math.random() * state.packs.length)] = await newPack(session);
+    const removed = [];
+    const added = [];
+    for (let i = 0; n > 0 && i < step; i++) {
+      const at = (n * step + i) % state.packs.length;
+      removed.push(state.packs[at]);
+      added.push((state.packs[at] = await newPack(session)));
+    }
     const index = encodeIndexHeader(ids);
     const indexId = sha256(index);
     await store.put(indexName(indexId), [index]);
-    const joined = joinSorted(state.packs);
+    // As runs write them: differences to the snapshot before, and a full list after sixteen of them.
+    const depth = n % 17;
+    const pins =
+      depth === 0
+        ? { depth, ids: joinSorted(state.packs) }
+        : { depth, base: state.base, removed: joinSorted(removed), added: joinSorted(added) };
     const time = { sec: nowSec, nsec: 0 };
     const envelope = {
       ...ids,
@@ -68,8 +78,8 @@ for (let n = 0; n < perStream; n++) {
       finished: time,
       claimed: time,
       state: 0,
-      pins: encodePins(joined, state.base),
-      pinCount: joined.byteLength / 32,
+      pins,
+      pinCount: state.packs.length,
       pinBytes: 0,
       newBytes: 0,
       indexIds: [indexId],
@@ -77,7 +87,7 @@ for (let n = 0; n < perStream; n++) {
     const bytes = concat(encodeEnvelope(envelope), random(300));
     const id = sha256(bytes);
     await store.put(manifestName(id), [bytes]);
-    state.base = { id, envelope, ids: joined };
+    state.base = id;
     const retainUntilSec = nowSec + (n % 24 === 0 ? 14 : 2) * DAY;
     const payload = { type: EntryType.snapshot, manifest: id, stream: state.stream, state: 0, retainUntilSec, slots: 1 };
     const signed = encodeEntry({ repository: place.id, author: writer, sequence, previous, time, payload });

@@ -27,7 +27,7 @@ Examples:
       const untilSec = Math.ceil(
         options.until === undefined ? nowMs / 1000 + parseDuration(options.for!) : parseTime(options.until, nowMs) / 1000,
       );
-      if (untilSec * 1000 <= nowMs) throw new UsageError(`${options.until ?? options.for}: that is not in the future`);
+      if (untilSec <= Math.ceil(nowMs / 1000)) throw new UsageError(`${options.until ?? options.for}: that is not in the future`);
       return withRepository(run, async (repository) => {
         const ids = (await selectRecords(repository, names)).map(({ id }) => id);
         const longer = await extendSnapshots(repository, ids, { untilSec, reason: options.reason });

@@ -134,6 +134,7 @@ export function policyDuration(seconds: number): string {
     ['d', UNIT_SECONDS.d],
     ['h', UNIT_SECONDS.h],
   ] as const)
-    if (seconds % length === 0 && (unit !== 'w' || seconds >= 4 * UNIT_SECONDS.w)) return `${seconds / length}${unit}`;
+    if (seconds % length === 0 && (unit !== 'w' || (seconds >= 4 * UNIT_SECONDS.w && seconds <= 52 * UNIT_SECONDS.w)))
+      return `${seconds / length}${unit}`;
   return `${seconds}s`;
 }

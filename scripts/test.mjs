@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { root, run, setup, setupTests } from './setup.mjs';
 
 // Files that take long come first, or one of them would run alone at the end.
-const FIRST = /^test\/(faults|cli|ingest|e2e)\//;
+const FIRST = /^test\/(faults|cli|ingest|e2e|retention)\//;
 
 setup();
 await setupTests();

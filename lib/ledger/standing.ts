@@ -6,7 +6,7 @@ import { EMPTY, toHex } from '../bytes.js';
 import type { LedgerEntry } from '../format/entry.js';
 import { State } from '../format/manifest.js';
 import { payloadOf, type Receipt, type SnapshotPayload } from '../format/payload.js';
-import { compareTimes, type Timestamp } from '../format/time.js';
+import type { Timestamp } from '../format/time.js';
 import { asId, type SnapshotId } from '../id.js';
 import type { Chain, Ledger } from './ledger.js';
 
@@ -89,7 +89,8 @@ interface Held {
 /** What was said about snapshots after they were committed, by snapshot id in hex. */
 interface Sayings {
   readonly receipts: ReturnType<typeof receiptsOf>;
-  readonly extensions: Map<string, { untilSec: number; time: Timestamp }[]>;
+  /** The latest of them. */
+  readonly extensions: Map<string, number>;
   readonly holds: Map<string, Held[]>;
 }
 
@@ -106,7 +107,7 @@ function sayingsOf(ledger: Ledger): Sayings {
   const byPlace = new Map<string, Held>();
   for (const { author, sequence, time, payload } of ledger.entries) {
     const extend = payloadOf(payload, 'extend');
-    for (const id of idsIn(extend?.snapshots ?? EMPTY)) push(extensions, id, { untilSec: extend!.untilSec, time });
+    for (const id of idsIn(extend?.snapshots ?? EMPTY)) extensions.set(id, Math.max(extend!.untilSec, extensions.get(id) ?? 0));
     const hold = payloadOf(payload, 'hold');
     if (hold !== undefined) {
       const held: Held = { hold: { author, sequence, time, reason: hold.reason }, releasedSec: Number.POSITIVE_INFINITY };
@@ -122,21 +123,16 @@ function sayingsOf(ledger: Ledger): Sayings {
   return { receipts, extensions, holds };
 }
 
-/** When nothing keeps a snapshot any more; with `by`, by what had been said at that time. */
+/** When nothing keeps a snapshot any more, by all that the ledger says: later words count for earlier ones too, since times can lie. */
 function freeFrom(
   hex: string,
-  promisedSec: number,
+  promised: number,
   supersededSec: number,
   { extensions, holds }: Sayings,
-  by?: Timestamp,
 ): { retainUntilSec: number; freeSec: number } {
-  const counts = (time: Timestamp): boolean => by === undefined || compareTimes(time, by) <= 0;
-  let retainUntilSec = promisedSec;
-  for (const { untilSec, time } of extensions.get(hex) ?? [])
-    if (counts(time)) retainUntilSec = Math.max(retainUntilSec, untilSec);
-  let freeSec = Math.max(retainUntilSec, supersededSec);
-  for (const { hold, releasedSec } of holds.get(hex) ?? []) if (counts(hold.time)) freeSec = Math.max(freeSec, releasedSec);
-  return { retainUntilSec, freeSec };
+  const retainUntilSec = Math.max(promised, extensions.get(hex) ?? 0);
+  const released = (holds.get(hex) ?? []).map(({ releasedSec }) => releasedSec);
+  return { retainUntilSec, freeSec: Math.max(retainUntilSec, supersededSec, ...released) };
 }
 
 /** The latest of what an entry and its receipt promise. */
@@ -214,12 +210,22 @@ export function standings(ledger: Ledger, nowSec: number = Date.now() / 1000): S
     const supersededSec = Math.max(...items.map((item) => item.supersededSec));
     const standing = standingOf(items[0]!, promised, supersededSec, sayings);
     // What says that a snapshot was pruned which was still to be kept is not believed: it stays listed, and its absence is noticed.
-    const pruned = (doneAt.get(hex) ?? []).some(
-      (time) => freeFrom(hex, promised, supersededSec, sayings, time).freeSec <= Math.min(time.sec, nowSec),
-    );
+    const pruned = (doneAt.get(hex) ?? []).some(({ sec }) => hasExpired(standing, Math.min(sec, nowSec)));
     result.push(pruned ? { ...standing, pruned } : standing);
   }
   return result;
+}
+
+/** Prune-done entries that name a snapshot which had not expired then; and those snapshots. */
+export function wrongPrunes(ledger: Ledger, nowSec: number = Date.now() / 1000): { entry: LedgerEntry; snapshot: string }[] {
+  const known = new Map(standings(ledger, nowSec).map((standing) => [toHex(standing.id), standing]));
+  const wrong: { entry: LedgerEntry; snapshot: string }[] = [];
+  for (const entry of ledger.entries)
+    for (const snapshot of idsIn(payloadOf(entry.payload, 'pruneDone')?.snapshots ?? EMPTY)) {
+      const standing = known.get(snapshot);
+      if (standing !== undefined && !hasExpired(standing, Math.min(entry.time.sec, nowSec))) wrong.push({ entry, snapshot });
+    }
+  return wrong;
 }
 
 /**

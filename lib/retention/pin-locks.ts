@@ -10,19 +10,22 @@ export class PackTable {
   readonly count: number;
   readonly #ids: Uint8Array;
   readonly #words: DataView;
-  readonly #numbers = new Map<string, number>();
+  /** Number of the first id whose first two bytes are at least so much: ids are hashes, so few share them. */
+  readonly #starts = new Uint32Array(65_537);
 
   /** @param hexes - ids of the packs in the store, each once */
   constructor(hexes: Iterable<string>) {
     const sorted = [...hexes].sort();
     this.count = sorted.length;
-    this.#ids = fromHex(sorted.join(''));
+    this.#ids = new Uint8Array(Buffer.from(sorted.join(''), 'hex'));
     this.#words = viewOf(this.#ids);
-    for (const [number, hex] of sorted.entries()) this.#numbers.set(hex, number);
+    for (let number = 0; number < this.count; number++) this.#starts[this.#words.getUint16(number * 32) + 1]!++;
+    for (let i = 1; i < this.#starts.length; i++) this.#starts[i]! += this.#starts[i - 1]!;
   }
 
   number(hex: string): number | undefined {
-    return this.#numbers.get(hex);
+    const number = this.#find(viewOf(fromHex(hex)), 0);
+    return number < 0 ? undefined : number;
   }
 
   id(number: number): Uint8Array {
@@ -31,33 +34,25 @@ export class PackTable {
 
   /** Numbers of joined ids, rising; ids that are not in the store are left out. */
   numbersOf(joined: Uint8Array): Uint32Array {
-    const count = joined.byteLength / 32;
-    const found = new Uint32Array(count);
-    let length = 0;
-    if (count * 16 < this.count) {
-      for (let at = 0; at < joined.byteLength; at += 32) {
-        const number = this.#numbers.get(toHex(joined.subarray(at, at + 32)));
-        if (number !== undefined) found[length++] = number;
-      }
-      return found.slice(0, length);
-    }
-    // Both are sorted: a long list is found by walking the table beside it.
     const view = viewOf(joined);
-    for (let i = 0, number = 0; i < count && number < this.count; ) {
-      const order = this.#compare(view, i, number);
-      if (order === 0) found[length++] = number;
-      if (order <= 0) i++;
-      if (order >= 0) number++;
+    const found = new Uint32Array(joined.byteLength / 32);
+    let length = 0;
+    for (let at = 0; at < joined.byteLength; at += 32) {
+      const number = this.#find(view, at);
+      if (number >= 0) found[length++] = number;
     }
     return found.slice(0, length);
   }
 
-  #compare(view: DataView, i: number, number: number): number {
-    for (let word = 0; word < 32; word += 4) {
-      const difference = view.getUint32(i * 32 + word) - this.#words.getUint32(number * 32 + word);
-      if (difference !== 0) return difference;
+  /** The number of the id at `at`, or -1. */
+  #find(view: DataView, at: number): number {
+    const start = view.getUint16(at);
+    for (let number = this.#starts[start]!; number < this.#starts[start + 1]!; number++) {
+      let word = 0;
+      while (word < 32 && view.getUint32(at + word) === this.#words.getUint32(number * 32 + word)) word += 4;
+      if (word === 32) return number;
     }
-    return 0;
+    return -1;
   }
 }
 

@@ -71,6 +71,8 @@ export interface GuardedStore extends Store {
   readonly vaultKey: Uint8Array;
   /** The promise for an entry that was put through this store; undefined when the vault gave none. */
   receiptOf(name: string): Receipted | undefined;
+  /** Has the vault do a step of pruning, by its own clock; what it says of it is plain data. @throws RoleError, RefusedError, CorruptError, StoreError */
+  prune(step: 'plan' | 'announce' | 'sweep'): Promise<unknown>;
 }
 
 /** Whether `store` stands behind a vault. */

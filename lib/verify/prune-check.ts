@@ -6,7 +6,7 @@ import { EMPTY, toHex } from '../bytes.js';
 import { entryName } from '../format/names.js';
 import { payloadOf } from '../format/payload.js';
 import { asId } from '../id.js';
-import { intended, standings } from '../ledger/standing.js';
+import { intended, standings, wrongPrunes } from '../ledger/standing.js';
 import type { ReadableLedger } from './ledger-walk.js';
 import type { Findings } from './report.js';
 
@@ -30,7 +30,6 @@ export interface Pruned {
 /** Collects what was pruned, and reports prune-done entries that were not right. */
 export function checkPruned(ledger: ReadableLedger, findings: Findings): Pruned {
   const all = standings(ledger);
-  const byId = new Map(all.map((standing) => [toHex(standing.id), standing]));
   const intents = new Map<string, { sec: number; ids: Set<string> }>();
   const packs = new Set<string>();
   const indexes = new Set<string>();
@@ -54,12 +53,15 @@ export function checkPruned(ledger: ReadableLedger, findings: Findings): Pruned 
       [done.packs, done.snapshots, done.indexes].some((joined) => [...hexesOf(joined)].some((hex) => !announced.ids.has(hex)))
     )
       findings.error(name, 'CORRUPT', 'says that something was pruned which its announcement does not name');
-    for (const hex of hexesOf(done.snapshots)) {
-      const standing = byId.get(hex);
-      if (standing !== undefined && !standing.pruned)
-        findings.error(name, 'CORRUPT', 'says that a snapshot was pruned which was to be kept', { snapshot: hex, path: '/' });
-    }
   }
+  if (ledger.broken.size === 0)
+    for (const { entry, snapshot } of wrongPrunes(ledger))
+      findings.error(
+        entryName(asId('author', entry.author), entry.sequence),
+        'CORRUPT',
+        'says that a snapshot was pruned which was to be kept',
+        { snapshot, path: '/' },
+      );
   const going = intended(ledger.entries);
   return {
     announced: going.packs,

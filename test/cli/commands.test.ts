@@ -138,7 +138,11 @@ t.test('keys are added, changed, exported and removed', async (t) => {
   t.equal(varve(['key', 'export', key, '--no-passphrase']).status, 2, 'a key file replaces nothing');
   t.ok(readFileSync(key).equals(before));
   const rest = varve(['key', 'list', '--json'], { env: { ...anonymous, VARVE_KEY_FILE: key } });
-  t.equal(rest.records.length, 2);
+  t.equal(rest.records.filter(({ message_type }) => message_type === 'key').length, 2);
+  t.same(
+    rest.records.filter(({ message_type }) => message_type === 'author').map(({ role }) => role),
+    ['admin', 'writer'],
+  );
   const spare = rest.records.find(({ label }) => label === 'spare') as unknown as { id: string };
   t.not(spare.id, id);
   t.equal(varve(['key', 'remove', spare.id]).status, 0);

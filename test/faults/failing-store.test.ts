@@ -11,6 +11,7 @@ import { initRepository } from '../../lib/ledger/init.js';
 import { selectSnapshot } from '../../lib/ledger/select.js';
 import { locateRepository, openRepository } from '../../lib/repository/repository.js';
 import { DEFAULT_POLICY } from '../../lib/retention/slots.js';
+import { blockingPlace } from '../../lib/store/blocking.js';
 import { createDirectoryStore, openDirectoryStore } from '../../lib/store/directory.js';
 import { MemoryStore } from '../../lib/store/memory.js';
 import type { Store } from '../../lib/store/store.js';
@@ -193,9 +194,13 @@ t.test('a wrong clock loses nothing: order is the chain’s, latest is the last'
   t.equal((await readSnapshots(repository, await snapshotsOf(repository))).length, clocks.length);
 });
 
-t.test('a memory store takes no backups, and says why', async (t) => {
+t.test('a memory store takes backups; threads that wait cannot read it, which is said', async (t) => {
   const store = new MemoryStore();
   const { place, keyring } = await initRepository(store, { label: 'test', policy: DEFAULT_POLICY });
   const folder = scratch(t);
-  await t.rejects(backup(openRepository(place, keyring, join(folder, 'cache')), { paths: [folder] }), StoreError);
+  mkdirSync(join(folder, 'source'));
+  writeFileSync(join(folder, 'source', 'f'), 'content');
+  const repository = openRepository(place, keyring, join(folder, 'cache'));
+  t.match(await backup(repository, { paths: [join(folder, 'source')] }), { state: 'complete', totalFiles: 1 });
+  t.throws(() => blockingPlace(store), StoreError);
 });

@@ -12,7 +12,7 @@ import type { LedgerEntry } from '../../lib/format/entry.js';
 import { type Envelope, State } from '../../lib/format/manifest.js';
 import { packName } from '../../lib/format/names.js';
 import { encodePackHeader, PackClass } from '../../lib/format/pack.js';
-import { EntryType, type Payload } from '../../lib/format/payload.js';
+import { EntryType, type Payload, payloadOf } from '../../lib/format/payload.js';
 import { EntryKind } from '../../lib/format/tree.js';
 import { asId } from '../../lib/id.js';
 import { commit } from '../../lib/ingest/commit.js';
@@ -169,13 +169,14 @@ t.test(
             if (hasExpired(still, now)) return false;
             if (still.pruned && !standing.pruned) return false;
           }
-          // The newest of a stream gives way to its successor only.
-          if (standing.newest && hasExpired(still, now)) {
-            const series = seriesOf(standing);
-            if (![...later.values()].some((other) => other.newest && !hasExpired(other, now) && seriesOf(other) === series))
-              return false;
-          }
         }
+        // The newest of a stream gives way to its successor only: the last complete one of every stream never expires.
+        const last = new Map<string, string>();
+        for (const entry of ledgerOf([...before, ...after]).entries) {
+          const payload = payloadOf(entry.payload, 'snapshot');
+          if (payload?.state === State.complete) last.set(seriesOf({ entry, payload }), toHex(payload.manifest));
+        }
+        for (const hex of last.values()) if (later.get(hex)!.pruned || hasExpired(later.get(hex)!, 1e15)) return false;
         return true;
       }),
       { numRuns: 3000 },

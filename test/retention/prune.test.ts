@@ -117,7 +117,7 @@ t.test('what has expired is announced, waits, and goes; what is kept reads back'
   const before = await names(repository, 'packs/');
   const announced = await announcePrune(repository, lab);
   t.same([...announced.snapshots].sort(), ids.slice(0, 5).sort(), 'kept three days each: five of eight have expired');
-  t.ok(announced.packs.length >= 5 && announced.packBytes > 150_000, `${announced.packs.length} packs`);
+  t.ok(announced.packs.length >= 5 && announced.packBytes > 80_000, `${announced.packs.length} packs`);
   t.equal(announced.goesSec, lab.clock.nowMs / 1000 + 3 * 86_400);
   t.same((await announcePrune(repository, lab)).entries, [], 'nothing is announced twice');
   t.same((await sweepPrune(repository, lab)).entries, [], 'and nothing goes at once');
@@ -269,7 +269,7 @@ t.test('a prune killed before any operation is finished by the next one, and eve
     await sweepPrune(repository, lab);
     t.same(await listed(lab), ids.slice(4));
     t.equal(
-      (await planPrune(repository, lab)).packs.filter(({ state }) => state !== 'kept').length,
+      (await planPrune(repository, lab)).packs.filter(({ state }) => state === 'ripe' || state === 'announced').length,
       0,
       'all that was to go is gone',
     );
@@ -419,6 +419,8 @@ t.test('a prune-done that was not right is not believed: the snapshot stays list
     snapshots: fromHex(ids[2]!),
     indexes: new Uint8Array(),
   }));
+  // By today's clock it would have expired long ago.
+  const untilSec = Math.ceil(Date.now() / 1000) + 86_400;
   for (const [title, ms] of [
     ['early', lab.clock.nowMs],
     ['from the future', Date.now() + 3650 * DAY],
@@ -431,9 +433,10 @@ t.test('a prune-done that was not right is not believed: the snapshot stays list
       snapshots: fromHex(ids[2]!),
       indexes: new Uint8Array(),
     }));
-    if (title === 'early') t.ok((await listed(lab)).includes(ids[2]!), title);
-    const report = await check(repository);
-    t.match(report.errors[0], { object: /^ledger\//, message: /was to be kept/ }, title);
+    t.ok((await listed(lab)).includes(ids[2]!), `${title}: it stays listed`);
+    const wrong = (await check(repository)).errors.filter(({ message }) => /was to be kept/.test(message));
+    t.match(wrong, [{ object: /^ledger\// }, ...(title === 'early' ? [] : [{ object: /^ledger\// }])], title);
+    if (title === 'early') await extendSnapshots(repository, [fromHex(ids[2]!)], { ...lab, untilSec });
   }
   const ledger = await loadLedger(repository);
   const now = lab.clock.nowMs / 1000;

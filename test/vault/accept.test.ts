@@ -229,7 +229,7 @@ t.test('a retired writer is refused, and so is what the policy does not allow', 
     head,
     reason: 'stolen',
   }));
-  await t.rejects(backup(again, { paths: [file] }), { code: 'REFUSED', message: /retired/ });
+  await t.rejects(backup(again, { paths: [file] }), { code: 'ROLE', message: /revoked/ });
   t.ok(made.log.some((line) => line.startsWith('key-retired')));
   t.ok(made.log.some((line) => line.startsWith('quota')));
 });

@@ -51,7 +51,7 @@ t.test('a backup over the writer socket is read back over the reader socket', as
   for (const name of await names(direct.onDisk, '')) {
     const bytes = await direct.onDisk.get(name);
     t.same(await direct.overVault.get(name), bytes, name);
-    t.same(await direct.overVault.stat(name), { name, sizeBytes: bytes.byteLength });
+    t.match(await direct.overVault.stat(name), { name, sizeBytes: bytes.byteLength });
     t.same(await direct.overVault.get(name, { offset: 5, length: 7 }), bytes.slice(5, 12), `${name} in part`);
   }
 });
