@@ -2,14 +2,15 @@
  * What an attacker with stolen keys can make that this program never would: entries signed by hand, packs whose directories lie, manifests with any pins, index
  * objects that contradict the packs; and what an honest run would send, kept back. Everything is well formed as far as its maker wants it to be.
  */
-import { randomBytes } from 'node:crypto';
+import { type KeyObject, randomBytes, sign } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { concat, fromHex, toHex } from '../../lib/bytes.js';
+import { concat, fromHex, toHex, utf8 } from '../../lib/bytes.js';
 import { seal } from '../../lib/crypto/envelope.js';
 import { sha256 } from '../../lib/crypto/kdf.js';
+import { Curve, privateKeyObject } from '../../lib/crypto/raw-keys.js';
 import { createSessionKey, manifestKey } from '../../lib/crypto/session.js';
-import { authorOf, publicKeyOf, sign } from '../../lib/crypto/sign.js';
+import { authorOf, publicKeyOf, sign as signAs } from '../../lib/crypto/sign.js';
 import { ENTRY_LABEL, encodeEntry, type LedgerEntry } from '../../lib/format/entry.js';
 import type { Keyring } from '../../lib/format/key-slot.js';
 import { type Envelope, encodeEnvelope, manifestAad, State } from '../../lib/format/manifest.js';
@@ -17,7 +18,7 @@ import { entryName, manifestName, packName } from '../../lib/format/names.js';
 import { CHUNK_ROW_BYTES, decodeDirectory, decodePackFooter, PACK_FOOTER_BYTES, PackClass } from '../../lib/format/pack.js';
 import { EntryType, type Payload, type SnapshotPayload } from '../../lib/format/payload.js';
 import { timeOfMs } from '../../lib/format/time.js';
-import { asId } from '../../lib/id.js';
+import { type AuthorId, asId } from '../../lib/id.js';
 import { type BackupOptions, backup } from '../../lib/ingest/backup.js';
 import { joinSorted } from '../../lib/ledger/pins.js';
 import { openDirectory } from '../../lib/repository/pack-directory.js';
@@ -77,19 +78,22 @@ export function signedEntry(
     payload,
   };
   const signed = encodeEntry(entry);
-  return { name: entryName(author, at.sequence), bytes: concat(signed, sign(seed, ENTRY_LABEL, signed)) };
+  return { name: entryName(author, at.sequence), bytes: concat(signed, signAs(seed, ENTRY_LABEL, signed)) };
 }
 
 /** An author's chain, grown by hand. */
 export class HandChain {
   readonly #place: Pick<RepositoryPlace, 'id'>;
-  readonly #seed: Uint8Array;
+  readonly #key: KeyObject;
+  readonly #author: AuthorId;
   sequence: number;
   previous: Uint8Array;
 
   constructor(place: Pick<RepositoryPlace, 'id'>, seed: Uint8Array, sequence = 0, previous = new Uint8Array(32)) {
     this.#place = place;
-    this.#seed = seed;
+    // Kept, because making it anew for ten thousand entries would take longer than everything else.
+    this.#key = privateKeyObject(Curve.ed25519, seed);
+    this.#author = authorOf(publicKeyOf(seed));
     this.sequence = sequence;
     this.previous = previous;
   }
@@ -118,7 +122,10 @@ export class HandChain {
   /** The next entry, without going on. */
   peek(timeMs: number, payload: Payload): { name: string; bytes: Uint8Array } {
     const { sequence, previous } = this;
-    return signedEntry(this.#place, this.#seed, { sequence, previous, timeMs }, payload);
+    const entry = { repository: this.#place.id, author: this.#author, sequence, previous, time: timeOfMs(timeMs), payload };
+    const signed = encodeEntry(entry);
+    const signature = sign(null, concat(utf8(ENTRY_LABEL), Uint8Array.of(0), signed), this.#key);
+    return { name: entryName(this.#author, sequence), bytes: concat(signed, signature) };
   }
 }
 
