@@ -3,7 +3,7 @@
  * at any time and never the truth: what it says about a pack is checked by whoever reads the pack, and what it lacks is added again.
  */
 
-import { toHex, viewOf } from '../bytes.js';
+import { equalBytes, toHex, viewOf } from '../bytes.js';
 import { CorruptError } from '../errors.js';
 import { native } from '../native.js';
 import { createSegment } from './create-segment.js';
@@ -183,9 +183,9 @@ export class ChunkIndex {
     return Uint32Array.from(this.#slots, (slot) => slot.base);
   }
 
-  /** Every place of a chunk, each once. Empty when it is unknown; a segment found damaged meanwhile leaves `covered()`. */
+  /** Every place of a chunk, each once; a pack that is described in two ways has two. Empty when it is unknown; a segment found damaged meanwhile leaves `covered()`. */
   locate(id: Uint8Array): Location[] {
-    const places = new Map<string, Location>();
+    const places = new Map<string, Location[]>();
     for (const { segment, base } of this.#slots) {
       const rows = native().segmentRows(segment.handle, id);
       for (let at = 0; at < rows.length; at += 3) {
@@ -195,14 +195,22 @@ export class ChunkIndex {
         try {
           const packId = segment.packId(pack);
           const key = `${toHex(packId)} ${frame} ${chunk}`;
-          if (!places.has(key)) places.set(key, { packIndex: base + pack, packId, frame, chunk });
+          const place = { packIndex: base + pack, packId, frame, chunk };
+          const others = places.get(key);
+          if (others === undefined) places.set(key, [place]);
+          else if (!others.some((other) => this.#saysTheSame(other.packIndex, place.packIndex))) others.push(place);
         } catch (error) {
           if (!(error instanceof CorruptError)) throw error;
         }
       }
     }
     this.#dropDamaged();
-    return [...places.values()];
+    return [...places.values()].flat();
+  }
+
+  /** Whether two descriptions of one pack are the same. One of them may be a lie of somebody who has the domain's secret. */
+  #saysTheSame(a: number, b: number): boolean {
+    return equalBytes(this.header(a), this.header(b)) && equalBytes(this.directory(a), this.directory(b));
   }
 
   async close(): Promise<void> {

@@ -74,23 +74,33 @@ export interface TagChanges {
   apply(id: Uint8Array, tags: readonly string[]): string[];
 }
 
-/** Collects the tag entries that the keys in hand open. */
-export function tagChanges(repository: Repository, ledger: Ledger): TagChanges {
+/**
+ * Collects the tag entries that the keys in hand open. One that does not verify changes nothing: a writer whose key was stolen must not hide the snapshots of
+ * all others behind one bad entry.
+ *
+ * @param onDamaged - told of each that does not verify
+ */
+export function tagChanges(repository: Repository, ledger: Ledger, onDamaged?: (error: CorruptError) => void): TagChanges {
   const changes = new Map<string, { added: readonly string[]; removed: readonly string[] }[]>();
   for (const entry of ledger.entries) {
     const { payload } = entry;
     if (payload.type !== EntryType.tags || !('sealed' in payload)) continue;
-    const plaintext = open(
-      repository.domainKeys(payload.domain).tags,
-      tagsAad(entry.repository, entry.author, entry.sequence),
-      payload.sealed,
-    );
-    if (plaintext === undefined)
-      throw new CorruptError(`ledger/${toHex(entry.author)}`, `tag entry ${entry.sequence} does not verify`);
-    const change = decodeTagChange(plaintext, 'tag entry');
-    for (const id of change.snapshots) {
-      const hex = toHex(id);
-      changes.set(hex, [...(changes.get(hex) ?? []), change]);
+    try {
+      const plaintext = open(
+        repository.domainKeys(payload.domain).tags,
+        tagsAad(entry.repository, entry.author, entry.sequence),
+        payload.sealed,
+      );
+      if (plaintext === undefined)
+        throw new CorruptError(`ledger/${toHex(entry.author)}`, `tag entry ${entry.sequence} does not verify`);
+      const change = decodeTagChange(plaintext, `ledger/${toHex(entry.author)}`);
+      for (const id of change.snapshots) {
+        const hex = toHex(id);
+        changes.set(hex, [...(changes.get(hex) ?? []), change]);
+      }
+    } catch (error) {
+      if (!(error instanceof CorruptError)) throw error;
+      onDamaged?.(error);
     }
   }
   return {

@@ -48,6 +48,10 @@ export interface KeyLookup {
 
 /** Which frame, and how large it is. */
 export interface FramePlace {
+  /**
+   * SHA-256 over what is believed of the pack: its id, header and directory. An index object may lie about a pack that others describe rightly; what was
+   * verified of a frame by one description says nothing about its chunks by another.
+   */
   readonly packId: Uint8Array;
   readonly frame: number;
   readonly rawBytes: number;
@@ -80,7 +84,8 @@ interface Layout {
 
 interface OpenPack {
   readonly name: string;
-  readonly packId: Uint8Array;
+  /** As FramePlace has it. */
+  readonly described: Uint8Array;
   readonly layouts: Map<number, Layout>;
   readonly directory: Directory;
   readonly key: Uint8Array;
@@ -177,11 +182,12 @@ export class ChunkReader {
     const session = this.#keys.sessions.get(toHex(fields.session)) ?? this.#options.missingSession?.(fields.session, header);
     const chunkIdKey = this.#keys.chunkIds.get(toHex(fields.domain));
     if (session === undefined || chunkIdKey === undefined) throw new CorruptError(name, 'no key in hand opens it');
+    const directory = this.#index.directory(packIndex);
     const pack: OpenPack = {
       name,
-      packId,
+      described: sha256(packId, header, directory),
       layouts: new Map(),
-      directory: decodeDirectory(this.#index.directory(packIndex), MAX_PACK_BYTES, name),
+      directory: decodeDirectory(directory, MAX_PACK_BYTES, name),
       key: packKey(session, fields.salt),
       chunkIdKey,
       headerDigest: sha256(header),
@@ -197,7 +203,7 @@ export class ChunkReader {
     const layout = layoutOf(pack, number, frame);
     const { memory } = this.#options;
     if (memory !== undefined) {
-      const place = { packId: pack.packId, frame: number, rawBytes: frame.rawBytes, chunkCount: frame.chunkCount };
+      const place = { packId: pack.described, frame: number, rawBytes: frame.rawBytes, chunkCount: frame.chunkCount };
       const { raw, verified } = memory.frame(place, (into) => this.#decode(pack, number, frame, layout.rows, into));
       return { ...layout, raw, verified };
     }

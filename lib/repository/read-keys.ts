@@ -20,20 +20,30 @@ export async function collectReadKeys(
   const sessions = new Map<string, Uint8Array>();
   const chunkIds = new Map<string, Uint8Array>();
   const failed: CorruptError[] = [];
-  const seen = new Set<string>();
+  const tried = new Set<string>();
+  const errors = new Map<string, CorruptError>();
   for (const { packIndex, packId } of index.packs()) {
     if (!isWanted(packId)) continue;
     try {
       const header = decodePackHeader(index.header(packIndex), packName(packId));
       const hex = toHex(header.session);
       chunkIds.set(toHex(header.domain), repository.domainKeys(header.domain).chunkId);
-      if (seen.has(hex)) continue;
-      seen.add(hex);
-      sessions.set(hex, await repository.sessionKey(header, header));
+      // An index object may say another header than the pack has: each one is tried until one opens.
+      const attempt = `${hex} ${toHex(header.commitment)} ${toHex(header.enc)} ${toHex(header.ct)} ${toHex(header.writer)} ${toHex(header.domain)}`;
+      if (sessions.has(hex) || tried.has(attempt)) continue;
+      tried.add(attempt);
+      try {
+        sessions.set(hex, await repository.sessionKey(header, header));
+        errors.delete(hex);
+      } catch (error) {
+        if (!(error instanceof CorruptError)) throw error;
+        errors.set(hex, error);
+      }
     } catch (error) {
       if (!(error instanceof CorruptError)) throw error;
       failed.push(error);
     }
   }
+  failed.push(...errors.values());
   return { keys: { sessions, chunkIds }, failed };
 }

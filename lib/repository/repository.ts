@@ -148,7 +148,8 @@ export function openRepository(
       return keys;
     },
     sessionKey(ids, sealed) {
-      const hex = toHex(concat(ids.session, sealed.commitment));
+      // With all that was sealed: a header that an index object made up must not stand for the session's own.
+      const hex = toHex(sha256(ids.writer, ids.domain, ids.session, sealed.enc, sealed.ct, sealed.commitment));
       let key = sessions.get(hex);
       if (key === undefined) {
         if (keyring.root === null) throw new RoleError('reader', 'reading what is stored');

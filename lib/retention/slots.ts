@@ -51,9 +51,13 @@ export function retain(
   let slots = 0;
   let duration = own.minimumSec;
   if (complete) {
-    const earlier = earlierSec.map(slotNumbers);
-    for (const kind of Object.keys(Slot) as (keyof typeof Slot)[]) {
-      if (durations[kind] === 0 || earlier.some((numbers) => numbers[kind] === mine[kind])) continue;
+    let free = (Object.keys(Slot) as (keyof typeof Slot)[]).filter((kind) => durations[kind] > 0);
+    // From the last: of ten thousand in one hour, one look is enough.
+    for (let i = earlierSec.length - 1; i >= 0 && free.length > 0; i--) {
+      const numbers = slotNumbers(earlierSec[i]!);
+      free = free.filter((kind) => numbers[kind] !== mine[kind]);
+    }
+    for (const kind of free) {
       slots |= Slot[kind];
       duration = Math.max(duration, durations[kind]);
     }

@@ -153,7 +153,15 @@ export class Commits {
           { object: name },
         );
     }
-    await store.put(name, [bytes]);
+    // Entries count like everything else: nobody fills the disk with incidents and tags.
+    const isWriters = chains.authority(author)?.role === 'writer';
+    if (isWriters) quotas.takeBytes(entry.author, bytes.byteLength, termsOf(chains.policy()), this.#parts.lateMs());
+    try {
+      await store.put(name, [bytes]);
+    } catch (error) {
+      if (isWriters) quotas.giveBytes(entry.author, bytes.byteLength, this.#parts.lateMs());
+      throw error;
+    }
     chains.append(entry, hash);
     catalog.addEntry(author, sequence, bytes.byteLength, Date.now());
     this.#pending.push({ entry, hash });

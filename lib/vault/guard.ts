@@ -43,6 +43,9 @@ export interface GuardOptions {
 
 /** Bodies held in memory at a time: manifests, entries, slots. */
 const GATHER_BYTES = 64 << 20;
+/** Bodies up to this count against what their connection may have in memory: entries, and manifests of up to some 30,000 packs. */
+const SMALL_BYTES = 1 << 20;
+const CONNECTION_BYTES = 2 << 20;
 
 interface Baseline {
   readonly counts: Record<string, number>;
@@ -56,8 +59,9 @@ export class Guard {
   readonly options: GuardOptions;
   readonly quotas: Quotas;
   readonly catalog: Catalog;
-  /** Shared by all bodies that are held in memory. */
-  readonly budget = new Budget(GATHER_BYTES);
+  readonly #budget = new Budget(GATHER_BYTES);
+  /** By connection. */
+  readonly #small = new WeakMap<Caller, Budget>();
   readonly pins: ManifestPins;
   readonly #seed: Uint8Array;
   readonly #author: string;
@@ -236,4 +240,12 @@ const NOUNS: Readonly<Record<ObjectKind, string>> = {
 function isBaseline(value: unknown): value is Baseline {
   const { counts } = value as Partial<Baseline>;
   return typeof counts === 'object' && counts !== null && Object.values(counts).every((n) => Number.isSafeInteger(n));
+
+  /** Small bodies count for their connection alone: nobody keeps the entries of others out by announcing much and sending nothing. */
+  budgetOf(caller: Caller, sizeBytes: number): Budget {
+    if (sizeBytes > SMALL_BYTES) return this.#budget;
+    let budget = this.#small.get(caller);
+    if (budget === undefined) this.#small.set(caller, (budget = new Budget(CONNECTION_BYTES)));
+    return budget;
+  }
 }

@@ -35,9 +35,9 @@ export async function putObject(
         await putStreamed(guard, caller, ref, ref.kind, name, sizeBytes, body);
         return {};
       default:
-        return await guard.budget.within(sizeBytes, async () =>
-          putGathered(guard, caller, ref, name, await gather(body, sizeBytes)),
-        );
+        return await guard
+          .budgetOf(caller, sizeBytes)
+          .within(sizeBytes, async () => putGathered(guard, caller, ref, name, await gather(body, sizeBytes)));
     }
   } catch (error) {
     if (error instanceof ObjectExistsError && ref.kind !== 'entry')

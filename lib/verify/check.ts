@@ -209,12 +209,7 @@ class CheckJob {
 
   /** The tag entries that open; the others are reported, and their changes left out. */
   #tags(ledger: ReadableLedger): TagChanges {
-    try {
-      return tagChanges(this.#repository, ledger);
-    } catch (error) {
-      this.#findings.thrown(error, 'ledger');
-      return { apply: (_id, tags) => [...tags] };
-    }
+    return tagChanges(this.#repository, ledger, (error) => this.#findings.thrown(error, 'ledger'));
   }
 
   /** Walks the trees of `records`; with `only`, of those that pin one of these packs. */
