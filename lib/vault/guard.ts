@@ -226,6 +226,14 @@ export class Guard {
     await this.save();
     await this.store.close();
   }
+
+  /** Small bodies count for their connection alone: nobody keeps the entries of others out by announcing much and sending nothing. */
+  budgetOf(caller: Caller, sizeBytes: number): Budget {
+    if (sizeBytes > SMALL_BYTES) return this.#budget;
+    let budget = this.#small.get(caller);
+    if (budget === undefined) this.#small.set(caller, (budget = new Budget(CONNECTION_BYTES)));
+    return budget;
+  }
 }
 
 const NOUNS: Readonly<Record<ObjectKind, string>> = {
@@ -240,12 +248,4 @@ const NOUNS: Readonly<Record<ObjectKind, string>> = {
 function isBaseline(value: unknown): value is Baseline {
   const { counts } = value as Partial<Baseline>;
   return typeof counts === 'object' && counts !== null && Object.values(counts).every((n) => Number.isSafeInteger(n));
-
-  /** Small bodies count for their connection alone: nobody keeps the entries of others out by announcing much and sending nothing. */
-  budgetOf(caller: Caller, sizeBytes: number): Budget {
-    if (sizeBytes > SMALL_BYTES) return this.#budget;
-    let budget = this.#small.get(caller);
-    if (budget === undefined) this.#small.set(caller, (budget = new Budget(CONNECTION_BYTES)));
-    return budget;
-  }
 }
