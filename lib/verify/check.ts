@@ -129,7 +129,7 @@ class CheckJob {
     const { index, rebuilt } = await openCheckedIndex(repository, this.#ranges, listing, this.#damage, findings);
     this.#index = index;
     this.#rebuilt = rebuilt;
-    checkPackSizes(indexed, index, listing, this.#damage, findings);
+    checkPackSizes(repository, this.#ranges, indexed, index, listing, this.#damage, findings);
 
     const pruned = checkPruned(ledger, findings);
     const records = await this.#trees(listing, ledger, pruned);

@@ -6,7 +6,7 @@ import { MAX_FRAME_BYTES } from '../format/pack.js';
 import type { Repository } from '../repository/repository.js';
 import { blockingPlace, openBlocking } from '../store/blocking.js';
 import type { Damage } from './damage.js';
-import { type IndexedPack, indexDigests } from './index-check.js';
+import { findLiars, type IndexedPack, indexDigests } from './index-check.js';
 import { damagedFrames, type OwnDirectory, ownDirectory, type PackKeys } from './pack-check.js';
 import { type Scan, scanPacks } from './pack-scan.js';
 import type { Findings } from './report.js';
@@ -62,16 +62,20 @@ export class DataScan {
       await breathe();
     }
     await finished;
-    const said = indexDigests(index, new Set(this.#digests.keys()));
-    for (const [hex, digest] of this.#digests) {
-      const other = said.get(hex);
-      if (other === undefined || other === digest) continue;
-      const object = indexed.get(hex)?.index ?? packName(Buffer.from(hex, 'hex'));
-      this.#findings.error(
-        object,
-        'CORRUPT',
-        `says something else of ${packName(Buffer.from(hex, 'hex'))} than that pack itself`,
-      );
+    const doubtful = new Map<string, string>();
+    for (const { hex, digest } of indexDigests(index)) {
+      const own = this.#digests.get(hex);
+      if (own !== undefined && own !== digest) doubtful.set(hex, own);
+    }
+    if (doubtful.size > 0) {
+      const liars = await findLiars(this.#repository, new Set([...indexed.values()].flatMap(({ objects }) => objects)), doubtful);
+      for (const [hex, objects] of liars)
+        for (const object of objects.length > 0 ? objects : [packName(Buffer.from(hex, 'hex'))])
+          this.#findings.error(
+            object,
+            'CORRUPT',
+            `says something else of ${packName(Buffer.from(hex, 'hex'))} than that pack itself`,
+          );
     }
     const scratch = new Uint8Array(MAX_FRAME_BYTES);
     for (const [hex, { code, message }] of this.#failed) {

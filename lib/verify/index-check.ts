@@ -3,15 +3,15 @@
  * the local index is brought up to date, from packs themselves where no index object describes them.
  */
 import { join } from 'node:path';
-import { toHex } from '../bytes.js';
+import { fromHex, toHex } from '../bytes.js';
 import { type ChunkIndex, openChunkIndex } from '../chunk-index/chunk-index.js';
 import { sha256 } from '../crypto/kdf.js';
-import { CorruptError } from '../errors.js';
+import { CorruptError, VarveError } from '../errors.js';
 import { MAX_INDEX_BYTES } from '../format/index-object.js';
 import { packName } from '../format/names.js';
 import { decodeDirectory, decodePackHeader } from '../format/pack.js';
 import { coverPacks, refreshIndex } from '../repository/open-index.js';
-import { openIndexObject } from '../repository/pack-directory.js';
+import { openIndexObject, readPackDirectory } from '../repository/pack-directory.js';
 import type { Ranges } from '../repository/ranges.js';
 import type { Repository } from '../repository/repository.js';
 import type { Damage } from './damage.js';
@@ -23,6 +23,8 @@ export interface IndexedPack {
   readonly bytes: number;
   /** Store name of the index object. */
   readonly index: string;
+  /** Of all that describe it. */
+  readonly objects: readonly string[];
 }
 
 /** Opens every index object. @returns what they say of packs, by hex id */
@@ -44,7 +46,15 @@ export async function checkIndexObjects(
       )) {
         decodePackHeader(header, name);
         decodeDirectory(directory, packBytes, name);
-        packs.set(toHex(packId), { bytes: packBytes, index: name });
+        const hex = toHex(packId);
+        const other = packs.get(hex);
+        const said = { bytes: packBytes, index: name, objects: [...(other?.objects ?? []), name] };
+        if (other === undefined || other.bytes === packBytes) packs.set(hex, said);
+        else {
+          const [right, wrong] = other.bytes === listing.packs.get(hex) ? [other, said] : [said, other];
+          findings.error(wrong.index, 'CORRUPT', `says that ${packName(packId)} has ${wrong.bytes} bytes, which another denies`);
+          packs.set(hex, { ...right, objects: said.objects });
+        }
       }
     } catch (error) {
       findings.thrown(error, name);
@@ -99,8 +109,21 @@ export async function fillIndex(
   }
 }
 
+/** Whether a pack's own directory stands where its size says, so that whoever says another size is wrong. */
+function isWhole(repository: Repository, ranges: Ranges, hex: string): boolean {
+  try {
+    readPackDirectory(repository, ranges, fromHex(hex));
+    return true;
+  } catch (error) {
+    if (error instanceof VarveError) return false;
+    throw error;
+  }
+}
+
 /** Reports packs whose size is not what index objects say, and finds the frames that a cut took away. */
 export function checkPackSizes(
+  repository: Repository,
+  ranges: Ranges,
   indexed: ReadonlyMap<string, IndexedPack>,
   index: ChunkIndex,
   listing: Listing,
@@ -108,9 +131,13 @@ export function checkPackSizes(
   findings: Findings,
 ): void {
   const wrong = new Map<string, { size: number; message: string }>();
-  for (const [hex, { bytes }] of indexed) {
+  for (const [hex, { bytes, index: object }] of indexed) {
     const size = listing.packs.get(hex);
     if (size === undefined || size === bytes) continue;
+    if (isWhole(repository, ranges, hex)) {
+      findings.error(object, 'CORRUPT', `says that ${packName(fromHex(hex))} has ${bytes} bytes; it has ${size}`);
+      continue;
+    }
     const message = size < bytes ? `is cut off: ${size} bytes of ${bytes}` : `is ${size} bytes long instead of ${bytes}`;
     findings.error(packName(Buffer.from(hex, 'hex')), 'CORRUPT', message);
     wrong.set(hex, { size, message });
@@ -129,13 +156,23 @@ export function checkPackSizes(
   }
 }
 
-/** SHA-256 of header ‖ directory as the index holds them, by hex id, for the packs in `wanted`. */
-export function indexDigests(index: ChunkIndex, wanted: ReadonlySet<string>): Map<string, string> {
-  const digests = new Map<string, string>();
-  for (const { packIndex, packId } of index.packs()) {
-    const hex = toHex(packId);
-    if (wanted.has(hex) && !digests.has(hex))
-      digests.set(hex, toHex(sha256(index.header(packIndex), index.directory(packIndex))));
-  }
-  return digests;
+/** SHA-256 of header ‖ directory of every description of a pack that the index holds. */
+export function* indexDigests(index: ChunkIndex): Generator<{ hex: string; digest: string }> {
+  for (const { packIndex, packId } of index.packs())
+    yield { hex: toHex(packId), digest: toHex(sha256(index.header(packIndex), index.directory(packIndex))) };
+}
+
+/** Which of `objects` describe a pack of `truth` (hex id → its own digest) otherwise than it is, by pack; none where only the local index does. */
+export async function findLiars(
+  repository: Repository,
+  objects: ReadonlySet<string>,
+  truth: ReadonlyMap<string, string>,
+): Promise<Map<string, string[]>> {
+  const liars = new Map<string, string[]>([...truth.keys()].map((hex) => [hex, []]));
+  for (const name of objects)
+    for (const { packId, header, directory } of openIndexObject(repository, name, await repository.store.get(name))) {
+      const own = truth.get(toHex(packId));
+      if (own !== undefined && own !== toHex(sha256(header, directory))) liars.get(toHex(packId))!.push(name);
+    }
+  return liars;
 }

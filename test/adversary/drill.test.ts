@@ -44,7 +44,7 @@ process.env.TMPDIR = '/dev/shm';
 t.setTimeout(90_000);
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
-const FLOOD_AN_HOUR = 20;
+const FLOOD_AN_HOUR = 6;
 
 t.test(
   'after a day in an attacker’s hands, yesterday’s snapshot is restored byte for byte, and check names the attacker’s alone',
@@ -85,6 +85,11 @@ t.test(
         tried.refused++;
       }
     };
+    const names = async (): Promise<string[]> => {
+      const found: string[] = [];
+      for await (const { name } of made.vault.guard.store.list('')) found.push(name);
+      return found;
+    };
     const held: http2.ClientHttp2Session[] = [];
     for (let hour = 0; hour < 24; hour++) {
       reading.wallMs += HOUR;
@@ -122,7 +127,7 @@ t.test(
         await put({ name: `index/${toHex(id)}`, bytes });
       }
       // Floods, ten years back and ahead, pinning its poison; among them some that no reader can open.
-      let chain = await HandChain.at(writer, seed);
+      const chain = await HandChain.at(writer, seed);
       const stream = payloadOf(
         (await loadLedger(writer)).entries.find(({ payload }) => payload.type === EntryType.snapshot)!.payload,
         'snapshot',
@@ -160,16 +165,17 @@ t.test(
       socket.on('error', () => undefined);
       socket.end(randomBytes(500));
       held.push(session);
-      // And encrypts what is on the disk, which the hourly run backs up as it is.
+      // And encrypts what is on the disk, which the run that goes on backs up as it is.
       for (const name of Object.keys(files).slice(0, hour + 1)) writeFileSync(join(source, name), randomBytes(3000));
-      const before = new Set((await imageOf(made.vault.guard.store)).keys());
-      await backup(writer, options);
-      for (const name of (await imageOf(made.vault.guard.store)).keys()) if (!before.has(name)) attackers.add(name);
-      chain = await HandChain.at(writer, seed);
+      if (hour % 3 === 2) {
+        const before = new Set(await names());
+        await backup(writer, options);
+        for (const name of await names()) if (!before.has(name)) attackers.add(name);
+      }
       if (hour % 8 === 7) for (const step of ['announce', 'sweep'] as const) await (await made.connect('admin')).prune(step);
     }
     for (const session of held) session.destroy();
-    t.ok(tried.refused > 400, `${tried.refused} refused, ${tried.taken} taken`);
+    t.ok(tried.refused > 300, `${tried.refused} refused, ${tried.taken} taken`);
 
     // ---- the day after ------------------------------------------------------------------------------------------------------------
     await made.restart();
@@ -192,10 +198,18 @@ t.test(
     const checked = await check(await disk(), { readData: true });
     const touched = new Set(checked.errors.flatMap(({ affects }) => affects.map(({ snapshot }) => snapshot)));
     t.notOk(touched.has(yesterday), 'check finds nothing wrong with yesterday’s');
-    t.ok(touched.size > 100, `${touched.size} snapshots of the attacker’s are named`);
+    t.ok(touched.size > 50, `${touched.size} snapshots of the attacker’s are named`);
     const foreign = checked.errors
       .map(({ object }) => object)
       .filter((object) => !attackers.has(object) && !object.startsWith(`ledger/${author}`));
+    if (foreign.length > 0)
+      t.comment(
+        JSON.stringify(
+          checked.errors
+            .filter(({ object }) => foreign.includes(object))
+            .map(({ message, affectedCount }) => [message, affectedCount]),
+        ),
+      );
     t.same(foreign, [], 'and nothing but what the attacker sent');
     const codes = new Set(
       (await loadLedger(laptop)).entries.flatMap(({ author: by, payload }) =>
