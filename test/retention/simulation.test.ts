@@ -167,26 +167,21 @@ class Simulation {
   *administer(): Task {
     const { repository, random } = this;
     const all = [...repository.known.values()];
-    const some = all.filter(() => random(4) === 0);
+    // Of what is listed: nobody can name what was pruned.
+    const listed = new Set(repository.standings().flatMap(({ id, pruned }) => (pruned ? [] : [toHex(id)])));
+    const some = all.filter(({ id }) => random(4) === 0 && listed.has(id));
     const now = repository.lateSec;
     const who = random(5) === 0 ? this.one(this.adminNames) : this.admin;
     const counts = repository.mayWrite(who);
     switch (random(6)) {
       case 0:
         if (some.length > 0) {
-          // What was taken off the list before is not there to be held.
-          const there = new Set(
-            repository
-              .standings()
-              .filter(({ pruned }) => !pruned)
-              .map(({ id }) => toHex(id)),
-          );
           const { sequence, author } = repository.append(who, now, {
             type: EntryType.hold,
             snapshots: joined(some.map(({ id }) => id)),
             reason: '',
           });
-          if (counts) for (const known of some) if (there.has(known.id)) known.holds.add(`${toHex(author)}/${sequence}`);
+          if (counts) for (const known of some) known.holds.add(`${toHex(author)}/${sequence}`);
         }
         return;
       case 1: {
@@ -214,20 +209,13 @@ class Simulation {
       case 3:
         if (some.length > 0) {
           const untilSec = Math.floor(now + random(60) * DAY);
-          const there = new Set(
-            repository
-              .standings()
-              .filter(({ pruned }) => !pruned)
-              .map(({ id }) => toHex(id)),
-          );
           repository.append(who, now, {
             type: EntryType.extend,
             snapshots: joined(some.map(({ id }) => id)),
             untilSec,
             reason: '',
           });
-          if (counts)
-            for (const known of some) if (there.has(known.id)) known.promisedSec = Math.max(known.promisedSec, untilSec);
+          if (counts) for (const known of some) known.promisedSec = Math.max(known.promisedSec, untilSec);
         }
         return;
       case 4:
