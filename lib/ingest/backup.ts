@@ -23,7 +23,8 @@ import { ingestStream } from './large-file.js';
 import { Run } from './run.js';
 import { absolutePath, existingSources, sourceTree } from './sources.js';
 import { encodeEntries, writeDirectory } from './tree-writer.js';
-import { type Exclusion, Walk, type WalkCounts, type WalkResult } from './walk.js';
+import { Walk, type WalkResult } from './walk.js';
+import type { Exclusion, WalkCounts } from './walk-context.js';
 
 /** A stream to store as one file. `finished` is awaited before the commit: a command that fails must reject it, and then there is no snapshot. */
 export interface StreamSource {

@@ -8,33 +8,18 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { Level } from 'level';
 import { toHex } from '../bytes.js';
 import { CborReader, CborWriter } from '../format/cbor.js';
-import { native } from '../native.js';
-
-/** Packs that something needs, with the bytes it needs of each: number, bytes, number, bytes… */
-export type PackUses = readonly number[];
-
-export interface DirectoryHead {
-  /** Hash of the entries scanned; all zeros when something in the directory must be looked at again. */
-  readonly fingerprint: Uint8Array;
-  readonly tree: Uint8Array;
-  readonly files: number;
-  readonly directories: number;
-  readonly bytes: number;
-  /** Tree ids of the subdirectories, in order, joined. */
-  readonly children: Uint8Array;
-  readonly packs: PackUses;
-}
-
-/** What one entry became: its identity, and what it was encoded as, with the packs that it needs. */
-export interface CachedEntry {
-  /** The scan record's bytes. */
-  readonly identity: Uint8Array;
-  /** The encoded entry with owner 0; empty: not to be trusted, look again. */
-  readonly tail: Uint8Array;
-  readonly packs: PackUses;
-  /** All its packs are stored and may be referred to. Otherwise it only tells what the entry once was. */
-  readonly usable: boolean;
-}
+import {
+  allStored,
+  type CachedEntry,
+  type DirectoryHead,
+  decodeCachedEntries,
+  decodeHead,
+  encodeCachedEntries,
+  encodeHead,
+  readPacks,
+  sealed,
+  unsealed,
+} from './cache-rows.js';
 
 const VERSION = 2;
 const PACK_ROW_BYTES = 36;
@@ -220,22 +205,11 @@ export class ChangeCache {
 
   /** The directory's head, or undefined; one that needs packs that are not stored is undefined too. */
   head(path: Uint8Array): DirectoryHead | undefined {
-    const value = this.#get(key('h', path));
-    if (value === undefined) return undefined;
+    const row = this.#get(key('h', path));
+    if (row === undefined) return undefined;
     try {
-      const from = new CborReader(value, 'change cache');
-      from.array(7);
-      const head = {
-        fingerprint: from.bytes(32),
-        tree: from.bytes(32),
-        files: from.uint(),
-        directories: from.uint(),
-        bytes: from.uint(),
-        children: from.bytes(),
-        packs: readPacks(from.bytes()),
-      };
-      for (let i = 0; i < head.packs.length; i += 2) if (!this.#packIds.has(head.packs[i]!)) return undefined;
-      return head;
+      const head = decodeHead(row);
+      return allStored(head.packs, this.#packIds) ? head : undefined;
     } catch {
       return undefined;
     }
@@ -243,25 +217,13 @@ export class ChangeCache {
 
   /** The directory's entries by name (latin1), without those that may not be trusted. */
   entries(path: Uint8Array): Map<string, CachedEntry> {
-    const entries = new Map<string, CachedEntry>();
-    const value = this.#get(key('b', path));
-    if (value === undefined) return entries;
+    const row = this.#get(key('b', path));
+    if (row === undefined) return new Map();
     try {
-      const from = new CborReader(value, 'change cache');
-      for (let left = from.array(); left > 0; left--) {
-        from.array(4);
-        const name = Buffer.from(from.bytes()).toString('latin1');
-        const identity = from.bytes();
-        const tail = from.bytes();
-        const packs = readPacks(from.bytes());
-        let usable = true;
-        for (let i = 0; i < packs.length; i += 2) usable &&= this.#packIds.has(packs[i]!);
-        if (tail.byteLength > 0) entries.set(name, { identity, tail, packs, usable });
-      }
+      return decodeCachedEntries(row, this.#packIds);
     } catch {
       return new Map();
     }
-    return entries;
   }
 
   /** Remembers a directory. `entry` gives the i-th of `count` entries. */
@@ -273,17 +235,8 @@ export class ChangeCache {
     entry: (i: number) => Omit<CachedEntry, 'usable'>,
   ): void {
     if (this.#readOnly) return;
-    scratch.reset();
-    scratch.array(7).bytes(head.fingerprint).bytes(head.tree).int(head.files).int(head.directories).int(head.bytes);
-    writePacks(scratch.bytes(head.children), head.packs);
-    this.#put(key('h', path), scratch.finish());
-    scratch.reset();
-    scratch.array(count);
-    for (let i = 0; i < count; i++) {
-      const { identity, tail, packs } = entry(i);
-      writePacks(scratch.array(4).bytes(name(i)).bytes(identity).bytes(tail), packs);
-    }
-    this.#put(key('b', path), scratch.finish());
+    this.#put(key('h', path), encodeHead(head));
+    this.#put(key('b', path), encodeCachedEntries(count, name, entry));
   }
 
   #get(rowKey: Uint8Array): Uint8Array | undefined {
@@ -322,20 +275,6 @@ export class ChangeCache {
   }
 }
 
-/** LevelDB does not check what it reads unless told to, and then only whole tables: every row carries its own checksum. */
-function sealed(value: Uint8Array): Uint8Array {
-  const out = new Uint8Array(4 + value.byteLength);
-  new DataView(out.buffer).setUint32(0, native().crc32c(value));
-  out.set(value, 4);
-  return out;
-}
-
-function unsealed(row: Uint8Array | undefined): Uint8Array | undefined {
-  if (row === undefined || row.byteLength < 4) return undefined;
-  const value = row.subarray(4);
-  return new DataView(row.buffer, row.byteOffset, 4).getUint32(0) === native().crc32c(value) ? value : undefined;
-}
-
 function removed(folder: string): boolean {
   try {
     rmSync(folder, { recursive: true, force: true });
@@ -350,26 +289,4 @@ function key(kind: string, path: Uint8Array = new Uint8Array(0)): Uint8Array {
   out[0] = kind.charCodeAt(0);
   out.set(path, 1);
   return out;
-}
-
-const scratch = new CborWriter(1 << 16);
-const pairs = new Uint8Array(8 * 64);
-const pairsView = new DataView(pairs.buffer);
-
-/** Uses as a byte string of (u32 pack number, u32 bytes in units of 16, rounded up). */
-function writePacks(out: CborWriter, packs: PackUses): void {
-  const bytes = packs.length * 4 <= pairs.byteLength ? pairs : new Uint8Array(packs.length * 4);
-  const view = bytes === pairs ? pairsView : new DataView(bytes.buffer);
-  for (let i = 0; i < packs.length; i += 2) {
-    view.setUint32(i * 4, packs[i]!, true);
-    view.setUint32(i * 4 + 4, Math.min(0xffffffff, Math.ceil(packs[i + 1]! / 16)), true);
-  }
-  out.bytes(bytes.subarray(0, packs.length * 4));
-}
-
-function readPacks(bytes: Uint8Array): PackUses {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const packs: number[] = [];
-  for (let at = 0; at + 8 <= bytes.byteLength; at += 8) packs.push(view.getUint32(at, true), view.getUint32(at + 4, true) * 16);
-  return packs;
 }

@@ -4,7 +4,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Content } from '../format/content.js';
 import { native } from '../native.js';
-import type { PackUses } from './change-cache.js';
+import type { PackUses } from './cache-rows.js';
 import { ListWriter } from './list-writer.js';
 import type { Run } from './run.js';
 import { readStat, type ScanRecord, ScanType } from './scan-record.js';

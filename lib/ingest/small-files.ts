@@ -1,7 +1,7 @@
 /** Gathers small files of many directories into batches for the worker threads, and gives each file its result. */
 import { constants } from 'node:os';
 import { type Content, INLINE_MAX_BYTES } from '../format/content.js';
-import type { PackUses } from './change-cache.js';
+import type { PackUses } from './cache-rows.js';
 import type { Ingested } from './large-file.js';
 import type { Run } from './run.js';
 import type { ScanRecord } from './scan-record.js';

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { SourceError } from '../errors.js';
 import { native } from '../native.js';
-import type { SourceNode } from './walk.js';
+import type { SourceNode } from './walk-node.js';
 
 /** Absolute form of `path`, without `.`, `..` and doubled slashes; symlinks are kept as they are. */
 export function absolutePath(path: string | Uint8Array): Uint8Array {

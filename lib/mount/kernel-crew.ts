@@ -96,8 +96,9 @@ export function startCrew(source: FileSystemSource, options: MountOptions): Crew
         if (why === undefined) {
           own ??= new Error(`a serving thread ended with status ${code}`);
           failure ??= own;
-          crew.onBroken();
+          // First, or nobody would be there to read what wakes the others.
           freeTurn(turn);
+          crew.onBroken();
         }
         reject(new Error('a serving thread ended before it began'));
         if (--alive === 0) allGone(failure);

@@ -45,7 +45,12 @@ async function mount(source: FileSystemSource, options: MountOptions): Promise<M
     Atomics.store(crew.stop, 0, 1);
     for (let i = 0; i < crew.size; i++) poke(mountpoint);
   };
-  crew.onBroken = abort;
+  crew.onBroken = () => {
+    abort();
+    // A thread that was not yet waiting has missed it.
+    const again = setInterval(abort, 500);
+    void crew.ended.then(() => clearInterval(again));
+  };
   // process.exit() waits for threads, and these wait for the kernel.
   process.on('exit', abort);
   crew.serve(fd);

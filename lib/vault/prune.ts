@@ -9,6 +9,7 @@ import type { ObjectInfo, Store } from '../store/store.js';
 import { refOfName } from '../store/vault-protocol.js';
 import type { Commits } from './commits.js';
 import type { Guard } from './guard.js';
+import { discardPruned } from './removing.js';
 
 export type PruneStep = 'plan' | 'announce' | 'sweep';
 
@@ -57,7 +58,7 @@ function pruneStore(guard: Guard, commits: Commits): Store {
       if (ref?.kind !== 'entry') throw new RangeError(`pruning stores no ${name}`);
       await commits.adopt(ref.sequence, Buffer.concat(parts as Uint8Array[]));
     },
-    remove: (name) => guard.discard(name),
+    remove: (name) => discardPruned(guard, name),
     close: async () => undefined,
     [Symbol.asyncDispose]: async () => undefined,
   };

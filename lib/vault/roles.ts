@@ -37,7 +37,7 @@ const RIGHTS: Readonly<Record<VaultRole, Partial<Record<ObjectKind, readonly Rig
   },
 };
 
-/** Whether a connection with `role` has a right to objects of `kind`. Entries may be removed before there is a repository only; see guard.ts. */
+/** Whether a connection with `role` has a right to objects of `kind`. Entries may be removed before there is a repository only; see removing.ts. */
 export function mayDo(role: VaultRole, right: Right, kind: ObjectKind): boolean {
   return (RIGHTS[role][kind] ?? NOTHING).includes(right);
 }

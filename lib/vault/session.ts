@@ -8,8 +8,12 @@ import { VarveError } from '../errors.js';
 import { Header, MAX_SESSION_MEMORY_MIB, nameOfRef, Verb, WINDOW_BYTES, type WireError } from '../store/vault-protocol.js';
 import type { Caller } from './accept.js';
 import type { Guard } from './guard.js';
+import { listObjects, readEntries, readHeads } from './listing.js';
 import { runPrune } from './prune.js';
+import { rangeOf, statObject } from './reading.js';
+import { removeObject } from './removing.js';
 import { parseRequest, type Request } from './requests.js';
+import { putObject } from './storing.js';
 
 export interface SessionLimits {
   /** Streams at a time. */
@@ -94,30 +98,30 @@ async function answer(guard: Guard, caller: Caller, stream: http2.ServerHttp2Str
     case Verb.hello:
       return sendJson(stream, guard.hello(caller));
     case Verb.heads:
-      return send(stream, guard.heads(caller));
+      return send(stream, readHeads(guard, caller));
     case Verb.stat: {
-      const { sizeBytes, storedMs } = await guard.stat(caller, request.ref);
+      const { sizeBytes, storedMs } = await statObject(guard, caller, request.ref);
       const headers = { 'varve-object-size': String(sizeBytes), 'varve-stored': String(Math.floor(storedMs)) };
       return send(stream, new Uint8Array(0), headers);
     }
     case Verb.list: {
-      const { page, next } = await guard.list(caller, request.kind, request.from, request.author);
+      const { page, next } = await listObjects(guard, caller, request.kind, request.from, request.author);
       return send(stream, page, next === undefined ? {} : { 'varve-next': String(next) });
     }
     case Verb.entries:
-      return send(stream, await guard.entries(caller, request.author, request.sequence));
+      return send(stream, await readEntries(guard, caller, request.author, request.sequence));
     case Verb.get: {
-      const range = await guard.range(caller, request.ref, request.range);
+      const range = await rangeOf(guard, caller, request.ref, request.range);
       return await sendRange(guard, stream, nameOfRef(request.ref), range);
     }
     case Verb.put:
       // A refusal in the middle of a body must still be answered.
       return sendJson(
         stream,
-        await guard.put(caller, request.ref, request.sizeBytes, stream.iterator({ destroyOnReturn: false })),
+        await putObject(guard, caller, request.ref, request.sizeBytes, stream.iterator({ destroyOnReturn: false })),
       );
     case Verb.remove:
-      await guard.remove(caller, request.ref);
+      await removeObject(guard, caller, request.ref);
       return sendJson(stream, {});
     case Verb.prune:
       if (caller.role !== 'admin')

@@ -23,6 +23,7 @@ import { openRepository, type Repository } from '../../lib/repository/repository
 import { DEFAULT_POLICY } from '../../lib/retention/slots.js';
 import { openDirectoryStore } from '../../lib/store/directory.js';
 import { refOfName } from '../../lib/store/vault-protocol.js';
+import { putObject } from '../../lib/vault/storing.js';
 import { check } from '../../lib/verify/check.js';
 import {
   forgeManifest,
@@ -129,7 +130,8 @@ t.test('ten thousand snapshots, dated ten years back and ahead, displace nothing
   const { guard } = made.vault;
   const caller = { role: 'writer' } as const;
   const send = async ({ name, bytes }: { name: string; bytes: Uint8Array }): Promise<void> => {
-    await guard.put(
+    await putObject(
+      guard,
       caller,
       refOfName(name)!,
       bytes.byteLength,

@@ -247,9 +247,11 @@ export class SimulatedRepository {
   }
 
   /** What the vault asks before it takes a snapshot's entry: everything pinned is there, and not about to go. */
-  acceptsPins(manifest: string, intended: ReadonlySet<string>): boolean {
+  acceptsPins(manifest: string, intended: { packs: ReadonlySet<string>; snapshots: ReadonlySet<string> }): boolean {
     const found = this.manifests.get(manifest);
-    return found?.ids.every((id) => this.packs.has(id) && !intended.has(id)) === true && this.hasBases(manifest);
+    if (found === undefined || !this.hasBases(manifest)) return false;
+    if ('base' in found.pins && intended.snapshots.has(toHex(found.pins.base))) return false;
+    return found.ids.every((id) => this.packs.has(id) && !intended.packs.has(id));
   }
 
   hasBases(manifest: string): boolean {

@@ -79,7 +79,7 @@ class Simulation {
     const manifest = repository.putManifest([...new Set(pins)].sort(), base, session);
     yield;
     // From here to the entry the vault lets nothing else in. It looks at what is there now, whatever the writer saw.
-    if (!repository.mayWrite(name) || !repository.acceptsPins(manifest, intended(repository.ledger().entries).packs)) {
+    if (!repository.mayWrite(name) || !repository.acceptsPins(manifest, intended(repository.ledger().entries))) {
       this.refused++;
       return;
     }
@@ -129,6 +129,8 @@ class Simulation {
     const { repository } = this;
     const ripe = (fates: readonly { id: string; state: string }[]): string[] =>
       fates.filter(({ state }) => state === 'ripe').map(({ id }) => id);
+    // The vault prunes when no entry is coming in: what came in before has its receipt.
+    repository.acknowledge('vault');
     const plan = repository.plan(repository.earlySec);
     let packs = ripe(plan.packs);
     let manifests = [...plan.manifestsToDelete];
@@ -143,6 +145,7 @@ class Simulation {
         ...list,
       });
       yield;
+      repository.acknowledge('vault');
       const again = repository.plan(repository.earlySec);
       const still = new Set([...ripe(again.packs), ...again.manifestsToDelete]);
       packs = packs.filter((id) => still.has(id));
@@ -156,6 +159,7 @@ class Simulation {
         yield;
       }
     }
+    repository.acknowledge('vault');
     this.announce(repository.plan(repository.earlySec));
   }
 
@@ -170,17 +174,18 @@ class Simulation {
     switch (random(6)) {
       case 0:
         if (some.length > 0) {
-          const { sequence, author } = repository.append(who, now, {
-            type: EntryType.hold,
-            snapshots: joined(some.map(({ id }) => id)),
-            reason: '',
-          });
+          // What was taken off the list before is not there to be held.
           const there = new Set(
             repository
               .standings()
               .filter(({ pruned }) => !pruned)
               .map(({ id }) => toHex(id)),
           );
+          const { sequence, author } = repository.append(who, now, {
+            type: EntryType.hold,
+            snapshots: joined(some.map(({ id }) => id)),
+            reason: '',
+          });
           if (counts) for (const known of some) if (there.has(known.id)) known.holds.add(`${toHex(author)}/${sequence}`);
         }
         return;
