@@ -112,7 +112,12 @@ t.test('a flipped bit anywhere is an error of integrity, signature or key (12, 1
   t.comment(`VARVE_SEED=${seed}`);
   const random = seeded(seed);
   const names = [...(await imageOf((await machine('host')).store)).keys()];
-  const seen = new Map<number, number>();
+  const seen = new Map<number | string, number>();
+  const note = (error: VarveError): void => {
+    // A bit of the version makes an object one of a newer program: refused too, with advice that is of no use here.
+    const what = error.code === 'NEWER_FORMAT' ? error.code : statusOf(error);
+    seen.set(what, (seen.get(what) ?? 0) + 1);
+  };
   for (const folderName of ['genesis', 'ledger/', 'index/', 'snapshots/', 'packs/'])
     for (let sample = 0; sample < 12; sample++) {
       const of = names.filter((name) => name.startsWith(folderName));
@@ -130,8 +135,7 @@ t.test('a flipped bit anywhere is an error of integrity, signature or key (12, 1
         const found = await readFiles(reader, newest);
         const { wrong } = compareFiles(found, FILES);
         if (wrong.length > 0) t.fail(`${what}: wrong bytes of ${wrong}`);
-        for (const error of found.values())
-          if (error instanceof VarveError) seen.set(statusOf(error), (seen.get(statusOf(error)) ?? 0) + 1);
+        for (const error of found.values()) if (error instanceof VarveError) note(error);
         if (sample < 2)
           t.ok(
             (await check(reader, { readData: true })).errorCount + (await check(reader)).warningCount > 0,
@@ -139,13 +143,13 @@ t.test('a flipped bit anywhere is an error of integrity, signature or key (12, 1
           );
       } catch (error) {
         if (!(error instanceof VarveError)) throw error;
-        seen.set(statusOf(error), (seen.get(statusOf(error)) ?? 0) + 1);
+        note(error);
       }
       rmSync(path);
       writeFileSync(path, bytes);
     }
   t.same(
-    [...seen.keys()].filter((status) => ![12, 14, 15].includes(status)),
+    [...seen.keys()].filter((status) => ![12, 14, 15, 'NEWER_FORMAT'].includes(status)),
     [],
     `statuses ${JSON.stringify([...seen])}`,
   );
