@@ -16,28 +16,8 @@ import { appendEntry, loadLedger } from '../../lib/ledger/ledger.js';
 import { standings } from '../../lib/ledger/standing.js';
 import { openRepository, type Repository } from '../../lib/repository/repository.js';
 import { DEFAULT_POLICY } from '../../lib/retention/slots.js';
-import { MemoryStore } from '../../lib/store/memory.js';
-import type { Store } from '../../lib/store/store.js';
+import { overlay } from '../helpers/attacker.js';
 import { startVaultRepository, type TestVaultRepository } from '../helpers/vault.js';
-
-/** A store whose puts stay here: what a run would send. */
-function overlay(below: Store): { store: Store; sent: MemoryStore } {
-  const sent = new MemoryStore();
-  const store: Store = {
-    location: below.location,
-    put: (name, parts) => sent.put(name, parts),
-    get: async (name, range) => ((await sent.stat(name)) === undefined ? below.get(name, range) : sent.get(name, range)),
-    stat: async (name) => (await sent.stat(name)) ?? (await below.stat(name)),
-    async *list(prefix) {
-      yield* sent.list(prefix);
-      yield* below.list(prefix);
-    },
-    remove: async () => undefined,
-    close: async () => undefined,
-    [Symbol.asyncDispose]: async () => undefined,
-  };
-  return { store, sent };
-}
 
 /** What a backup of a little folder would send, by kind. */
 async function runOf(
