@@ -25,9 +25,11 @@ export interface Ingested {
   readonly changed: boolean;
 }
 
-/** Bits of the average chunk for a file of `sizeBytes` (docs/format.md §6, Chunking). */
+/** Bits of the average chunk for a file of `sizeBytes` (docs/format.md §6, Chunking). Chosen by the bytes that later snapshots add: bench/notes.md. */
 export function averageBits(sizeBytes: number): number {
-  return sizeBytes < 16 << 20 ? 14 : sizeBytes < 2 ** 32 ? 16 : 18;
+  if (sizeBytes < 1 << 20) return 14;
+  if (sizeBytes < 16 << 20) return 13;
+  return sizeBytes < 2 ** 32 ? 15 : 18;
 }
 
 /** Collects blocks in order and makes the file's content of them. */
@@ -38,9 +40,13 @@ class BlockSequence {
   readonly hash: number;
   readonly turn = new Int32Array(new SharedArrayBuffer(4));
   sizeBytes = 0;
+  /** A block held less than it was asked for. */
+  early = false;
   #turns = 0;
   #zeros = 0;
   #order: Promise<void> = Promise.resolve();
+  /** Resolves when no worker has a block of this file any more. */
+  #idle: Promise<unknown> = Promise.resolve();
 
   constructor(run: Run, hashed: boolean) {
     this.#run = run;
@@ -64,16 +70,19 @@ class BlockSequence {
     this.sizeBytes += lengthBytes;
   }
 
-  /** Sends a block to a worker; resolves as soon as it is cut, with how much of it became chunks. */
+  /**
+   * Sends a block to a worker. Resolves with how much of it becomes chunks: for the last block of an extent that is all of it, and is known when it is sent;
+   * for any other when it is cut.
+   */
   async block(
     source: { fd: number; data: Uint8Array | undefined },
     offset: number,
     length: number,
     last: boolean,
     avgBits: number,
-  ): Promise<{ consumed: number; read: number }> {
+  ): Promise<number> {
     await this.#run.breathe();
-    await this.#run.pool.room();
+    await this.#run.pool.roomForBlock();
     const turnNumber = this.#turns++;
     const zerosBefore = this.#zeros;
     this.#zeros = 0;
@@ -92,9 +101,12 @@ class BlockSequence {
       } as const;
       const result = this.#run.pool.block(task, (consumed, read) => {
         this.sizeBytes += consumed;
-        resolve({ consumed, read });
+        this.early ||= read < length;
+        resolve(consumed);
       });
+      if (last) resolve(length);
       result.catch(reject);
+      this.#idle = Promise.allSettled([this.#idle, result]);
       this.#order = Promise.all([this.#order, result]).then(([, done]) => this.#take(done));
       this.#order.catch(() => undefined);
     });
@@ -134,7 +146,7 @@ class BlockSequence {
 
   /** Frees the running digest after a failure, when no worker uses it any more. */
   async abandon(): Promise<void> {
-    await this.#order.catch(() => undefined);
+    await this.#idle;
     if (this.hash !== 0) native().hashFinal(this.hash);
   }
 }
@@ -205,24 +217,22 @@ async function readFile(
     sequence = new BlockSequence(run, digested && holes <= MAX_HASHED_HOLES);
     const avgBits = averageBits(before.sizeBytes);
     let at = 0;
-    let early = false;
     for (const [start, end] of extents) {
       if (start > at) sequence.hole(start - at);
       at = start;
-      while (at < end && !early) {
+      while (at < end && !sequence.early) {
         signal?.throwIfAborted();
         const length = Math.min(BLOCK_BYTES, end - at);
-        const { consumed, read } = await sequence.block({ fd, data: undefined }, at, length, at + length >= end, avgBits);
+        const consumed = await sequence.block({ fd, data: undefined }, at, length, at + length >= end, avgBits);
         at += consumed;
-        early = read < length;
         onBytes(consumed);
       }
-      if (early) break;
+      if (sequence.early) break;
     }
-    if (!early && at < before.sizeBytes) sequence.hole(before.sizeBytes - at);
+    if (!sequence.early && at < before.sizeBytes) sequence.hole(before.sizeBytes - at);
     const { content, digest } = await sequence.finish();
     const after = readStat(native().statFd(fd));
-    return { sizeBytes: sequence.sizeBytes, digest, content, packs: sequence.uses(), changed: early || !after.sameState(before) };
+    return { sizeBytes: sequence.sizeBytes, digest, content, packs: sequence.uses(), changed: sequence.early || !after.sameState(before) };
   } catch (error) {
     await sequence?.abandon();
     throw error;
@@ -273,7 +283,7 @@ export async function ingestStream(
       to += part.byteLength;
     }
     // The worker gets a copy, because what it does not cut comes back to the front of the next block.
-    const { consumed } = await sequence.block({ fd: -1, data: block.slice() }, 0, block.byteLength, last, avgBits);
+    const consumed = await sequence.block({ fd: -1, data: block.slice() }, 0, block.byteLength, last, avgBits);
     onBytes(consumed);
     waiting = consumed < block.byteLength ? [block.subarray(consumed)] : [];
     waitingBytes = block.byteLength - consumed;

@@ -21,14 +21,19 @@ interface Pending {
   readonly resolve: (result: FilesResult | BlockResult | undefined) => void;
   readonly reject: (error: Error) => void;
   readonly onCut: ((consumed: number, read: number) => void) | undefined;
+  readonly bytes: number;
 }
 
 interface Member {
   readonly worker: Worker;
   readonly pending: Map<number, Pending>;
+  /** What it has still to read, in all its tasks. */
+  pendingBytes: number;
 }
 
 const MAX_QUEUED = 3;
+/** A thread with less than this ahead of it takes another block. Blocks differ too much in size to be handed out earlier. */
+const NEARLY_IDLE_BYTES = 1 << 20;
 
 type Unnumbered<T> = T extends unknown ? Omit<T, 'task'> : never;
 
@@ -53,15 +58,20 @@ export class WorkerPool {
     return this.#members.length > 0;
   }
 
-  /** Resolves when a worker has room for another task. @throws what killed a worker */
-  async room(): Promise<void> {
-    while (
-      this.#failure === undefined &&
-      this.#members.length === this.#size &&
-      this.#members.every(({ pending }) => pending.size >= MAX_QUEUED)
-    ) {
+  /** Resolves when a worker has room for another batch of files. @throws what killed a worker */
+  room(): Promise<void> {
+    return this.#until(({ pending }) => pending.size < MAX_QUEUED);
+  }
+
+  /** Resolves when a worker has room for another block. @throws what killed a worker */
+  roomForBlock(): Promise<void> {
+    return this.#until(({ pendingBytes }) => pendingBytes < NEARLY_IDLE_BYTES);
+  }
+
+  /** Resolves when `fits` holds for a worker, or another one may be started. */
+  async #until(fits: (member: Member) => boolean): Promise<void> {
+    while (this.#failure === undefined && this.#members.length === this.#size && !this.#members.some(fits))
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
     if (this.#failure !== undefined) throw this.#failure;
   }
 
@@ -104,7 +114,7 @@ export class WorkerPool {
   #leastBusy(): Member {
     if (this.#members.length < this.#size && this.#members.every(({ pending }) => pending.size > 0))
       this.#members.push(this.#start());
-    return this.#members.reduce((best, member) => (member.pending.size < best.pending.size ? member : best));
+    return this.#members.reduce((best, member) => (member.pendingBytes < best.pendingBytes ? member : best));
   }
 
   #start(): Member {
@@ -114,12 +124,14 @@ export class WorkerPool {
       resourceLimits: { maxYoungGenerationSizeMb: 6, maxOldGenerationSizeMb: 256 },
     });
     const pending = new Map<number, Pending>();
+    const member: Member = { worker, pending, pendingBytes: 0 };
     worker.on('message', (message: WorkerMessage) => {
       if (message.kind === 'pack') this.#onPack(message.pack);
       else if (message.kind === 'cut') pending.get(message.task)?.onCut?.(message.consumed, message.read);
       else if (message.kind === 'done' || message.kind === 'failed') {
         const waiter = pending.get(message.task);
         pending.delete(message.task);
+        member.pendingBytes -= waiter?.bytes ?? 0;
         if (message.kind === 'done') waiter?.resolve(message.result);
         else waiter?.reject(new TaskError(message.message, message.code));
         for (const resolve of this.#waiting.splice(0)) resolve();
@@ -131,7 +143,7 @@ export class WorkerPool {
     worker.on('exit', (code) => {
       if (pending.size > 0) this.#fail(pending, new VarveError('FAILED', `an ingest thread ended with code ${code}`));
     });
-    return { worker, pending };
+    return member;
   }
 
   #fail(pending: Map<number, Pending>, error: Error): void {
@@ -148,8 +160,10 @@ export class WorkerPool {
     transfer: ArrayBuffer[] = [],
   ): Promise<FilesResult | BlockResult | undefined> {
     const number = this.#nextTask++;
+    const bytes = task.kind === 'files' ? task.arenaBytes : task.kind === 'block' ? task.length : 0;
+    member.pendingBytes += bytes;
     return new Promise((resolve, reject) => {
-      member.pending.set(number, { resolve, reject, onCut });
+      member.pending.set(number, { resolve, reject, onCut, bytes });
       member.worker.postMessage({ ...task, task: number }, transfer);
     });
   }

@@ -122,14 +122,8 @@ function readBlock(task: BlockTask): BlockResult {
   });
   post({ kind: 'cut', task: task.task, consumed, read });
   const digests = addon.sha256Pieces(data, pieces);
-  if (task.hash !== 0) {
-    for (let now = Atomics.load(task.turn, 0); now !== task.turnNumber; now = Atomics.load(task.turn, 0))
-      Atomics.wait(task.turn, 0, now);
-    if (task.zerosBefore > 0) addon.hashZeros(task.hash, task.zerosBefore);
-    addon.hashUpdate(task.hash, data, 0, consumed);
-    Atomics.store(task.turn, 0, task.turnNumber + 1);
-    Atomics.notify(task.turn, 0);
-  }
+  const isTurn = task.hash !== 0 && Atomics.load(task.turn, 0) === task.turnNumber;
+  if (isTurn) hashBlock(task, data, consumed);
   const ids = addon.chunkIds(setup.chunkIdKey, ChunkType.data, digests);
   const stored = storePieces(data, pieces, ids, task.avgBits > 14 ? 'block' : 'piece');
   const rows = new Uint8Array(lengths.length * ROW_BYTES);
@@ -138,7 +132,38 @@ function readBlock(task: BlockTask): BlockResult {
     view.setUint32(i * ROW_BYTES, length, true);
     rows.set(ids.subarray(i * 32, i * 32 + 32), i * ROW_BYTES + 8);
   });
+  // Whoever has the blocks before is given the time it takes to store this one.
+  if (task.hash !== 0 && !isTurn) hashBlock(task, data, consumed);
   return { rows, packs: stored };
+}
+
+/** Calls `add` when the turn of this block has come. Waits for blocks that were sent earlier only, so two threads never wait for each other. */
+function inTurn({ turn, turnNumber }: BlockTask, add: () => void): void {
+  for (let now = Atomics.load(turn, 0); now !== turnNumber; now = Atomics.load(turn, 0)) Atomics.wait(turn, 0, now);
+  try {
+    add();
+  } finally {
+    Atomics.store(turn, 0, turnNumber + 1);
+    Atomics.notify(turn, 0);
+  }
+}
+
+/** Adds a block to the digest of its file. */
+function hashBlock(task: BlockTask, data: Uint8Array, length: number): void {
+  inTurn(task, () => {
+    if (task.zerosBefore > 0) addon.hashZeros(task.hash, task.zerosBefore);
+    addon.hashUpdate(task.hash, data, 0, length);
+  });
+}
+
+/** Reads a block; one that fails still passes its turn on, so that nobody waits for it. */
+function readBlockInTurn(task: BlockTask): BlockResult {
+  try {
+    return readBlock(task);
+  } catch (error) {
+    if (task.hash !== 0 && Atomics.load(task.turn, 0) <= task.turnNumber) inTurn(task, () => undefined);
+    throw error;
+  }
 }
 
 function work(task: Task): FilesResult | BlockResult | undefined {
@@ -146,7 +171,7 @@ function work(task: Task): FilesResult | BlockResult | undefined {
     case 'files':
       return readFiles(task);
     case 'block':
-      return readBlock(task);
+      return readBlockInTurn(task);
     case 'tables':
       tables = task.tables;
       return undefined;
