@@ -63,9 +63,15 @@ class BlockSequence {
     return [...this.#packs].flat();
   }
 
+  /** What is done once all before it is done; a failure is thrown by `finish`. */
+  #next(order: Promise<void>): void {
+    order.catch(() => undefined);
+    this.#order = order;
+  }
+
   /** A hole comes next. */
   hole(lengthBytes: number): void {
-    this.#order = this.#order.then(() => this.list.hole(lengthBytes));
+    this.#next(this.#order.then(() => this.list.hole(lengthBytes)));
     this.#zeros += lengthBytes;
     this.sizeBytes += lengthBytes;
   }
@@ -107,8 +113,7 @@ class BlockSequence {
       if (last) resolve(length);
       result.catch(reject);
       this.#idle = Promise.allSettled([this.#idle, result]);
-      this.#order = Promise.all([this.#order, result]).then(([, done]) => this.#take(done));
-      this.#order.catch(() => undefined);
+      this.#next(Promise.all([this.#order, result]).then(([, done]) => this.#take(done)));
     });
   }
 

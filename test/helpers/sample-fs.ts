@@ -44,6 +44,8 @@ interface Node {
   children?: Map<string, Node>;
   names?: readonly DirectoryEntry[];
   readonly content?: Content;
+  /** Where it has data, unless that is everywhere. */
+  readonly extents?: readonly (readonly [number, number])[];
   readonly target?: Uint8Array;
   readonly xattrs?: ReadonlyMap<string, Uint8Array>;
 }
@@ -168,6 +170,17 @@ class SampleFileSystem implements FileSystem {
       throw new Error(`chunk at ${offset} does not verify`);
     };
     this.#add(root, 'bad.bin', { mode: S_IFREG | 0o644, extra: { sizeBytes: 100_000, blocks: 200 }, content: fails });
+    const extents = Array.from({ length: 10 }, (_, i) => [4 * i * MIB, (4 * i + 1) * MIB] as const);
+    const failsLater: Content = (offset, into) => {
+      if (offset >= 8 * MIB && offset < 12 * MIB) throw new Error(`chunk at ${offset} does not verify`);
+      this.#formula(offset, into);
+    };
+    this.#add(root, 'bad-extent.bin', {
+      mode: S_IFREG | 0o644,
+      extra: { sizeBytes: 40 * MIB, blocks: (10 * MIB) / 512 },
+      content: failsLater,
+      extents,
+    });
     const dies: Content = () => process.exit(7);
     this.#add(root, 'dies.bin', { mode: S_IFREG | 0o644, extra: { sizeBytes: 10, blocks: 8 }, content: dies });
     this.#add(root, 'private', {
@@ -346,7 +359,7 @@ class SampleFileSystem implements FileSystem {
     const node = this.#node(nodeId);
     const size = node === undefined ? 0 : this.#attributes(node).sizeBytes;
     if (offset >= size) return undefined;
-    const extents = size === BIG_BYTES ? BIG_EXTENTS : [[0, size] as const];
+    const extents = size === BIG_BYTES ? BIG_EXTENTS : (node?.extents ?? [[0, size] as const]);
     const inside = extents.find(([start, end]) => start <= offset && offset < end);
     if (what === 'data') return inside !== undefined ? offset : extents.find(([start]) => start > offset)?.[0];
     return inside === undefined ? offset : inside[1];
