@@ -73,15 +73,13 @@ export const InitFlag = {
   POSIX_ACL: 1 << 20,
   ABORT_ERROR: 1 << 21,
   MAX_PAGES: 1 << 22,
+  NO_OPENDIR_SUPPORT: 1 << 24,
 } as const;
-
-/** Bits of the reply to OPENDIR. */
-export const OpenFlag = { KEEP_CACHE: 1 << 1, CACHE_DIR: 1 << 3 } as const;
 
 export const PROTOCOL_MAJOR = 7;
 export const PROTOCOL_MINOR = 31;
-/** NO_OPEN, READDIRPLUS, LSEEK and MAX_PAGES all exist from here on (Linux 4.20). */
-export const OLDEST_MINOR = 28;
+/** NO_OPEN, READDIRPLUS, LSEEK, MAX_PAGES and NO_OPENDIR all exist from here on (Linux 5.1). */
+export const OLDEST_MINOR = 29;
 
 export const ROOT_NODE = 1;
 /** What d_ino says when the number is not known. Zero would make readdir(3) skip the entry. */

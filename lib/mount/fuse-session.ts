@@ -21,7 +21,6 @@ import {
   nameAt,
   OLDEST_MINOR,
   Op,
-  OpenFlag,
   OUT_HEADER_BYTES,
   PROTOCOL_MAJOR,
   readU64,
@@ -38,9 +37,6 @@ const MAX_BACKGROUND = 64;
 /** From here on a read is worth waking another thread for. */
 const SLOW_READ_BYTES = 64 << 10;
 
-/** From this time-to-live on, the kernel may keep a whole listing: what lives shorter is asked for each time it is opened. */
-const LONG_TTL_SEC = 60;
-
 // CACHE_SYMLINKS is left out on purpose: the kernel never drops a cached target of a living inode, so `latest` would stand still.
 const WANTED =
   InitFlag.ASYNC_READ |
@@ -50,7 +46,8 @@ const WANTED =
   InitFlag.NO_OPEN_SUPPORT |
   InitFlag.PARALLEL_DIROPS |
   InitFlag.ABORT_ERROR |
-  InitFlag.MAX_PAGES;
+  InitFlag.MAX_PAGES |
+  InitFlag.NO_OPENDIR_SUPPORT;
 
 const WRITING = new Set<number>([
   Op.SETATTR,
@@ -161,13 +158,6 @@ function answer(fs: FileSystem, options: SessionOptions, opcode: number, request
       for (let i = 0, at = BODY + 8; i < count; i++, at += 16) fs.forget(readU64(view, at), readU64(view, at + 8));
       return NO_REPLY;
     }
-    case Op.OPENDIR: {
-      const ttlSec = fs.getattr(nodeId)?.ttlSec ?? 0;
-      writeU64(out.view, DATA, 0);
-      out.view.setUint32(DATA + 8, ttlSec >= LONG_TTL_SEC ? OpenFlag.KEEP_CACHE | OpenFlag.CACHE_DIR : 0, true);
-      out.view.setUint32(DATA + 12, 0, true);
-      return 16;
-    }
     case Op.READLINK: {
       const target = fs.readlink(nodeId);
       return target === undefined ? -Errno.EINVAL : put(out, target);
@@ -191,8 +181,6 @@ function answer(fs: FileSystem, options: SessionOptions, opcode: number, request
       return STATFS_OUT_BYTES;
     case Op.INIT:
       return answerInit(options, request, out);
-    case Op.RELEASE:
-    case Op.RELEASEDIR:
     case Op.DESTROY:
       return 0;
     case Op.INTERRUPT:
@@ -201,7 +189,7 @@ function answer(fs: FileSystem, options: SessionOptions, opcode: number, request
     case Op.IOCTL:
       return -Errno.ENOTTY;
     default:
-      // ENOSYS to OPEN, FLUSH, FSYNC and ACCESS tells the kernel never to ask again.
+      // ENOSYS to OPEN, OPENDIR, FLUSH, FSYNC and ACCESS tells the kernel never to ask again. It then keeps listings, until the directory's modification time changes.
       return WRITING.has(opcode) ? -Errno.EROFS : -Errno.ENOSYS;
   }
 }
@@ -212,7 +200,7 @@ function answerInit(options: SessionOptions, request: Frame, out: Frame): number
   const minor = view.getUint32(BODY + 4, true);
   if (major < PROTOCOL_MAJOR || (major === PROTOCOL_MAJOR && minor < OLDEST_MINOR)) {
     options.onLog(
-      `this kernel speaks FUSE ${major}.${minor}; ${PROTOCOL_MAJOR}.${OLDEST_MINOR} (Linux 4.20) is the oldest that will do`,
+      `this kernel speaks FUSE ${major}.${minor}; ${PROTOCOL_MAJOR}.${OLDEST_MINOR} (Linux 5.1) is the oldest that will do`,
     );
     return -Errno.EPROTO;
   }

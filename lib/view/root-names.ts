@@ -93,6 +93,8 @@ export class RootNames {
         : node.kind === 'symlink'
           ? FileType.symlink | 0o777
           : FileType.directory | 0o555;
+    // The kernel keeps listings and contents as long as this time stands still, and any new entry may change them.
+    const mtimeNsec = node.kind === 'symlink' ? 0 : this.#table.entryCount % 1e9;
     return {
       nodeId,
       ino: this.#ino(nodeId),
@@ -105,9 +107,9 @@ export class RootNames {
       sizeBytes,
       blocks: node.kind === 'file' ? blocksOf(sizeBytes) : 0,
       mtimeSec: node.mtimeSec,
-      mtimeNsec: 0,
+      mtimeNsec,
       ctimeSec: node.mtimeSec,
-      ctimeNsec: 0,
+      ctimeNsec: mtimeNsec,
       ttlSec: NAMES_TTL_SEC,
     };
   }

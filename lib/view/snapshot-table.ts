@@ -87,6 +87,11 @@ export class SnapshotTable {
     }
   }
 
+  /** Ledger entries taken up so far. */
+  get entryCount(): number {
+    return this.#follower.ledger.entries.length;
+  }
+
   /** Shown snapshots in order. */
   shown(): readonly ShownSnapshot[] {
     this.#shown ??= this.#filter === undefined ? this.#all : this.#all.filter((snapshot) => this.#isShown(snapshot));
