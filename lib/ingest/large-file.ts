@@ -10,7 +10,7 @@ import type { Run } from './run.js';
 import { readStat, type ScanRecord, ScanType } from './scan-record.js';
 import type { BlockResult } from './tasks.js';
 
-const BLOCK_BYTES = 8 << 20;
+const BLOCK_BYTES = 4 << 20;
 const MAX_HASHED_HOLES = 1 << 30;
 const ZERO_SLICE_BYTES = 32 << 20;
 
@@ -237,7 +237,13 @@ async function readFile(
     if (!sequence.early && at < before.sizeBytes) sequence.hole(before.sizeBytes - at);
     const { content, digest } = await sequence.finish();
     const after = readStat(native().statFd(fd));
-    return { sizeBytes: sequence.sizeBytes, digest, content, packs: sequence.uses(), changed: sequence.early || !after.sameState(before) };
+    return {
+      sizeBytes: sequence.sizeBytes,
+      digest,
+      content,
+      packs: sequence.uses(),
+      changed: sequence.early || !after.sameState(before),
+    };
   } catch (error) {
     await sequence?.abandon();
     throw error;

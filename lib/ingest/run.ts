@@ -85,7 +85,7 @@ export class Run {
     this.pool = new WorkerPool(
       { keys, chunkIdKey: chunkId, gear, level: options.level, tables: this.#tables, counters },
       options.threads,
-      (pack) => this.#upload(pack),
+      (pack, spent) => this.#upload(pack, spent),
     );
   }
 
@@ -142,7 +142,7 @@ export class Run {
 
   /** Call between pieces of work: waits while too much is under way, stores metadata packs that are full, starts new tables when the old are large. */
   async breathe(): Promise<void> {
-    for (const pack of this.#metaPacks.takeFinished()) this.#upload(pack);
+    for (const pack of this.#metaPacks.takeFinished()) this.#uploadMeta(pack);
     while (this.#uploads.size >= MAX_UPLOADS) await Promise.race(this.#uploads);
     if (this.#failure !== undefined) throw this.#failure;
     // Several files call this at once; they share one rotation. A dry run has none: nothing but its claims remembers what it counted.
@@ -155,13 +155,19 @@ export class Run {
     await this.cache.settled();
   }
 
-  #upload(pack: FinishedPack): void {
+  #uploadMeta(pack: FinishedPack): void {
+    this.#upload(pack, () => this.#metaPacks.recycle(pack.bytes.buffer as ArrayBuffer));
+  }
+
+  /** Stores a pack; calls `spent` when its bytes are needed no longer. */
+  #upload(pack: FinishedPack, spent: () => void): void {
     const number = this.packNumber((pack.ordinal | IN_RUN) >>> 0);
     const hex = toHex(pack.packId);
     const put = this.#options.dryRun ? Promise.resolve() : this.#repository.store.put(packName(pack.packId), [pack.bytes]);
     const packBytes = pack.bytes.byteLength;
     const upload = put.then(
       () => {
+        spent();
         this.storedBytes += packBytes;
         this.#stored.set(hex, packBytes);
         this.cache.stored(number, pack.packId, rawBytesOf(pack.directory));
@@ -196,7 +202,7 @@ export class Run {
   /** Finishes all open packs, waits until they are durable, and writes the index object that describes them. */
   async storePacks(last: boolean): Promise<void> {
     await this.pool.flush(last);
-    for (const pack of this.#metaPacks.finish(last)) this.#upload(pack);
+    for (const pack of this.#metaPacks.finish(last)) this.#uploadMeta(pack);
     await this.#uploadsDone();
     if (this.#unindexed.length === 0) return;
     const packs = this.#unindexed;

@@ -46,6 +46,12 @@ export type Task =
   | { readonly kind: 'tables'; readonly task: number; readonly tables: LookupTables }
   | { readonly kind: 'flush'; readonly task: number; readonly padded: boolean };
 
+/** What a worker is sent. */
+export type WorkerRequest =
+  | Task
+  /** The buffer of a pack that it finished, and that is stored by now. */
+  | { readonly kind: 'spent'; readonly buffer: ArrayBuffer };
+
 export interface FilesResult {
   /** 96 bytes per file, as native readFiles returns. */
   readonly rows: Uint8Array;

@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { VarveError } from '../errors.js';
 import { workerFile } from '../native.js';
 import type { FinishedPack } from '../repository/pack-writer.js';
-import type { BlockResult, BlockTask, FilesResult, FilesTask, Task, WorkerMessage, WorkerSetup } from './tasks.js';
+import type { BlockResult, BlockTask, FilesResult, FilesTask, Task, WorkerMessage, WorkerRequest, WorkerSetup } from './tasks.js';
 
 /** A task that could not be done, with the system's code if it had one. */
 export class TaskError extends Error {
@@ -40,14 +40,14 @@ type Unnumbered<T> = T extends unknown ? Omit<T, 'task'> : never;
 export class WorkerPool {
   readonly #setup: WorkerSetup;
   readonly #size: number;
-  readonly #onPack: (pack: FinishedPack) => void;
+  readonly #onPack: (pack: FinishedPack, spent: () => void) => void;
   #members: Member[] = [];
   #waiting: (() => void)[] = [];
   #nextTask = 1;
   #failure: Error | undefined;
   #latestTables: WorkerSetup['tables'];
 
-  constructor(setup: WorkerSetup, size: number, onPack: (pack: FinishedPack) => void) {
+  constructor(setup: WorkerSetup, size: number, onPack: (pack: FinishedPack, spent: () => void) => void) {
     this.#setup = setup;
     this.#latestTables = setup.tables;
     this.#size = size;
@@ -126,7 +126,7 @@ export class WorkerPool {
     const pending = new Map<number, Pending>();
     const member: Member = { worker, pending, pendingBytes: 0 };
     worker.on('message', (message: WorkerMessage) => {
-      if (message.kind === 'pack') this.#onPack(message.pack);
+      if (message.kind === 'pack') this.#onPack(message.pack, () => this.#giveBack(worker, message.pack));
       else if (message.kind === 'cut') pending.get(message.task)?.onCut?.(message.consumed, message.read);
       else if (message.kind === 'done' || message.kind === 'failed') {
         const waiter = pending.get(message.task);
@@ -144,6 +144,11 @@ export class WorkerPool {
       if (pending.size > 0) this.#fail(pending, new VarveError('FAILED', `an ingest thread ended with code ${code}`));
     });
     return member;
+  }
+
+  #giveBack(worker: Worker, { bytes }: FinishedPack): void {
+    const buffer = bytes.buffer as ArrayBuffer;
+    worker.postMessage({ kind: 'spent', buffer } satisfies WorkerRequest, [buffer]);
   }
 
   #fail(pending: Map<number, Pending>, error: Error): void {

@@ -7,9 +7,9 @@ import { ChunkType, PackClass } from '../format/pack.js';
 import { native } from '../native.js';
 import { PackWriter } from '../repository/pack-writer.js';
 import { lookUp } from './lookup.js';
-import type { BlockResult, BlockTask, FilesResult, FilesTask, Task, WorkerMessage, WorkerSetup } from './tasks.js';
+import type { BlockResult, BlockTask, FilesResult, FilesTask, Task, WorkerMessage, WorkerRequest, WorkerSetup } from './tasks.js';
 
-const DATA_PACK_BYTES = 16 << 20;
+const DATA_PACK_BYTES = 12 << 20;
 // What looks incompressible is tried at the fastest level only.
 const FRAMES = {
   small: { closeAt: 512 << 10 },
@@ -181,7 +181,11 @@ function work(task: Task): FilesResult | BlockResult | undefined {
   }
 }
 
-port.on('message', (task: Task) => {
+port.on('message', (task: WorkerRequest) => {
+  if (task.kind === 'spent') {
+    packs.recycle(task.buffer);
+    return;
+  }
   try {
     const result = work(task);
     postPacks(packs.takeFinished());

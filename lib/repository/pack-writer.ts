@@ -3,7 +3,6 @@
  * All frames that are open when a pack closes end with it, so a chunk's pack is known when the chunk is added.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { concat } from '../bytes.js';
 import { seal } from '../crypto/envelope.js';
 import { sha256 } from '../crypto/kdf.js';
 import { packKey, type SealedKey, type SessionIds } from '../crypto/session.js';
@@ -42,6 +41,7 @@ export interface FinishedPack {
   readonly packId: Uint8Array;
   /** The number given to `begin`'s callers while it was open. */
   readonly ordinal: number;
+  /** A view of a buffer that is this pack's alone, and may be recycled. */
   readonly bytes: Uint8Array;
   readonly header: Uint8Array;
   /** Directory plaintext without padding. */
@@ -70,6 +70,7 @@ interface OpenPack {
 const FRAME_SLACK_BYTES = 65_536;
 /** Room behind a pack's target size for the frames that end with it. */
 const PACK_SLACK_BYTES = 3 << 20;
+const MAX_SPARE = 1;
 
 /** Which kinds of frames a writer keeps apart; each closes at its own size and may have a compression level of its own. */
 export type FrameKinds = Readonly<Record<string, { readonly closeAt: number; readonly level?: number }>>;
@@ -80,6 +81,8 @@ export class PackWriter {
   readonly #nextOrdinal: () => number;
   readonly #streams = new Map<string, FrameStream>();
   readonly #finished: FinishedPack[] = [];
+  /** Buffers of packs that are stored, for those to come. */
+  readonly #spare: ArrayBuffer[] = [];
   #pack: OpenPack | undefined;
   #buffer: Uint8Array | undefined;
 
@@ -136,6 +139,12 @@ export class PackWriter {
     return this.#finished.splice(0);
   }
 
+  /** Takes back the buffer of a finished pack that nobody needs any more. Without this each pack takes fresh memory, and the old lies about until a collection. */
+  recycle(buffer: ArrayBuffer): void {
+    if (this.#spare.length < MAX_SPARE && buffer.byteLength >= this.#options.targetBytes + PACK_SLACK_BYTES)
+      this.#spare.push(buffer);
+  }
+
   /** Closes the open pack, padded if it is the session's last, and returns all that are finished. */
   finish(padded: boolean): FinishedPack[] {
     if (this.#pack !== undefined) this.#close(padded);
@@ -146,8 +155,7 @@ export class PackWriter {
     const salt = new Uint8Array(randomBytes(32));
     const { packClass, targetBytes } = this.#options;
     const header = encodePackHeader({ ...this.#keys, ...this.#keys.sealed, packClass, salt });
-    // One buffer serves all packs in turn; a finished pack is a copy of just its bytes.
-    this.#buffer ??= new Uint8Array(targetBytes + PACK_SLACK_BYTES);
+    this.#buffer = new Uint8Array(this.#spare.pop() ?? new ArrayBuffer(targetBytes + PACK_SLACK_BYTES));
     this.#buffer.set(header);
     return {
       ordinal: this.#nextOrdinal(),
@@ -171,12 +179,7 @@ export class PackWriter {
     const pack = this.#pack!;
     const number = pack.frames.length;
     const room = rawBytes + (rawBytes >> 7) + 1024;
-    let buffer = this.#buffer!;
-    if (pack.at + room > buffer.byteLength) {
-      buffer = new Uint8Array(pack.at + room + PACK_SLACK_BYTES);
-      buffer.set(this.#buffer!.subarray(0, pack.at));
-      this.#buffer = buffer;
-    }
+    const buffer = this.#roomFor(pack.at, room);
     const aad = frameAad(pack.headerDigest, number, 0, rawBytes, rows);
     const [sealedBytes, codec] = native().sealFrame(
       raw,
@@ -194,6 +197,16 @@ export class PackWriter {
     pack.at += sealedBytes;
   }
 
+  /** The pack's buffer with `room` bytes behind `at`. */
+  #roomFor(at: number, room: number): Uint8Array {
+    const buffer = this.#buffer!;
+    if (at + room <= buffer.byteLength) return buffer;
+    const larger = new Uint8Array(at + room + PACK_SLACK_BYTES);
+    larger.set(buffer.subarray(0, at));
+    this.#buffer = larger;
+    return larger;
+  }
+
   #close(padded: boolean): void {
     for (const frame of this.#streams.values()) this.#seal(frame);
     const pack = this.#pack!;
@@ -204,7 +217,12 @@ export class PackWriter {
     const plain = padded ? padDirectory(directory, pack.at) : directory;
     const sealed = seal(this.#keys.indexKey, directoryAad(pack.header), plain);
     const footer = encodePackFooter(this.#keys.sealed, pack.at, sealed.byteLength);
-    const bytes = concat(this.#buffer!.subarray(0, pack.at), sealed, footer);
+    const length = pack.at + sealed.byteLength + footer.byteLength;
+    const buffer = this.#roomFor(pack.at, length - pack.at);
+    buffer.set(sealed, pack.at);
+    buffer.set(footer, pack.at + sealed.byteLength);
+    const bytes = buffer.subarray(0, length);
+    this.#buffer = undefined;
     const packId = new Uint8Array(createHash('sha256').update(bytes).digest());
     this.#finished.push({ packId, ordinal: pack.ordinal, bytes, header: pack.header, directory });
   }
