@@ -126,9 +126,26 @@ export interface SnapshotFilter {
   readonly state?: 'complete' | 'partial';
 }
 
+/** Whether `filter` asks nothing. */
+export function letsAllPass(filter: SnapshotFilter): boolean {
+  return Object.values(filter).every((value) => value === undefined || (Array.isArray(value) && value.length === 0));
+}
+
+/** Whether `filter` may let a snapshot pass, as far as the ledger tells: by time and state. */
+export function matchesRecord(
+  { received, payload }: Pick<SnapshotRecord, 'received' | 'payload'>,
+  filter: SnapshotFilter,
+): boolean {
+  const { sinceMs, untilMs, state } = filter;
+  const ms = msOfTime(received);
+  if (sinceMs !== undefined && ms < sinceMs) return false;
+  if (untilMs !== undefined && ms > untilMs) return false;
+  return state === undefined || (payload.state === State.complete) === (state === 'complete');
+}
+
 export function matchesFilter(snapshot: Snapshot, filter: SnapshotFilter): boolean {
-  const { hosts, tags, paths, sinceMs, untilMs, state } = filter;
-  const ms = msOfTime(snapshot.time);
+  const { hosts, tags, paths } = filter;
+  if (!matchesRecord(snapshot, filter)) return false;
   if (hosts !== undefined && hosts.length > 0 && !hosts.includes(snapshot.body.host)) return false;
   if (tags !== undefined && tags.length > 0 && !tags.some((all) => all.every((tag) => snapshot.tags.includes(tag)))) return false;
   if (
@@ -136,10 +153,22 @@ export function matchesFilter(snapshot: Snapshot, filter: SnapshotFilter): boole
     !paths.every((path) => snapshot.body.paths.some((have) => Buffer.from(have).equals(Buffer.from(path))))
   )
     return false;
-  if (sinceMs !== undefined && ms < sinceMs) return false;
-  if (untilMs !== undefined && ms > untilMs) return false;
-  if (state !== undefined && (snapshot.envelope.state === State.complete) !== (state === 'complete')) return false;
   return true;
+}
+
+/**
+ * What `latest`, `latest~N` and `@TIME` say: the snapshot `back` places before the last complete one that was received until `untilMs`. Undefined for other names.
+ *
+ * @throws NotFoundError for a time that is none
+ */
+export function relativeName(name: string): { readonly back: number; readonly untilMs: number } | undefined {
+  const latest = /^latest(?:~(\d+))?$/.exec(name);
+  if (latest !== null) return { back: Number(latest[1] ?? 0), untilMs: Number.POSITIVE_INFINITY };
+  if (!name.startsWith('@')) return undefined;
+  // A day alone means all of it, as in the mount's at/.
+  const untilMs = Date.parse(name.slice(1)) + (/^@\d{4}-\d{2}-\d{2}$/.test(name) ? 86_399_999 : 0);
+  if (Number.isNaN(untilMs)) throw new NotFoundError('snapshot', name, `${name}: not a time; write it as @2026-03-01T00:00Z`);
+  return { back: 0, untilMs };
 }
 
 /**
@@ -149,25 +178,19 @@ export function matchesFilter(snapshot: Snapshot, filter: SnapshotFilter): boole
  * @throws NotFoundError, with what would have matched when a prefix is ambiguous
  */
 export function findSnapshot<S extends Pick<Snapshot, 'id' | 'payload' | 'time'>>(snapshots: readonly S[], name: string): S {
-  const latest = /^latest(?:~(\d+))?$/.exec(name);
-  if (latest !== null) {
-    const complete = snapshots.filter(({ payload }) => payload.state === State.complete);
-    const found = complete[complete.length - 1 - Number(latest[1] ?? 0)];
-    if (found === undefined)
-      throw new NotFoundError(
-        'snapshot',
-        name,
-        `no snapshot ${name}: there are ${complete.length} complete snapshots that match`,
-      );
-    return found;
-  }
-  if (name.startsWith('@')) {
-    // A day alone means all of it, as in the mount's at/.
-    const ms = Date.parse(name.slice(1)) + (/^@\d{4}-\d{2}-\d{2}$/.test(name) ? 86_399_999 : 0);
-    if (Number.isNaN(ms)) throw new NotFoundError('snapshot', name, `${name}: not a time; write it as @2026-03-01T00:00Z`);
-    const found = snapshots.filter(({ payload, time }) => payload.state === State.complete && msOfTime(time) <= ms).at(-1);
-    if (found === undefined) throw new NotFoundError('snapshot', name, `no complete snapshot at or before ${name.slice(1)}`);
-    return found;
+  const relative = relativeName(name);
+  if (relative !== undefined) {
+    const { back, untilMs } = relative;
+    const complete = snapshots.filter(({ payload, time }) => payload.state === State.complete && msOfTime(time) <= untilMs);
+    const found = complete[complete.length - 1 - back];
+    if (found !== undefined) return found;
+    throw new NotFoundError(
+      'snapshot',
+      name,
+      name.startsWith('@')
+        ? `no complete snapshot at or before ${name.slice(1)}`
+        : `no snapshot ${name}: there are ${complete.length} complete snapshots that match`,
+    );
   }
   if (!/^[0-9a-f]{4,64}$/.test(name))
     throw new NotFoundError(
