@@ -97,7 +97,7 @@ interface Opener {
   readonly ledger: Ledger;
   /** @throws CorruptError or NewerFormatError that names the manifest; RoleError; StoreError when the store does not answer any more */
   open(record: SnapshotRecord): Promise<Snapshot>;
-  /** As open, but tells `onLeftOut` of what does not open. One that was pruned meanwhile is left out without a word. @throws StoreError */
+  /** As open, but tells `onLeftOut` of what does not open. One that was pruned is left out without a word. @throws StoreError */
   tryOpen(record: SnapshotRecord, onLeftOut: SelectOptions['onLeftOut']): Promise<Snapshot | undefined>;
 }
 
@@ -127,7 +127,7 @@ async function openerOf(repository: Repository): Promise<Opener> {
         return await open(record);
       } catch (error) {
         if (!(error instanceof CorruptError || error instanceof NewerFormatError || error instanceof RoleError)) throw error;
-        if (error.cause instanceof NotFoundError && (await isGone(record))) return undefined;
+        if (error.cause instanceof NotFoundError && (record.overtaken || (await isGone(record)))) return undefined;
         onLeftOut({ record, error });
         return undefined;
       }
