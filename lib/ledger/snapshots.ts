@@ -5,6 +5,7 @@ import { equalBytes, toHex } from '../bytes.js';
 import { open } from '../crypto/envelope.js';
 import { sha256 } from '../crypto/kdf.js';
 import { manifestKey } from '../crypto/session.js';
+import { authorOf } from '../crypto/sign.js';
 import { CorruptError, NotFoundError } from '../errors.js';
 import { decodeTagChange, tagsAad } from '../format/entry.js';
 import {
@@ -17,7 +18,7 @@ import {
   sortedTags,
 } from '../format/manifest.js';
 import { manifestName } from '../format/names.js';
-import { EntryType } from '../format/payload.js';
+import { EntryType, payloadOf } from '../format/payload.js';
 import { msOfTime, type Timestamp } from '../format/time.js';
 import type { Repository } from '../repository/repository.js';
 import type { Ledger } from './ledger.js';
@@ -67,36 +68,57 @@ export async function openSnapshot(repository: Repository, record: SnapshotRecor
   const plaintext = open(manifestKey(key, envelope.session), manifestAad(headDigest), sealed);
   if (plaintext === undefined) throw new CorruptError(name, 'its body does not verify');
   const body = decodeManifestBody(plaintext, name);
-  return { ...record, envelope, body, tags: tagChanges.apply(record.id, body.tags), time: record.received };
+  return { ...record, envelope, body, tags: tagChanges.apply(record.id, envelope.domain, body.tags), time: record.received };
 }
 
 export interface TagChanges {
-  apply(id: Uint8Array, tags: readonly string[]): string[];
+  /** The tags of a snapshot of `domain` that its manifest gave `tags`. */
+  apply(id: Uint8Array, domain: Uint8Array, tags: readonly string[]): string[];
+}
+
+/** Domains, hex, that each writer's certs name, by author. */
+function certifiedDomains(ledger: Ledger): Map<string, Set<string>> {
+  const found = new Map<string, Set<string>>();
+  for (const { payload } of ledger.entries) {
+    const cert = payloadOf(payload, 'writerCert');
+    if (cert === undefined) continue;
+    const hex = toHex(authorOf(cert.publicKey));
+    found.set(hex, (found.get(hex) ?? new Set()).add(toHex(cert.domain)));
+  }
+  return found;
 }
 
 /**
- * Collects the tag entries that the keys in hand open. One that does not verify changes nothing: a writer whose key was stolen must not hide the snapshots of
- * all others behind one bad entry.
+ * Collects the tag entries that the keys in hand open. A writer speaks for its own domains, an admin for any, and an entry for the snapshots of its domain alone. One
+ * that does not verify changes nothing: a writer whose key was stolen must not hide the snapshots of all others behind one bad entry.
  *
  * @param onDamaged - told of each that does not verify
  */
 export function tagChanges(repository: Repository, ledger: Ledger, onDamaged?: (error: CorruptError) => void): TagChanges {
   const changes = new Map<string, { added: readonly string[]; removed: readonly string[] }[]>();
+  const certified = certifiedDomains(ledger);
+  const writers = new Set(ledger.chains.filter(({ role }) => role === 'writer').map(({ author }) => toHex(author)));
+  const keyOf = (id: Uint8Array, domain: Uint8Array): string => toHex(domain) + toHex(id);
   for (const entry of ledger.entries) {
     const { payload } = entry;
     if (payload.type !== EntryType.tags || !('sealed' in payload)) continue;
+    const author = toHex(entry.author);
     try {
+      if (writers.has(author) && certified.get(author)?.has(toHex(payload.domain)) !== true)
+        throw new CorruptError(
+          `ledger/${author}`,
+          `tag entry ${entry.sequence} is of a domain that its writer is not certified for`,
+        );
       const plaintext = open(
         repository.domainKeys(payload.domain).tags,
         tagsAad(entry.repository, entry.author, entry.sequence),
         payload.sealed,
       );
-      if (plaintext === undefined)
-        throw new CorruptError(`ledger/${toHex(entry.author)}`, `tag entry ${entry.sequence} does not verify`);
-      const change = decodeTagChange(plaintext, `ledger/${toHex(entry.author)}`);
+      if (plaintext === undefined) throw new CorruptError(`ledger/${author}`, `tag entry ${entry.sequence} does not verify`);
+      const change = decodeTagChange(plaintext, `ledger/${author}`);
       for (const id of change.snapshots) {
-        const hex = toHex(id);
-        changes.set(hex, [...(changes.get(hex) ?? []), change]);
+        const key = keyOf(id, payload.domain);
+        changes.set(key, [...(changes.get(key) ?? []), change]);
       }
     } catch (error) {
       if (!(error instanceof CorruptError)) throw error;
@@ -104,9 +126,9 @@ export function tagChanges(repository: Repository, ledger: Ledger, onDamaged?: (
     }
   }
   return {
-    apply(id, tags) {
+    apply(id, domain, tags) {
       const set = new Set(tags);
-      for (const change of changes.get(toHex(id)) ?? []) {
+      for (const change of changes.get(keyOf(id, domain)) ?? []) {
         for (const tag of change.removed) set.delete(tag);
         for (const tag of change.added) set.add(tag);
       }

@@ -1053,6 +1053,9 @@ class Repository:
         for entry in self._ledger[0]:
             if entry.type == TAGS:
                 domain, ids, added, removed = entry.payload
+                chain = self.chains[entry.author]
+                if chain.role == "writer" and domain not in self.certificates[entry.author]:
+                    continue                    # a writer speaks for its own domains
                 if domain == manifest.domain and snapshot.id in ids:
                     tags = (tags - set(removed)) | set(added)
         return sorted(tags)
