@@ -27,6 +27,7 @@ import type * as EntryRecordFile from './ledger/entry-record.js';
 import type { Initialized, InitOptions } from './ledger/init.js';
 import type * as LedgerFile from './ledger/ledger.js';
 import type * as RolesFile from './ledger/roles.js';
+import type * as RotationFile from './ledger/rotation.js';
 import type * as SelectFile from './ledger/select.js';
 import type * as SnapshotsFile from './ledger/snapshots.js';
 import type { SnapshotRecord } from './ledger/snapshots.js';
@@ -77,7 +78,8 @@ export type { Exclusion, ExclusionRules } from './ingest/exclude.js';
 export type { PathPatterns, Pattern } from './ingest/patterns.js';
 export type { Initialized, InitOptions } from './ledger/init.js';
 export type { Chain, Ledger } from './ledger/ledger.js';
-export type { AuthorRecord, Rotation } from './ledger/roles.js';
+export type { AuthorRecord } from './ledger/roles.js';
+export type { LeftRotation, RotatedKey, Rotation } from './ledger/rotation.js';
 export type { LeftOut, SelectOptions } from './ledger/select.js';
 export type { Snapshot, SnapshotFilter, SnapshotRecord } from './ledger/snapshots.js';
 export type { TagOptions } from './ledger/tags.js';
@@ -159,8 +161,11 @@ export async function openRepository(
 // ---- keys ------------------------------------------------------------------------------------------------------------------
 
 /** Tries a passphrase on every key slot (half a second each). @throws WrongKeyError */
-export const unlockWithPassphrase: typeof KeysFile.unlockWithPassphrase = async (...args) =>
-  (await import('./repository/keys.js')).unlockWithPassphrase(...args);
+export const unlockWithPassphrase: typeof RotationFile.unlockCounting = async (...args) =>
+  (await import('./ledger/rotation.js')).unlockCounting(...args);
+
+/** Every key slot that a passphrase opens, with what it holds. */
+export const slotsOf: typeof KeysFile.slotsOf = async (...args) => (await import('./repository/keys.js')).slotsOf(...args);
 
 /** Opens a key file's text. @throws WrongKeyError */
 export const unlockWithKeyFile: typeof KeysFile.unlockWithKeyFile = async (...args) =>
@@ -220,8 +225,12 @@ export const certifyWriter: typeof RolesFile.certifyWriter = async (...args) =>
   (await import('./ledger/roles.js')).certifyWriter(...args);
 
 /** A new key in place of one in hand: keep its keyring durably, then `commit`. @throws RoleError */
-export const prepareRotation: typeof RolesFile.prepareRotation = async (...args) =>
-  (await import('./ledger/roles.js')).prepareRotation(...args);
+export const prepareRotation: typeof RotationFile.prepareRotation = async (...args) =>
+  (await import('./ledger/rotation.js')).prepareRotation(...args);
+
+/** The rotation between the keyring in hand and another one, that somebody did not finish. @throws CorruptError, BadSignatureError */
+export const findRotation: typeof RotationFile.findRotation = async (...args) =>
+  (await import('./ledger/rotation.js')).findRotation(...args);
 
 /** The roles that a keyring holds. */
 export async function rolesOf(...args: Parameters<typeof KeysFile.rolesOf>): Promise<KeysFile.Role[]> {
