@@ -194,9 +194,11 @@ export function allKeysCount({ genesis }: Pick<RepositoryPlace, 'genesis'>, keyr
  * @throws WrongKeyError if none opens
  */
 export async function unlockCounting(place: RepositoryPlace, passphrase: string): Promise<{ keyring: Keyring; slotId: string }> {
-  let ledger: Ledger | undefined;
+  let ledger: Promise<Ledger | undefined> | undefined;
   return await unlockWithPassphrase(place, passphrase, async (keyring) => {
-    ledger ??= await readLedger(place);
-    return allKeysCount(place, keyring, ledger);
+    // A ledger that does not load is no matter of keys: whoever works with it says so.
+    ledger ??= readLedger(place).catch(() => undefined);
+    const loaded = await ledger;
+    return loaded === undefined || allKeysCount(place, keyring, loaded);
   });
 }
