@@ -24,13 +24,14 @@ t.test('every test that the security page names is there', async (t) => {
   const page = read('docs', 'security.md');
   let count = 0;
   for (const [, file, list] of page.matchAll(/`([a-z0-9]+\/[a-z-]+)`(?:: ([^)`]*))?/g)) {
-    t.ok(titles.has(file!), file);
+    t.ok(titles.has(file!), String(file));
     for (const title of (list ?? '').split(/[;,]/).map((text) => text.trim().replace(/\.$/, '')))
       if (title !== '') t.ok(has(file!, title), `${file}: ${title}`);
     count++;
   }
   t.ok(count > 25);
-  for (const [, folder] of page.matchAll(/`([a-z0-9]+)\/`/g)) t.ok(existsSync(at('test', folder!)) || folder === 'test', folder);
+  for (const [, folder] of page.matchAll(/`([a-z0-9]+)\/`/g))
+    t.ok(existsSync(at('test', folder!)) || folder === 'test', String(folder));
   const rules = [...page.matchAll(/^\| (R\d+) \|.*\| ([^|]*) \|$/gm)];
   t.equal(rules.length, 12);
   const all = [...titles].filter(([file]) => file.startsWith('retention/')).map(([file]) => file);
