@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { type Change, diffSnapshots, type Entry, idHex, openTrees, selectSnapshot } from '../lib/index.js';
 import { describeEntry, kindLetter, sizeOf } from './entry-text.js';
 import { bytesText, countText, jsonName } from './human.js';
+import { tellLeftOut } from './left-out.js';
 import { type Run, withRepository } from './run.js';
 import { addFilterOptions, type FilterOptions, filterOf, parseSnapshotPath } from './snapshot-arguments.js';
 
@@ -41,10 +42,10 @@ const size = (entry: Entry | undefined): number => (entry === undefined || !('si
 async function diff(run: Run, a: string, b: string, options: FilterOptions & { metadata?: boolean }): Promise<void> {
   const { out } = run;
   const [left, right] = [parseSnapshotPath(a), parseSnapshotPath(b)];
-  const filter = filterOf(options);
+  const selected = { filter: filterOf(options), onLeftOut: tellLeftOut(run) };
   await withRepository(run, async (repository) => {
-    const before = await selectSnapshot(repository, left.snapshot, filter);
-    const after = await selectSnapshot(repository, right.snapshot, filter);
+    const before = await selectSnapshot(repository, left.snapshot, selected);
+    const after = await selectSnapshot(repository, right.snapshot, selected);
     const opened = await openTrees(repository, [before, after]);
     const totals = new Totals();
     try {

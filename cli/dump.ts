@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander';
 import { dumpFile, dumpTar, entryAt, openTrees, selectSnapshot } from '../lib/index.js';
 import { safeText } from './human.js';
+import { tellLeftOut } from './left-out.js';
 import { argumentBytes } from './raw-arguments.js';
 import { type Run, withRepository } from './run.js';
 import { addFilterOptions, type FilterOptions, filterOf, parseSnapshotPath } from './snapshot-arguments.js';
@@ -34,9 +35,9 @@ async function dump(
   const { snapshot: name, path = second === undefined ? undefined : argumentBytes(second) } = parseSnapshotPath(argument);
   if (path === undefined) throw new UsageError('name what to write out: varve dump SNAP:PATH');
   if (process.stdout.isTTY) run.out.warn('writing to the terminal');
-  const filter = filterOf(options);
+  const selected = { filter: filterOf(options), onLeftOut: tellLeftOut(run) };
   await withRepository(run, async (repository) => {
-    const opened = await openTrees(repository, [await selectSnapshot(repository, name, filter)]);
+    const opened = await openTrees(repository, [await selectSnapshot(repository, name, selected)]);
     try {
       const tree = opened.trees[0]!;
       const { entry } = await entryAt(tree, path);

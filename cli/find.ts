@@ -1,8 +1,20 @@
 /** `varve find PATTERN`: which snapshots hold what, each version once. */
 import type { Command } from 'commander';
-import { compilePatterns, type Found, findPaths, idHex, openTrees, selectSnapshots, shortHex } from '../lib/index.js';
+import {
+  compilePatterns,
+  type Found,
+  findPaths,
+  idHex,
+  type LeftOut,
+  openTrees,
+  selectSnapshots,
+  shortHex,
+  type Unreadable,
+} from '../lib/index.js';
 import { describeEntry, kindLetter, longLine } from './entry-text.js';
-import { countText, localTime, parseTime, rfc3339 } from './human.js';
+import { Exit } from './exit.js';
+import { countText, jsonName, localTime, parseTime, rfc3339, safeText } from './human.js';
+import { tellLeftOut } from './left-out.js';
 import { compiled } from './patterns.js';
 import { argumentBytes } from './raw-arguments.js';
 import { type Run, withRepository } from './run.js';
@@ -47,10 +59,17 @@ async function find(run: Run, patterns: readonly string[], flags: FindFlags): Pr
   const now = Date.now();
   const [newer, older] = [flags.newer, flags.older].map((time) => (time === undefined ? undefined : parseTime(time, now)));
   await withRepository(run, async (repository) => {
-    let snapshots = await selectSnapshots(repository, filterOf(flags));
-    if (flags.snapshot !== undefined)
-      snapshots = snapshots.filter(({ id }) => flags.snapshot!.some((prefix) => idHex(id).startsWith(prefix)));
-    const opened = await openTrees(repository, snapshots);
+    const leftOut: string[] = [];
+    const tell = tellLeftOut(run, leftOut);
+    const isWanted = ({ id }: { id: Uint8Array }): boolean =>
+      flags.snapshot === undefined || flags.snapshot.some((prefix) => idHex(id).startsWith(prefix));
+    const onLeftOut = (one: LeftOut): void => {
+      if (isWanted(one.record)) tell(one);
+    };
+    const snapshots = (await selectSnapshots(repository, { filter: filterOf(flags), onLeftOut })).filter(isWanted);
+    const opened = await openTrees(repository, snapshots, { onLeftOut });
+    const searched = opened.trees.length;
+    const unreadable: Unreadable[] = [];
     let found: Found[];
     try {
       found = await findPaths(opened.trees, {
@@ -63,6 +82,7 @@ async function find(run: Run, patterns: readonly string[], flags: FindFlags): Pr
             (older === undefined || ms <= older)
           );
         },
+        onUnreadable: (one) => unreadable.push(one),
         signal: run.signal,
       });
     } finally {
@@ -72,9 +92,28 @@ async function find(run: Run, patterns: readonly string[], flags: FindFlags): Pr
       print(run, one);
       await run.out.breathe();
     }
-    run.out.record('summary', { found: found.length, snapshots: snapshots.length });
-    run.out.info(`${countText(found.length, 'version')} found in ${countText(snapshots.length, 'snapshot')}`);
+    tellUnreadable(run, unreadable);
+    run.out.record('summary', { found: found.length, snapshots: searched, unreadable: unreadable.length, left_out: leftOut });
+    run.out.info(`${countText(found.length, 'version')} found in ${countText(searched, 'snapshot')}`);
   });
+}
+
+/** Names the directories that were not searched, each once however many snapshots have it. */
+function tellUnreadable(run: Run, unreadable: readonly Unreadable[]): void {
+  const same = new Map<string, Unreadable[]>();
+  for (const one of unreadable) {
+    const key = `${Buffer.from(one.path).toString('latin1')} ${one.error.message}`;
+    same.set(key, [...(same.get(key) ?? []), one]);
+  }
+  for (const all of same.values()) {
+    const { snapshot, path, error } = all[0]!;
+    const others = all.length === 1 ? '' : ` and ${all.length - 1} more`;
+    run.out.warn(
+      `${safeText(path)} of snapshot ${shortHex(snapshot.id)}${others} was not searched: ${error.message}. To know more: varve check`,
+      { ...jsonName('path', path), snapshots: all.map((one) => idHex(one.snapshot.id)), error: error.code },
+    );
+    run.status = Exit.integrity;
+  }
 }
 
 function print(run: Run, { path, entry, snapshots }: Found): void {

@@ -3,29 +3,25 @@ import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import {
   type AuthorRecord,
-  addKey,
   certifyWriter,
   exportKeyFile,
-  findKey,
   idHex,
   type Keyring,
   keyringOfRole,
   type Ledger,
   listAuthors,
-  listKeys,
   loadLedger,
   newWriterKey,
-  prepareRotation,
   type Repository,
-  removeKey,
   revokeAuthor,
   rolesOf,
   toHex,
 } from '../lib/index.js';
 import { countText, safeText } from './human.js';
 import { userAtHost } from './identity.js';
-import { replaceKeyFile, successorOf, writeKeyFile } from './key-file.js';
-import { type Opened, type Run, withRepository } from './run.js';
+import { writeKeyFile } from './key-file.js';
+import { rotate } from './key-rotate.js';
+import { type Run, withRepository } from './run.js';
 import { givenNewPassphrase, type NewPassphraseOptions, newPassphrase } from './secrets.js';
 import { UsageError } from './usage-error.js';
 
@@ -90,7 +86,7 @@ Examples:
       'after',
       `
 Needs the admin key, and the key to be replaced. A rotated reader key opens all that was stored before, for good, but nothing of later sessions;
-a rotated admin or writer key writes nothing more that counts.
+a rotated admin or writer key writes nothing more that counts. One that was interrupted is finished by the same command.
 
 Examples:
   varve key rotate --role reader
@@ -161,58 +157,4 @@ async function exportTo(run: Run, file: string, flags: ExportFlags): Promise<voi
 async function keyringFor(repository: Repository, role: ExportFlags['role'], shareDomain: boolean): Promise<Keyring> {
   if (role === 'all') return repository.keyring;
   return role === 'writer' ? newWriterKey(repository, { shareDomain }) : keyringOfRole(repository.keyring, role);
-}
-
-/** What else may hold the old key, in words for each role. */
-const OTHERS = {
-  reader: 'cannot open what is stored from now on; replace them with: varve key export FILE --role reader',
-  admin: 'hold an admin key that counts no more; replace them with: varve key export FILE --role admin',
-  writer: 'hold a writer key that counts no more; a host that uses one needs a new one: varve key export FILE --role writer',
-} as const;
-
-async function rotate(run: Run, opened: Opened, role: 'reader' | 'admin' | 'writer', newDomain: boolean): Promise<void> {
-  const { repository, way } = opened;
-  const { out } = run;
-  const rotation = await prepareRotation(repository, role, { newDomain });
-  // The new key is where the user keeps it before the ledger says that it counts; the old one stays beside it until then.
-  let current: string | undefined;
-  if (way.kind === 'file') {
-    const successor = successorOf(way.path);
-    await writeKeyFile(successor, async () => ({
-      text: await exportKeyFile(rotation.keyring, way.passphrase, { label: way.label }),
-      result: undefined,
-    }));
-    await committed(rotation.commit, `the new key is in ${successor}, and the old one still in ${way.path}`);
-    replaceKeyFile(way.path);
-  } else {
-    const { label } = await findKey(repository, way.id);
-    current = (await addKey(repository, rotation.keyring, way.passphrase, { label })).id;
-    await committed(rotation.commit, `the new key is in slot ${current}, and the old one still in slot ${way.id}`);
-    await removeKey(repository, way.id);
-  }
-  const slots = (await listKeys(repository)).filter(({ id }) => id !== current);
-  out.record('key_rotated', {
-    role,
-    ...(rotation.author === undefined ? {} : { author: toHex(rotation.author) }),
-    ...(current === undefined ? { file: resolve((way as { path: string }).path) } : { key: current }),
-    other_slots: slots.map(({ id }) => id),
-  });
-  out.info(
-    `The ${role} key is a new one${current === undefined ? `, in ${resolve((way as { path: string }).path)}` : `, in slot ${current}`}.`,
-  );
-  const others = slots.map(({ id, label }) => `slot ${id} (${safeText(Buffer.from(label))})`).join(', ');
-  out.info(
-    `Other keys with the ${role} role (${others === '' ? '' : `${others}, and `}every key file exported before) ${OTHERS[role]}`,
-  );
-}
-
-/** Runs `commit`, and says where the keys are when it is not known whether it took place. */
-async function committed(commit: () => Promise<void>, where: string): Promise<void> {
-  try {
-    await commit();
-  } catch (error) {
-    if (error instanceof Error)
-      error.message += `. It is not certain that the ledger has the rotation: ${where}. Keep both until varve key list has shown which one counts`;
-    throw error;
-  }
 }

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { listTree, openTrees, selectSnapshot } from '../lib/index.js';
 import { describeEntry, longLine } from './entry-text.js';
+import { tellLeftOut } from './left-out.js';
 import { argumentBytes } from './raw-arguments.js';
 import { type Run, withRepository } from './run.js';
 import { addFilterOptions, type FilterOptions, filterOf, parseSnapshotPath } from './snapshot-arguments.js';
@@ -32,9 +33,9 @@ Examples:
 async function ls(run: Run, argument: string, second: string | undefined, options: LsOptions): Promise<void> {
   const { out } = run;
   const { snapshot: name, path = second === undefined ? undefined : argumentBytes(second) } = parseSnapshotPath(argument);
-  const filter = filterOf(options);
+  const selected = { filter: filterOf(options), onLeftOut: tellLeftOut(run) };
   await withRepository(run, async (repository) => {
-    const snapshot = await selectSnapshot(repository, name, filter);
+    const snapshot = await selectSnapshot(repository, name, selected);
     const opened = await openTrees(repository, [snapshot]);
     try {
       out.record('snapshot', describeSnapshot(snapshot));

@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import { compileMatcher, idHex, type Overwrite, type RestoreReport, restore, selectSnapshot } from '../lib/index.js';
 import { Exit } from './exit.js';
 import { bytesText, countText, durationText, jsonName, safeText } from './human.js';
+import { tellLeftOut } from './left-out.js';
 import { addPatternOptions, compiled } from './patterns.js';
 import { Progress } from './progress.js';
 import { type Run, withRepository } from './run.js';
@@ -52,7 +53,8 @@ Examples:
       const exclude = excludes.length === 0 ? undefined : await compiled(() => compileMatcher(excludes));
       const { out } = run;
       await withRepository(run, async (repository) => {
-        const snapshot = await selectSnapshot(repository, name, filterOf(flags));
+        const selected = { filter: filterOf(flags), onLeftOut: tellLeftOut(run) };
+        const snapshot = await selectSnapshot(repository, name, selected);
         if (snapshot.body.problemCount > 0) {
           out.warn(
             `snapshot ${idHex(snapshot.id).slice(0, 8)} is partial: ${countText(snapshot.body.problemCount, 'item')} could not be read when it was taken`,

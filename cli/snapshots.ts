@@ -12,6 +12,7 @@ import {
   utf8,
 } from '../lib/index.js';
 import { bytesText, countText, jsonName, localTime, rfc3339, safeText } from './human.js';
+import { tellLeftOut } from './left-out.js';
 import { type Run, withRepository } from './run.js';
 import { addFilterOptions, type FilterOptions, filterOf } from './snapshot-arguments.js';
 import { printRecords, selectRecords } from './snapshot-records.js';
@@ -29,18 +30,20 @@ Examples:
   varve snapshots --host web1 --since 7d
   varve snapshots --json latest | jq .id
 
-Without the reader role in hand it lists what is known without reading: time, id, state, writer and until when it is kept.`,
+Without the reader role in hand it lists what is known without reading: time, id, state, writer and until when it is kept.
+A snapshot whose manifest does not open is named on stderr and left out; the status is then 15.`,
     )
-    .action(async (names: string[], options: FilterOptions & { latest?: string }) => {
-      const filter = filterOf(options);
+    .action(async (names: string[], flags: FilterOptions & { latest?: string }) => {
+      const filter = filterOf(flags);
       await withRepository(run, async (repository) => {
         if (repository.keyring.root === null) {
-          printRecords(run, await selectRecords(repository, names, filter, options.latest));
+          printRecords(run, await selectRecords(repository, names, filter, flags.latest));
           return;
         }
-        let found = names.length === 0 ? await selectSnapshots(repository, filter) : [];
-        for (const name of names) found.push(await selectSnapshot(repository, name, filter));
-        if (options.latest !== undefined) found = lastOfEach(found, Number(options.latest));
+        const options = { filter, onLeftOut: tellLeftOut(run) };
+        let found = names.length === 0 ? await selectSnapshots(repository, options) : [];
+        for (const name of names) found.push(await selectSnapshot(repository, name, options));
+        if (flags.latest !== undefined) found = lastOfEach(found, Number(flags.latest));
         print(run, found);
       });
     });

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { repositoryStats, selectSnapshots } from '../lib/index.js';
 import { bytesText, countText } from './human.js';
+import { tellLeftOut } from './left-out.js';
 import { type Run, withRepository } from './run.js';
 import { addFilterOptions, type FilterOptions, filterOf } from './snapshot-arguments.js';
 
@@ -20,9 +21,12 @@ Examples:
     )
     .action((options: FilterOptions) =>
       withRepository(run, async (repository) => {
-        const stats = await repositoryStats(repository, await selectSnapshots(repository, filterOf(options)));
+        const leftOut: string[] = [];
+        const selected = { filter: filterOf(options), onLeftOut: tellLeftOut(run, leftOut) };
+        const stats = await repositoryStats(repository, await selectSnapshots(repository, selected));
         run.out.record('stats', {
           snapshots: stats.snapshots,
+          left_out: leftOut,
           restore_files: stats.restoreFiles,
           restore_directories: stats.restoreDirectories,
           restore_bytes: stats.restoreBytes,
@@ -40,7 +44,7 @@ Examples:
           compression_ratio: stats.compressionRatio,
           total_ratio: stats.totalRatio,
         });
-        run.out.text(`Snapshots    ${stats.snapshots}`);
+        run.out.text(`Snapshots    ${stats.snapshots}${leftOut.length === 0 ? '' : `, and ${leftOut.length} that do not open`}`);
         run.out.text(
           `Restored     ${bytesText(stats.restoreBytes)} in ${countText(stats.restoreFiles, 'file')} and ${countText(stats.restoreDirectories, 'directory', 'directories')}, all snapshots together`,
         );

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { idHex, type Snapshot, selectSnapshot, selectSnapshots, shortHex, tagSnapshots } from '../lib/index.js';
 import { countText } from './human.js';
+import { tellLeftOut } from './left-out.js';
 import { type Run, withRepository } from './run.js';
 import { addFilterOptions, collect, type FilterOptions, filterOf } from './snapshot-arguments.js';
 import { UsageError } from './usage-error.js';
@@ -35,17 +36,18 @@ Examples:
       if (set !== undefined && (add !== undefined || remove !== undefined))
         throw new UsageError('--set replaces all tags; it does not go with --add or --remove');
       await withRepository(run, async (repository) => {
-        const filter = filterOf(flags);
+        const leftOut: string[] = [];
+        const selected = { filter: filterOf(flags), onLeftOut: tellLeftOut(run, leftOut) };
         const snapshots: Snapshot[] = [];
-        for (const name of names) snapshots.push(await selectSnapshot(repository, name, filter));
-        if (names.length === 0) snapshots.push(...(await selectSnapshots(repository, filter)));
+        for (const name of names) snapshots.push(await selectSnapshot(repository, name, selected));
+        if (names.length === 0) snapshots.push(...(await selectSnapshots(repository, selected)));
         const options = set === undefined ? { add: split(add ?? []), remove: split(remove ?? []) } : { set: split(set) };
         const changed = await tagSnapshots(repository, snapshots, options);
         for (const { id, tags } of changed) {
           run.out.record('tagged', { id: idHex(id), tags });
           run.out.info(`${shortHex(id)}  ${tags.join(', ') || 'no tags'}`);
         }
-        run.out.record('summary', { changed: changed.length });
+        run.out.record('summary', { changed: changed.length, left_out: leftOut });
         run.out.info(`${countText(changed.length, 'snapshot')} changed.`);
       });
     });

@@ -86,12 +86,16 @@ export class BadSignatureError extends VarveError {
   }
 }
 
-/** The ledger is not a continuation of what this machine saw before: entries are gone or others stand in their place. */
+/** The ledger is not a continuation of what this machine saw before, or of what an admin's retirement says: entries are gone or others stand in their place. */
 export class RolledBackError extends VarveError {
-  constructor(location: string, problems: readonly string[]) {
+  constructor(
+    location: string,
+    problems: readonly string[],
+    advice = 'if it was restored on purpose, the admin says so with: varve ledger accept-fork',
+  ) {
     super(
       'ROLLED_BACK',
-      `${location} was rolled back, truncated or forked: ${problems.slice(0, 5).join('; ')}${problems.length > 5 ? `; and ${problems.length - 5} more` : ''}. Nothing was done. Find out what happened to the storage; if it was restored on purpose, the admin says so with: varve ledger accept-fork`,
+      `${location} was rolled back, truncated or forked: ${problems.slice(0, 5).join('; ')}${problems.length > 5 ? `; and ${problems.length - 5} more` : ''}. Nothing was done. Find out what happened to the storage; ${advice}`,
       { location, problems },
     );
   }

@@ -6,7 +6,8 @@
  *     const place = await locateRepository(store);
  *     const { keyring } = await unlockWithPassphrase(place, passphrase);
  *     const repository = await openRepository(place, keyring, cacheDir);
- *     for (const snapshot of await selectSnapshots(repository)) console.log(idHex(snapshot.id), snapshot.body.host);
+ *     const onLeftOut = ({ record, error }: LeftOut) => console.error(idHex(record.id), error.message);
+ *     for (const snapshot of await selectSnapshots(repository, { onLeftOut })) console.log(idHex(snapshot.id), snapshot.body.host);
  */
 
 import type * as DescribeFile from './browse/describe-object.js';
@@ -26,6 +27,7 @@ import type * as EntryRecordFile from './ledger/entry-record.js';
 import type { Initialized, InitOptions } from './ledger/init.js';
 import type * as LedgerFile from './ledger/ledger.js';
 import type * as RolesFile from './ledger/roles.js';
+import type * as RotationFile from './ledger/rotation.js';
 import type * as SelectFile from './ledger/select.js';
 import type * as SnapshotsFile from './ledger/snapshots.js';
 import type { SnapshotRecord } from './ledger/snapshots.js';
@@ -51,9 +53,9 @@ import type * as VerifyLedgerFile from './verify/verify-ledger.js';
 export type { Change, ChangeKind, DiffOptions } from './browse/diff-snapshots.js';
 export type { Write } from './browse/dump-file.js';
 export type { DumpTarOptions } from './browse/dump-tar.js';
-export type { FindOptions, Found } from './browse/find-paths.js';
+export type { FindOptions, Found, Unreadable } from './browse/find-paths.js';
 export type { ListOptions, Located } from './browse/list-tree.js';
-export type { OpenTree, OpenTrees } from './browse/open-tree.js';
+export type { OpenTree, OpenTrees, OpenTreesOptions } from './browse/open-tree.js';
 export type { RepositoryStats } from './browse/repository-stats.js';
 export { asUtf8, compareBytes, equalBytes, fromHex, lossyUtf8, toHex, utf8 } from './bytes.js';
 export * from './errors.js';
@@ -76,7 +78,9 @@ export type { Exclusion, ExclusionRules } from './ingest/exclude.js';
 export type { PathPatterns, Pattern } from './ingest/patterns.js';
 export type { Initialized, InitOptions } from './ledger/init.js';
 export type { Chain, Ledger } from './ledger/ledger.js';
-export type { AuthorRecord, Rotation } from './ledger/roles.js';
+export type { AuthorRecord } from './ledger/roles.js';
+export type { LeftRotation, RotatedKey, Rotation } from './ledger/rotation.js';
+export type { LeftOut, SelectOptions } from './ledger/select.js';
 export type { Snapshot, SnapshotFilter, SnapshotRecord } from './ledger/snapshots.js';
 export type { TagOptions } from './ledger/tags.js';
 export type { Mounted } from './mount/driver.js';
@@ -157,8 +161,11 @@ export async function openRepository(
 // ---- keys ------------------------------------------------------------------------------------------------------------------
 
 /** Tries a passphrase on every key slot (half a second each). @throws WrongKeyError */
-export const unlockWithPassphrase: typeof KeysFile.unlockWithPassphrase = async (...args) =>
-  (await import('./repository/keys.js')).unlockWithPassphrase(...args);
+export const unlockWithPassphrase: typeof RotationFile.unlockCounting = async (...args) =>
+  (await import('./ledger/rotation.js')).unlockCounting(...args);
+
+/** Every key slot that a passphrase opens, with what it holds. */
+export const slotsOf: typeof KeysFile.slotsOf = async (...args) => (await import('./repository/keys.js')).slotsOf(...args);
 
 /** Opens a key file's text. @throws WrongKeyError */
 export const unlockWithKeyFile: typeof KeysFile.unlockWithKeyFile = async (...args) =>
@@ -218,8 +225,12 @@ export const certifyWriter: typeof RolesFile.certifyWriter = async (...args) =>
   (await import('./ledger/roles.js')).certifyWriter(...args);
 
 /** A new key in place of one in hand: keep its keyring durably, then `commit`. @throws RoleError */
-export const prepareRotation: typeof RolesFile.prepareRotation = async (...args) =>
-  (await import('./ledger/roles.js')).prepareRotation(...args);
+export const prepareRotation: typeof RotationFile.prepareRotation = async (...args) =>
+  (await import('./ledger/rotation.js')).prepareRotation(...args);
+
+/** The rotation between the keyring in hand and another one, that somebody did not finish. @throws CorruptError, BadSignatureError */
+export const findRotation: typeof RotationFile.findRotation = async (...args) =>
+  (await import('./ledger/rotation.js')).findRotation(...args);
 
 /** The roles that a keyring holds. */
 export async function rolesOf(...args: Parameters<typeof KeysFile.rolesOf>): Promise<KeysFile.Role[]> {
@@ -280,11 +291,11 @@ export async function snapshotRecords(...args: Parameters<typeof SnapshotsFile.s
   return (await import('./ledger/snapshots.js')).snapshotRecords(...args);
 }
 
-/** The snapshots that pass a filter, oldest first. @throws RoleError, CorruptError, BadSignatureError */
+/** The snapshots that pass a filter, oldest first; those that do not open are told to `onLeftOut`. @throws RoleError, CorruptError, BadSignatureError */
 export const selectSnapshots: typeof SelectFile.selectSnapshots = async (...args) =>
   (await import('./ledger/select.js')).selectSnapshots(...args);
 
-/** The snapshot that an id prefix, `latest`, `latest~N` or `@TIME` names. @throws NotFoundError */
+/** The snapshot that an id prefix, `latest`, `latest~N` or `@TIME` names; with a filter, among those that pass it and open. @throws NotFoundError, CorruptError */
 export const selectSnapshot: typeof SelectFile.selectSnapshot = async (...args) =>
   (await import('./ledger/select.js')).selectSnapshot(...args);
 
@@ -358,7 +369,7 @@ export async function* diffSnapshots(...args: Parameters<typeof DiffFile.diffSna
   yield* (await import('./browse/diff-snapshots.js')).diffSnapshots(...args);
 }
 
-/** Searches names over many snapshots; equal results are folded into one. @throws CorruptError */
+/** Searches names over many snapshots; equal results are folded into one, and directories that do not read are told to `onUnreadable`. @throws StoreError */
 export async function findPaths(...args: Parameters<typeof FindFile.findPaths>): Promise<FindFile.Found[]> {
   return (await import('./browse/find-paths.js')).findPaths(...args);
 }

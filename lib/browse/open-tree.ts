@@ -1,10 +1,11 @@
 /** The trees of snapshots, opened for reading in this thread, and the entries that paths name in them. Symlinks are never followed. */
 
 import { lossyUtf8 } from '../bytes.js';
-import { type CorruptError, NotFoundError } from '../errors.js';
+import { CorruptError, NotFoundError } from '../errors.js';
 import { manifestName } from '../format/names.js';
 import { type DirectoryEntry, type Entry, isDirectory } from '../format/tree.js';
 import { resolvePins } from '../ledger/pins.js';
+import type { SelectOptions } from '../ledger/select.js';
 import { readEnvelope, type Snapshot } from '../ledger/snapshots.js';
 import type { Repository } from '../repository/repository.js';
 import { openSnapshotReader, type SnapshotReader } from '../repository/snapshot-reader.js';
@@ -26,19 +27,46 @@ export interface OpenTrees {
   close(): Promise<void>;
 }
 
+export interface OpenTreesOptions {
+  /** Called for a snapshot whose pins do not resolve, and which is then not among the trees. Absent, that is thrown. */
+  readonly onLeftOut?: SelectOptions['onLeftOut'];
+}
+
 /** Opens the trees of `snapshots`. @throws RoleError, CorruptError, StoreError */
-export async function openTrees(repository: Repository, snapshots: readonly Snapshot[]): Promise<OpenTrees> {
+export async function openTrees(
+  repository: Repository,
+  snapshots: readonly Snapshot[],
+  { onLeftOut }: OpenTreesOptions = {},
+): Promise<OpenTrees> {
   const pins: Uint8Array[] = [];
-  for (const { id, envelope } of snapshots) {
-    pins.push(await resolvePins(envelope, async (other) => (await readEnvelope(repository, other)).envelope, manifestName(id)));
+  const opened: Snapshot[] = [];
+  for (const snapshot of snapshots) {
+    try {
+      pins.push(await pinsOf(repository, snapshot));
+      opened.push(snapshot);
+    } catch (error) {
+      if (onLeftOut === undefined || !(error instanceof CorruptError)) throw error;
+      onLeftOut({ record: snapshot, error });
+    }
   }
   const reader = await openSnapshotReader(repository, pins);
-  const trees = snapshots.map((snapshot, i) => ({
+  const trees = opened.map((snapshot, i) => ({
     snapshot,
     source: reader.source(snapshot.envelope.domain, pins[i]!),
     root: snapshot.body.root,
   }));
   return { trees, reader, damage: reader.damage, close: () => reader.close() };
+}
+
+/** Joined ids of the packs that a snapshot pins. @throws CorruptError that names its manifest, also when one that it builds on is missing; StoreError */
+async function pinsOf(repository: Repository, { id, envelope }: Snapshot): Promise<Uint8Array> {
+  const name = manifestName(id);
+  try {
+    return await resolvePins(envelope, async (other) => (await readEnvelope(repository, other)).envelope, name);
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error;
+    throw new CorruptError(name, `its pins build on a manifest that is missing (${error.message})`, {}, error);
+  }
 }
 
 /** Splits an absolute path into its names: no empty ones, no `.`; `..` takes one back. */

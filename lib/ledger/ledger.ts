@@ -109,7 +109,7 @@ const seen = new WeakMap<LedgerPlace, Ledger>();
 /**
  * Loads and verifies the ledger, and holds it against the heads that this machine remembers. `everySignature` checks each entry's own signature too.
  *
- * @throws CorruptError for a broken chain, BadSignatureError for a signature that is not its author's, RolledBackError
+ * @throws CorruptError for a broken chain, BadSignatureError for a signature that is not its author's; RolledBackError against what is remembered, or what a retirement says
  */
 export async function loadLedger(repository: LedgerPlace, everySignature = false): Promise<Ledger> {
   // First what is remembered, then what is there: an entry that another process adds and remembers meanwhile is not missed.
@@ -142,19 +142,22 @@ export async function readLedger(repository: RepositoryPlace, everySignature = f
   for (const authority of authors) {
     const { author, role, limit, retired } = authority;
     const chain = { ...read.get(toHex(author))!.chain, role, limit };
-    if (retired !== undefined) checkRetired(chain, retired);
+    if (retired !== undefined) checkRetired(repository, chain, retired);
     if (chain.entries.length > 0) chains.push(chain);
   }
   return { chains, entries: mergeChains(chains) };
 }
 
-/** @throws CorruptError unless the chain's beginning is the one that its retirement names */
-function checkRetired(chain: Chain, { count, head }: ChainHead): void {
+/** An admin signed where the chain ends: whoever reads it notices a rollback, with or without a memory. @throws RolledBackError unless its beginning is the one that its retirement names */
+function checkRetired({ store }: RepositoryPlace, chain: Chain, { count, head }: ChainHead): void {
   const there = count === 0 ? new Uint8Array(32) : chain.hashes[count - 1];
   if (there === undefined || !equalBytes(there, head))
-    throw new CorruptError(
-      `ledger/${toHex(chain.author)}`,
-      'is not the chain whose author was retired: entries are missing or others',
+    throw new RolledBackError(
+      store.location,
+      [
+        `ledger/${toHex(chain.author)} had ${count} entries when its author was retired and has ${there === undefined ? chain.entries.length : 'others'}`,
+      ],
+      'what is missing must come back from a second copy: no acceptance goes against a retirement',
     );
 }
 

@@ -73,13 +73,13 @@ export function findAuthor(authors: readonly AuthorRecord[], prefix: string): Au
 }
 
 /** The admin in hand, as the ledger has it. @throws RoleError without an admin's key, or with one that no longer counts */
-function adminInHand(repository: Repository, ledger: Ledger, what: string): { seed: Uint8Array; author: AuthorId } {
+export function adminInHand(repository: Repository, ledger: Ledger, what: string): { seed: Uint8Array; author: AuthorId } {
   const seed = repository.keyring.adminSeed;
   if (seed === null) throw new RoleError('admin', what);
   return { seed, author: requireAuthor(repository.genesis, ledger, authorOf(publicKeyOf(seed))).author };
 }
 
-function headOf(ledger: Ledger, author: Uint8Array): ChainHead {
+export function headOf(ledger: Ledger, author: Uint8Array): ChainHead {
   const chain = ledger.chains.find((one) => equalBytes(one.author, author));
   return { author, count: chain?.entries.length ?? 0, head: chain?.head ?? new Uint8Array(32) };
 }
@@ -155,73 +155,6 @@ export async function certifyWriter(
   const { seed } = adminInHand(repository, ledger, 'certifying a writer');
   const publicKey = publicKeyOf(writer.seed);
   await appendEntry(repository, seed, timeOfMs(nowMs), () => ({ type: EntryType.writerCert, publicKey, domain: writer.domain }));
-}
-
-/** A new key that is made but does not count yet. */
-export interface Rotation {
-  /** Everything in hand, with the new key in it: to be kept durably, beside the old one, before `commit`. */
-  readonly keyring: Keyring;
-  /** Author id of the new admin or writer. */
-  readonly author?: AuthorId;
-  /** Makes it count, and ends the old one. */
-  commit(): Promise<void>;
-}
-
-/**
- * Makes a new reader, admin or writer key in place of the one in hand.
- *
- * @throws RoleError unless an admin's key is in hand, and the key to be replaced
- */
-export async function prepareRotation(
-  repository: Repository,
-  role: 'reader' | 'admin' | 'writer',
-  options: RoleOptions & { readonly newDomain?: boolean; readonly reason?: string } = {},
-): Promise<Rotation> {
-  const { keyring } = repository;
-  const ledger = await loadLedger(repository);
-  const { seed } = adminInHand(repository, ledger, 'rotating a key');
-  const time = timeOfMs(options.nowMs ?? Date.now());
-  if (role === 'reader') {
-    if (keyring.root === null) throw new RoleError('reader', 'rotating the reader key');
-    const fresh = random(32);
-    const rotated = { type: EntryType.keyRotate, role: RotatedRole.reader, publicKey: x25519Public(fresh) };
-    return {
-      keyring: { ...keyring, readers: [...(keyring.readers ?? []), fresh] },
-      commit: async () => void (await appendEntry(repository, seed, time, () => rotated)),
-    };
-  }
-  if (role === 'admin') {
-    const adminSeed = random(32);
-    const publicKey = publicKeyOf(adminSeed);
-    return {
-      keyring: { ...keyring, adminSeed },
-      author: authorOf(publicKey),
-      commit: async () =>
-        void (await appendEntry(repository, seed, time, () => ({
-          type: EntryType.keyRotate,
-          role: RotatedRole.admin,
-          publicKey,
-        }))),
-    };
-  }
-  if (keyring.writer === null) throw new RoleError('writer', 'rotating the writer key');
-  const old = authorOf(publicKeyOf(keyring.writer.seed));
-  const { writer } = newWriterKey(repository, { shareDomain: options.newDomain !== true });
-  const author = authorOf(publicKeyOf(writer!.seed));
-  return {
-    keyring: { ...keyring, writer },
-    author,
-    async commit() {
-      await certifyWriter(repository, { writer }, options);
-      const now = await loadLedger(repository);
-      if (listAuthors(repository, now).some((one) => equalBytes(one.author, old) && one.state === 'active'))
-        await appendEntry(repository, seed, timeOfMs(options.nowMs ?? Date.now()), () => ({
-          type: EntryType.retire,
-          ...headOf(now, old),
-          reason: options.reason ?? `replaced by ${toHex(author).slice(0, 8)}`,
-        }));
-    },
-  };
 }
 
 /** Whether the keyring opens every session there may be; a reader key from before a rotation does not. Always true without the reader role. */

@@ -5,6 +5,7 @@ import { equalBytes, toHex } from '../bytes.js';
 import { open } from '../crypto/envelope.js';
 import { sha256 } from '../crypto/kdf.js';
 import { manifestKey } from '../crypto/session.js';
+import { authorOf } from '../crypto/sign.js';
 import { CorruptError, NotFoundError } from '../errors.js';
 import { decodeTagChange, tagsAad } from '../format/entry.js';
 import {
@@ -17,7 +18,7 @@ import {
   sortedTags,
 } from '../format/manifest.js';
 import { manifestName } from '../format/names.js';
-import { EntryType } from '../format/payload.js';
+import { EntryType, payloadOf } from '../format/payload.js';
 import { msOfTime, type Timestamp } from '../format/time.js';
 import type { Repository } from '../repository/repository.js';
 import type { Ledger } from './ledger.js';
@@ -67,36 +68,57 @@ export async function openSnapshot(repository: Repository, record: SnapshotRecor
   const plaintext = open(manifestKey(key, envelope.session), manifestAad(headDigest), sealed);
   if (plaintext === undefined) throw new CorruptError(name, 'its body does not verify');
   const body = decodeManifestBody(plaintext, name);
-  return { ...record, envelope, body, tags: tagChanges.apply(record.id, body.tags), time: record.received };
+  return { ...record, envelope, body, tags: tagChanges.apply(record.id, envelope.domain, body.tags), time: record.received };
 }
 
 export interface TagChanges {
-  apply(id: Uint8Array, tags: readonly string[]): string[];
+  /** The tags of a snapshot of `domain` that its manifest gave `tags`. */
+  apply(id: Uint8Array, domain: Uint8Array, tags: readonly string[]): string[];
+}
+
+/** Domains, hex, that each writer's certs name, by author. */
+function certifiedDomains(ledger: Ledger): Map<string, Set<string>> {
+  const found = new Map<string, Set<string>>();
+  for (const { payload } of ledger.entries) {
+    const cert = payloadOf(payload, 'writerCert');
+    if (cert === undefined) continue;
+    const hex = toHex(authorOf(cert.publicKey));
+    found.set(hex, (found.get(hex) ?? new Set()).add(toHex(cert.domain)));
+  }
+  return found;
 }
 
 /**
- * Collects the tag entries that the keys in hand open. One that does not verify changes nothing: a writer whose key was stolen must not hide the snapshots of
- * all others behind one bad entry.
+ * Collects the tag entries that the keys in hand open. A writer speaks for its own domains, an admin for any, and an entry for the snapshots of its domain alone. One
+ * that does not verify changes nothing: a writer whose key was stolen must not hide the snapshots of all others behind one bad entry.
  *
  * @param onDamaged - told of each that does not verify
  */
 export function tagChanges(repository: Repository, ledger: Ledger, onDamaged?: (error: CorruptError) => void): TagChanges {
   const changes = new Map<string, { added: readonly string[]; removed: readonly string[] }[]>();
+  const certified = certifiedDomains(ledger);
+  const writers = new Set(ledger.chains.filter(({ role }) => role === 'writer').map(({ author }) => toHex(author)));
+  const keyOf = (id: Uint8Array, domain: Uint8Array): string => toHex(domain) + toHex(id);
   for (const entry of ledger.entries) {
     const { payload } = entry;
     if (payload.type !== EntryType.tags || !('sealed' in payload)) continue;
+    const author = toHex(entry.author);
     try {
+      if (writers.has(author) && certified.get(author)?.has(toHex(payload.domain)) !== true)
+        throw new CorruptError(
+          `ledger/${author}`,
+          `tag entry ${entry.sequence} is of a domain that its writer is not certified for`,
+        );
       const plaintext = open(
         repository.domainKeys(payload.domain).tags,
         tagsAad(entry.repository, entry.author, entry.sequence),
         payload.sealed,
       );
-      if (plaintext === undefined)
-        throw new CorruptError(`ledger/${toHex(entry.author)}`, `tag entry ${entry.sequence} does not verify`);
-      const change = decodeTagChange(plaintext, `ledger/${toHex(entry.author)}`);
+      if (plaintext === undefined) throw new CorruptError(`ledger/${author}`, `tag entry ${entry.sequence} does not verify`);
+      const change = decodeTagChange(plaintext, `ledger/${author}`);
       for (const id of change.snapshots) {
-        const hex = toHex(id);
-        changes.set(hex, [...(changes.get(hex) ?? []), change]);
+        const key = keyOf(id, payload.domain);
+        changes.set(key, [...(changes.get(key) ?? []), change]);
       }
     } catch (error) {
       if (!(error instanceof CorruptError)) throw error;
@@ -104,9 +126,9 @@ export function tagChanges(repository: Repository, ledger: Ledger, onDamaged?: (
     }
   }
   return {
-    apply(id, tags) {
+    apply(id, domain, tags) {
       const set = new Set(tags);
-      for (const change of changes.get(toHex(id)) ?? []) {
+      for (const change of changes.get(keyOf(id, domain)) ?? []) {
         for (const tag of change.removed) set.delete(tag);
         for (const tag of change.added) set.add(tag);
       }
@@ -126,9 +148,26 @@ export interface SnapshotFilter {
   readonly state?: 'complete' | 'partial';
 }
 
+/** Whether `filter` asks nothing. */
+export function letsAllPass(filter: SnapshotFilter): boolean {
+  return Object.values(filter).every((value) => value === undefined || (Array.isArray(value) && value.length === 0));
+}
+
+/** Whether `filter` may let a snapshot pass, as far as the ledger tells: by time and state. */
+export function matchesRecord(
+  { received, payload }: Pick<SnapshotRecord, 'received' | 'payload'>,
+  filter: SnapshotFilter,
+): boolean {
+  const { sinceMs, untilMs, state } = filter;
+  const ms = msOfTime(received);
+  if (sinceMs !== undefined && ms < sinceMs) return false;
+  if (untilMs !== undefined && ms > untilMs) return false;
+  return state === undefined || (payload.state === State.complete) === (state === 'complete');
+}
+
 export function matchesFilter(snapshot: Snapshot, filter: SnapshotFilter): boolean {
-  const { hosts, tags, paths, sinceMs, untilMs, state } = filter;
-  const ms = msOfTime(snapshot.time);
+  const { hosts, tags, paths } = filter;
+  if (!matchesRecord(snapshot, filter)) return false;
   if (hosts !== undefined && hosts.length > 0 && !hosts.includes(snapshot.body.host)) return false;
   if (tags !== undefined && tags.length > 0 && !tags.some((all) => all.every((tag) => snapshot.tags.includes(tag)))) return false;
   if (
@@ -136,10 +175,22 @@ export function matchesFilter(snapshot: Snapshot, filter: SnapshotFilter): boole
     !paths.every((path) => snapshot.body.paths.some((have) => Buffer.from(have).equals(Buffer.from(path))))
   )
     return false;
-  if (sinceMs !== undefined && ms < sinceMs) return false;
-  if (untilMs !== undefined && ms > untilMs) return false;
-  if (state !== undefined && (snapshot.envelope.state === State.complete) !== (state === 'complete')) return false;
   return true;
+}
+
+/**
+ * What `latest`, `latest~N` and `@TIME` say: the snapshot `back` places before the last complete one that was received until `untilMs`. Undefined for other names.
+ *
+ * @throws NotFoundError for a time that is none
+ */
+export function relativeName(name: string): { readonly back: number; readonly untilMs: number } | undefined {
+  const latest = /^latest(?:~(\d+))?$/.exec(name);
+  if (latest !== null) return { back: Number(latest[1] ?? 0), untilMs: Number.POSITIVE_INFINITY };
+  if (!name.startsWith('@')) return undefined;
+  // A day alone means all of it, as in the mount's at/.
+  const untilMs = Date.parse(name.slice(1)) + (/^@\d{4}-\d{2}-\d{2}$/.test(name) ? 86_399_999 : 0);
+  if (Number.isNaN(untilMs)) throw new NotFoundError('snapshot', name, `${name}: not a time; write it as @2026-03-01T00:00Z`);
+  return { back: 0, untilMs };
 }
 
 /**
@@ -149,25 +200,19 @@ export function matchesFilter(snapshot: Snapshot, filter: SnapshotFilter): boole
  * @throws NotFoundError, with what would have matched when a prefix is ambiguous
  */
 export function findSnapshot<S extends Pick<Snapshot, 'id' | 'payload' | 'time'>>(snapshots: readonly S[], name: string): S {
-  const latest = /^latest(?:~(\d+))?$/.exec(name);
-  if (latest !== null) {
-    const complete = snapshots.filter(({ payload }) => payload.state === State.complete);
-    const found = complete[complete.length - 1 - Number(latest[1] ?? 0)];
-    if (found === undefined)
-      throw new NotFoundError(
-        'snapshot',
-        name,
-        `no snapshot ${name}: there are ${complete.length} complete snapshots that match`,
-      );
-    return found;
-  }
-  if (name.startsWith('@')) {
-    // A day alone means all of it, as in the mount's at/.
-    const ms = Date.parse(name.slice(1)) + (/^@\d{4}-\d{2}-\d{2}$/.test(name) ? 86_399_999 : 0);
-    if (Number.isNaN(ms)) throw new NotFoundError('snapshot', name, `${name}: not a time; write it as @2026-03-01T00:00Z`);
-    const found = snapshots.filter(({ payload, time }) => payload.state === State.complete && msOfTime(time) <= ms).at(-1);
-    if (found === undefined) throw new NotFoundError('snapshot', name, `no complete snapshot at or before ${name.slice(1)}`);
-    return found;
+  const relative = relativeName(name);
+  if (relative !== undefined) {
+    const { back, untilMs } = relative;
+    const complete = snapshots.filter(({ payload, time }) => payload.state === State.complete && msOfTime(time) <= untilMs);
+    const found = complete[complete.length - 1 - back];
+    if (found !== undefined) return found;
+    throw new NotFoundError(
+      'snapshot',
+      name,
+      name.startsWith('@')
+        ? `no complete snapshot at or before ${name.slice(1)}`
+        : `no snapshot ${name}: there are ${complete.length} complete snapshots that match`,
+    );
   }
   if (!/^[0-9a-f]{4,64}$/.test(name))
     throw new NotFoundError(

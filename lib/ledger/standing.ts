@@ -6,7 +6,7 @@ import { EMPTY, toHex } from '../bytes.js';
 import type { LedgerEntry } from '../format/entry.js';
 import { State } from '../format/manifest.js';
 import { payloadOf, type Receipt, type SnapshotPayload } from '../format/payload.js';
-import type { Timestamp } from '../format/time.js';
+import { compareTimes, type Timestamp } from '../format/time.js';
 import { asId, type SnapshotId } from '../id.js';
 import type { Chain, Ledger } from './ledger.js';
 
@@ -37,6 +37,11 @@ export interface Standing {
   readonly freeSec: number;
   /** Its manifest was pruned, rightly. */
   readonly pruned: boolean;
+  /**
+   * Only what was said after it had been pruned, rightly by what was said till then, speaks for keeping it: holds and extensions that came too late. As long as its manifest is
+   * there they count; once it is not, the snapshot is gone, and nothing is missing.
+   */
+  readonly overtaken: boolean;
 }
 
 /** Whether nothing keeps a snapshot at `nowSec`. */
@@ -80,18 +85,38 @@ export function intended(entries: readonly LedgerEntry[]): { packs: Set<string>;
   return found;
 }
 
+/** When something was said: by its receipt where there is one, else by its author; of equal times, by its place in merged order. */
+interface Moment {
+  readonly time: Timestamp;
+  readonly at: number;
+}
+
+const isBefore = (a: Moment, b: Moment): boolean => (compareTimes(a.time, b.time) || a.at - b.at) < 0;
+
 interface Held {
   readonly hold: Hold;
+  readonly said: Moment;
   /** Infinity while it stands. */
   releasedSec: number;
+}
+
+interface Extended {
+  readonly untilSec: number;
+  readonly said: Moment;
+}
+
+/** A prune-done entry that names a snapshot. */
+interface Done {
+  readonly entry: LedgerEntry;
+  readonly said: Moment;
 }
 
 /** What was said about snapshots after they were committed, by snapshot id in hex. */
 interface Sayings {
   readonly receipts: ReturnType<typeof receiptsOf>;
-  /** The latest of them. */
-  readonly extensions: Map<string, number>;
+  readonly extensions: Map<string, Extended[]>;
   readonly holds: Map<string, Held[]>;
+  readonly dones: Map<string, Done[]>;
 }
 
 function push<T>(map: Map<string, T[]>, key: string, item: T): void {
@@ -104,13 +129,17 @@ function sayingsOf(ledger: Ledger): Sayings {
   const receipts = receiptsOf(ledger);
   const extensions: Sayings['extensions'] = new Map();
   const holds: Sayings['holds'] = new Map();
+  const dones: Sayings['dones'] = new Map();
   const byPlace = new Map<string, Held>();
-  for (const { author, sequence, time, payload } of ledger.entries) {
+  for (const [at, entry] of ledger.entries.entries()) {
+    const { author, sequence, time, payload } = entry;
+    const said: Moment = { time: receipts.get(place(author, sequence))?.time ?? time, at };
     const extend = payloadOf(payload, 'extend');
-    for (const id of idsIn(extend?.snapshots ?? EMPTY)) extensions.set(id, Math.max(extend!.untilSec, extensions.get(id) ?? 0));
+    for (const id of idsIn(extend?.snapshots ?? EMPTY)) push(extensions, id, { untilSec: extend!.untilSec, said });
+    for (const id of idsIn(payloadOf(payload, 'pruneDone')?.snapshots ?? EMPTY)) push(dones, id, { entry, said });
     const hold = payloadOf(payload, 'hold');
     if (hold !== undefined) {
-      const held: Held = { hold: { author, sequence, time, reason: hold.reason }, releasedSec: Number.POSITIVE_INFINITY };
+      const held: Held = { hold: { author, sequence, time, reason: hold.reason }, said, releasedSec: Number.POSITIVE_INFINITY };
       byPlace.set(place(author, sequence), held);
       for (const id of idsIn(hold.snapshots)) push(holds, id, held);
     }
@@ -120,18 +149,24 @@ function sayingsOf(ledger: Ledger): Sayings {
     if (held !== undefined && held.releasedSec === Number.POSITIVE_INFINITY)
       held.releasedSec = Math.max(time.sec, receipts.get(place(author, sequence))?.time.sec ?? time.sec);
   }
-  return { receipts, extensions, holds };
+  return { receipts, extensions, holds, dones };
 }
 
-/** When nothing keeps a snapshot any more, by all that the ledger says: later words count for earlier ones too, since times can lie. */
+/**
+ * When nothing keeps a snapshot any more, by all that the ledger says: later words count for earlier ones too, since times can lie. With `till`, by the holds and
+ * extensions from before that moment only.
+ */
 function freeFrom(
   hex: string,
   promised: number,
   supersededSec: number,
   { extensions, holds }: Sayings,
+  till?: Moment,
 ): { retainUntilSec: number; freeSec: number } {
-  const retainUntilSec = Math.max(promised, extensions.get(hex) ?? 0);
-  const released = (holds.get(hex) ?? []).map(({ releasedSec }) => releasedSec);
+  const counts = ({ said }: { said: Moment }): boolean => till === undefined || isBefore(said, till);
+  const extended = (extensions.get(hex) ?? []).filter(counts).map(({ untilSec }) => untilSec);
+  const retainUntilSec = Math.max(promised, ...extended);
+  const released = (holds.get(hex) ?? []).filter(counts).map(({ releasedSec }) => releasedSec);
   return { retainUntilSec, freeSec: Math.max(retainUntilSec, supersededSec, ...released) };
 }
 
@@ -160,6 +195,7 @@ function standingOf(
       .map(({ hold }) => hold),
     newest: supersededSec === Number.POSITIVE_INFINITY,
     pruned: false,
+    overtaken: false,
   };
 }
 
@@ -200,32 +236,32 @@ function committed(ledger: Ledger, { receipts }: Sayings): Map<string, Committed
  * @param nowSec - what is said to have been pruned later than this is not believed yet
  */
 export function standings(ledger: Ledger, nowSec: number = Date.now() / 1000): Standing[] {
+  return judged(ledger, nowSec).map(({ standing }) => standing);
+}
+
+/** Prune-done entries that name a snapshot which had not expired then, by what was said till then; and those snapshots. */
+export function wrongPrunes(ledger: Ledger, nowSec: number = Date.now() / 1000): { entry: LedgerEntry; snapshot: string }[] {
+  return judged(ledger, nowSec).flatMap(({ standing, wrong }) => wrong.map((entry) => ({ entry, snapshot: toHex(standing.id) })));
+}
+
+/** Every snapshot, and the prune-done entries about it that were not right. */
+function judged(ledger: Ledger, nowSec: number): { standing: Standing; wrong: LedgerEntry[] }[] {
   const sayings = sayingsOf(ledger);
-  const doneAt = new Map<string, Timestamp[]>();
-  for (const { time, payload } of ledger.entries)
-    for (const hex of idsIn(payloadOf(payload, 'pruneDone')?.snapshots ?? EMPTY)) push(doneAt, hex, time);
-  const result: Standing[] = [];
+  const result: { standing: Standing; wrong: LedgerEntry[] }[] = [];
   for (const [hex, items] of committed(ledger, sayings)) {
     const promised = Math.max(...items.map(({ entry, payload }) => promisedSec(entry, payload, sayings)));
     const supersededSec = Math.max(...items.map((item) => item.supersededSec));
     const standing = standingOf(items[0]!, promised, supersededSec, sayings);
     // What says that a snapshot was pruned which was still to be kept is not believed: it stays listed, and its absence is noticed.
-    const pruned = (doneAt.get(hex) ?? []).some(({ sec }) => hasExpired(standing, Math.min(sec, nowSec)));
-    result.push(pruned ? { ...standing, pruned } : standing);
+    const dones = sayings.dones.get(hex) ?? [];
+    const isRight = (free: { freeSec: number }, { entry }: Done): boolean => hasExpired(free, Math.min(entry.time.sec, nowSec));
+    const wasRight = (done: Done): boolean => isRight(freeFrom(hex, promised, supersededSec, sayings, done.said), done);
+    const wrong = dones.filter((done) => !wasRight(done));
+    const pruned = dones.some((done) => isRight(standing, done));
+    const overtaken = !pruned && wrong.length < dones.length;
+    result.push({ standing: { ...standing, pruned, overtaken }, wrong: wrong.map(({ entry }) => entry) });
   }
   return result;
-}
-
-/** Prune-done entries that name a snapshot which had not expired then; and those snapshots. */
-export function wrongPrunes(ledger: Ledger, nowSec: number = Date.now() / 1000): { entry: LedgerEntry; snapshot: string }[] {
-  const known = new Map(standings(ledger, nowSec).map((standing) => [toHex(standing.id), standing]));
-  const wrong: { entry: LedgerEntry; snapshot: string }[] = [];
-  for (const entry of ledger.entries)
-    for (const snapshot of idsIn(payloadOf(entry.payload, 'pruneDone')?.snapshots ?? EMPTY)) {
-      const standing = known.get(snapshot);
-      if (standing !== undefined && !hasExpired(standing, Math.min(entry.time.sec, nowSec))) wrong.push({ entry, snapshot });
-    }
-  return wrong;
 }
 
 /**

@@ -2,7 +2,7 @@
  * Changing tags: an entry in the ledger that says which tags snapshots gained and lost (docs/format.md §11, type 18). The snapshots themselves
  * never change, and the history of their tags stays in the ledger.
  */
-import { toHex } from '../bytes.js';
+import { equalBytes, toHex } from '../bytes.js';
 import { open, seal } from '../crypto/envelope.js';
 import { authorOf, publicKeyOf } from '../crypto/sign.js';
 import { CorruptError, RoleError } from '../errors.js';
@@ -34,7 +34,7 @@ function changed(tags: readonly string[], change: Pick<TagChange, 'added' | 'rem
  * Adds, removes or sets tags of `snapshots`, writing only for those that change.
  *
  * @returns the snapshots that changed, with their new tags
- * @throws RoleError without a writer's or admin's key
+ * @throws RoleError without an admin's key, or a writer's of the snapshots' domain; nothing was then written
  * @throws RangeError for an empty tag, or `set` together with another
  */
 export async function tagSnapshots(
@@ -46,23 +46,27 @@ export async function tagSnapshots(
   if (set !== undefined && (add.length > 0 || remove.length > 0))
     throw new RangeError('set replaces all tags; it does not go with add or remove');
   if ([...add, ...remove, ...(set ?? [])].some((tag) => tag === '')) throw new RangeError('a tag must not be empty');
-  const seed = repository.keyring.writer?.seed ?? repository.keyring.adminSeed;
-  if (seed === null) throw new RoleError('writer', 'changing tags');
-  const author = authorOf(publicKeyOf(seed));
+  const { writer, adminSeed } = repository.keyring;
+  if (writer === null && adminSeed === null) throw new RoleError('writer', 'changing tags');
   const time = timeOfMs(options.nowMs ?? Date.now());
   const result: { id: Uint8Array; tags: string[] }[] = [];
-  const batches = new Map<string, { domain: Uint8Array; snapshots: Snapshot[] }>();
+  const batches = new Map<string, { domain: Uint8Array; seed: Uint8Array; snapshots: Snapshot[] }>();
   for (const snapshot of snapshots) {
     const removed = set === undefined ? remove : snapshot.tags;
     const tags = changed(snapshot.tags, { added: set ?? add, removed });
     if (tags.length === snapshot.tags.length && tags.every((tag, i) => tag === snapshot.tags[i])) continue;
     result.push({ id: snapshot.id, tags });
     const hex = toHex(snapshot.envelope.domain);
-    const batch = batches.get(hex) ?? { domain: snapshot.envelope.domain, snapshots: [] };
+    // A writer speaks for its own domain; for others, an admin.
+    const isOwn = writer !== null && equalBytes(writer.domain, snapshot.envelope.domain);
+    const seed = isOwn ? writer.seed : adminSeed;
+    if (seed === null) throw new RoleError('admin', 'changing tags of snapshots of another writer’s domain');
+    const batch = batches.get(hex) ?? { domain: snapshot.envelope.domain, seed, snapshots: [] };
     batch.snapshots.push(snapshot);
     batches.set(hex, batch);
   }
-  for (const { domain, snapshots: all } of batches.values()) {
+  for (const { domain, seed, snapshots: all } of batches.values()) {
+    const author = authorOf(publicKeyOf(seed));
     for (let at = 0; at < all.length; at += SNAPSHOTS_PER_ENTRY) {
       const some = all.slice(at, at + SNAPSHOTS_PER_ENTRY);
       const removed =

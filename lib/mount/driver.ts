@@ -38,6 +38,8 @@ export interface FileSystem {
   listxattr(nodeId: number): readonly Uint8Array[];
   getxattr(nodeId: number, name: Uint8Array): Uint8Array | undefined;
   statfs(): StatFs;
+  /** What no answer could say and somebody should know, a line each, once; drivers ask after each request. */
+  notices?(): readonly string[];
   /** The kernel dropped `count` references to `nodeId`. */
   forget(nodeId: number, count: number): void;
   close(): void;

@@ -45,6 +45,7 @@ function handlersOf(fs: FileSystem, onLog: (message: string) => void): Handlers 
       onLog(`${what} of ${path} failed: ${error instanceof Error ? error.message : String(error)}`);
       done(-Errno.EIO);
     }
+    for (const line of fs.notices?.() ?? []) onLog(line);
   };
   /** Runs `work` on what the path names, or answers ENOENT. */
   const on = (what: string, path: string, done: (result: number) => void, work: (found: Attributes) => void): void =>

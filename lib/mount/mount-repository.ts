@@ -9,7 +9,7 @@ import type { ChunkIndex } from '../chunk-index/chunk-index.js';
 import { MountError, NotFoundError, RoleError } from '../errors.js';
 import { type Ledger, loadLedger } from '../ledger/ledger.js';
 import { holdsReaderKeys } from '../ledger/roles.js';
-import { findSnapshot, type SnapshotFilter, snapshotRecords } from '../ledger/snapshots.js';
+import { findSnapshot, letsAllPass, type SnapshotFilter, snapshotRecords } from '../ledger/snapshots.js';
 import { workerFile } from '../native.js';
 import { openIndex, refreshIndex } from '../repository/open-index.js';
 import type { Repository } from '../repository/repository.js';
@@ -98,7 +98,8 @@ export async function mountRepository(repository: Repository, options: MountRepo
     view: {
       ownerRoot: options.ownerRoot ?? false,
       listVirtualXattrs: options.listVirtualXattrs ?? false,
-      ...(options.filter === undefined ? {} : { filter: options.filter }),
+      // A filter that asks nothing would open every manifest, and hide those that do not open.
+      ...(options.filter === undefined || letsAllPass(options.filter) ? {} : { filter: options.filter }),
       ...(only === undefined ? {} : { only }),
     },
     cacheBytes: CACHE_BYTES,

@@ -74,6 +74,7 @@ export async function listKeys(place: RepositoryPlace): Promise<KeySlot[]> {
 /**
  * Tries `passphrase` on every slot. Each try costs a scrypt derivation: 128 MiB and about half a second.
  *
+ * @param isWanted - asked about a keyring that opens when another slot has the same label; when it says no, those are tried too, and the first one stands if none is wanted
  * @returns the keyring, and the id of the slot that opened
  * @throws WrongKeyError if none opens
  * @throws CorruptError if the right slot is damaged
@@ -81,26 +82,51 @@ export async function listKeys(place: RepositoryPlace): Promise<KeySlot[]> {
 export async function unlockWithPassphrase(
   place: RepositoryPlace,
   passphrase: string,
+  isWanted?: (keyring: Keyring) => Promise<boolean>,
 ): Promise<{ keyring: Keyring; slotId: string }> {
   let damaged: CorruptError | undefined;
+  let first: { keyring: Keyring; slotId: string; label: string } | undefined;
   const names = await slotNames(place);
+  const labels = new Map<string, string>();
+  if (isWanted !== undefined && names.length > 1)
+    for (const { id, label } of await listKeys(place)) labels.set(`keys/${id}`, label);
   for (const name of names) {
+    if (first !== undefined && labels.get(name) !== first.label) continue;
     try {
       const bytes = await place.store.get(name);
       const keyring = await openKeyring(bytes, Kind.keySlot, place.id, passphrase, name);
       if (keyring === undefined) continue;
       if (!equalBytes(keyring.repository, place.id)) throw new CorruptError(name, 'holds keys of another repository');
-      return { keyring, slotId: name.slice('keys/'.length) };
+      const found = { keyring, slotId: name.slice('keys/'.length), label: labels.get(name) ?? '' };
+      const isAlone = [...labels.values()].filter((label) => label === found.label).length < 2;
+      if (isWanted === undefined || isAlone || (await isWanted(keyring))) return { keyring, slotId: found.slotId };
+      first ??= found;
     } catch (error) {
       // A slot removed meanwhile, or damaged, must not hide one that opens.
       if (error instanceof CorruptError) damaged = error;
       else if (!(error instanceof NotFoundError)) throw error;
     }
   }
+  if (first !== undefined) return { keyring: first.keyring, slotId: first.slotId };
   if (names.length === 0) throw new WrongKeyError('this repository has no passphrase; open it with its key file (--key-file)');
   if (damaged !== undefined)
     throw new WrongKeyError(`no key slot opens with this passphrase, but one is damaged: ${damaged.message}`, damaged);
   throw new WrongKeyError('wrong passphrase: no key slot of this repository opens with it');
+}
+
+/** Every slot that `passphrase` opens, oldest first; each costs a derivation. Damaged ones are left out. */
+export async function slotsOf(place: RepositoryPlace, passphrase: string): Promise<(KeySlot & { readonly keyring: Keyring })[]> {
+  const found: (KeySlot & { readonly keyring: Keyring })[] = [];
+  for (const slot of await listKeys(place)) {
+    const name = `keys/${slot.id}`;
+    try {
+      const keyring = await openKeyring(await place.store.get(name), Kind.keySlot, place.id, passphrase, name);
+      if (keyring !== undefined) found.push({ ...slot, keyring });
+    } catch (error) {
+      if (!(error instanceof CorruptError) && !(error instanceof NotFoundError)) throw error;
+    }
+  }
+  return found;
 }
 
 /** The label of the key file in `text`. @throws WrongKeyError, CorruptError, NewerFormatError */

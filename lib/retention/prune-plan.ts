@@ -131,7 +131,8 @@ function snapshotFates(input: PruneInput, named: Named): SnapshotFate[] {
   ]) {
     const id = toHex(standing.id);
     const inStore = manifests.has(id);
-    if (seen.has(id) || (!inStore && (standing.pruned || !own))) continue;
+    // What is gone needs nothing, whoever speaks for it since.
+    if (seen.has(id) || (!inStore && (standing.pruned || standing.overtaken || !own))) continue;
     seen.add(id);
     const { freeSec, pruned } = standing;
     const matures = named.snapshots.get(id);

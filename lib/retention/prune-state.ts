@@ -90,7 +90,7 @@ export async function readPruneState(place: RetentionPlace, nowSec: number, opti
   const manifests = await readManifests(place, packs, dated, breath);
   const indexes = await readIndexes(place, dated, breath);
   const snapshots = standings(ledger, nowSec);
-  const listed = new Set(snapshots.filter(({ pruned }) => !pruned).map(({ id }) => toHex(id)));
+  const listed = new Set(snapshots.filter(({ pruned, overtaken }) => !pruned && !overtaken).map(({ id }) => toHex(id)));
   const exists = {
     packs: (hex: string) => sizes.has(hex),
     snapshots: (hex: string) => manifests.has(hex) || listed.has(hex),

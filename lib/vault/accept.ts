@@ -143,6 +143,9 @@ export function acceptEntry(
     refuse(object, `is an entry that a connection with the ${caller.role} role may not bring`);
   const why = misplaced(entry, authority.by);
   if (why !== undefined) refuse(object, `may not stand there: ${why}`);
+  const tags = payloadOf(entry.payload, 'tags');
+  if (tags !== undefined && authority.role === 'writer' && !known.domains(place.author).has(toHex(tags.domain)))
+    refuse(object, 'changes tags in a domain that its writer is not certified for');
   if (entry.sequence !== chain.count || !equalBytes(entry.previous, chain.head))
     refuse(object, `does not continue its author's chain, which has ${chain.count} entries`);
   return { entry, hash: sha256(bytes) };

@@ -138,6 +138,17 @@ export class Catalog {
     this.entryTimes.get(author)![sequence] = storedMs;
   }
 
+  /** Forgets one entry of a chain that an interrupted init left. */
+  removeEntry(author: string, sequence: number): void {
+    for (const map of [this.entrySizes, this.entryTimes]) {
+      const list = map.get(author);
+      if (list === undefined) continue;
+      delete list[sequence];
+      while (list.length > 0 && list.at(-1) === undefined) list.pop();
+      if (list.length === 0) map.delete(author);
+    }
+  }
+
   /** The number that stands for a domain (hex) here. */
   domainNumber(hex: string): number {
     let number = this.#domainNumbers.get(hex);

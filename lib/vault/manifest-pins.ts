@@ -84,6 +84,14 @@ export class ManifestPins {
 
   /** Forgets the pins of a manifest that is deleted. */
   forget(hex: string): void {
+    const pins = this.#resolved.get(hex);
+    if (pins === undefined) return;
     this.#resolved.delete(hex);
+    this.#bytes -= pins.byteLength;
+  }
+
+  /** Bytes of the pins that are kept. */
+  get keptBytes(): number {
+    return this.#bytes;
   }
 }

@@ -19,7 +19,7 @@ export async function removeObject(guard: Guard, caller: Caller, ref: ObjectRef)
   await guard.options.onRemove?.(guard.store.pathOf(name));
   await guard.store.remove(name);
   if (ref.kind === 'slot') guard.catalog.shelves.slot.remove(Buffer.from(ref.id, 'hex'));
-  else guard.catalog.entrySizes.delete(ref.id);
+  else if (ref.kind === 'entry') guard.catalog.removeEntry(ref.id, ref.sequence);
 }
 
 /** Deletes an object that pruning found to be of no use any more, and said so in the ledger. */

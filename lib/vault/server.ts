@@ -44,7 +44,7 @@ export function controlSocket(stateDir: string): string {
   return join(stateDir, CONTROL);
 }
 
-/** Starts a vault. @throws BusyError when another serves the repository; RolledBackError never: it then refuses writers and says why */
+/** Starts a vault. @throws BusyError when another serves the repository; RolledBackError only against a retirement: against its own memory it refuses writers and says why */
 export async function startVault(options: VaultOptions): Promise<Vault> {
   await mkdir(options.repository, { recursive: true, mode: 0o700 });
   const repository = await realpath(options.repository);

@@ -78,8 +78,14 @@ export class Watch {
       this.#told.set(seriesOf(standing), hex);
       alerts.tell(
         'snapshot-missing',
-        `writer ${toHex(standing.entry.author).slice(0, 8)} has sent no complete snapshot of stream ${toHex(standing.payload.stream).slice(0, 8)} for ${Math.round(age / 3600)} hours; one is expected every ${Math.round(expectSec / 360) / 10}`,
+        `writer ${toHex(standing.entry.author).slice(0, 8)} has sent no complete snapshot of stream ${toHex(standing.payload.stream).slice(0, 8)} for ${spanText(age)}; one is expected every ${spanText(expectSec)}`,
       );
     }
   }
+}
+
+/** `90 seconds`, `25 minutes`, `26.5 hours`: the unit in which a person would say it. */
+export function spanText(seconds: number): string {
+  if (seconds < 120) return `${Math.round(seconds)} seconds`;
+  return seconds < 7200 ? `${Math.round(seconds / 60)} minutes` : `${Math.round(seconds / 360) / 10} hours`;
 }

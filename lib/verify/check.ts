@@ -175,6 +175,10 @@ class CheckJob {
       await this.#breathe();
       const affected = { snapshot: toHex(record.id), path: '/' };
       const name = manifestName(record.id);
+      if (record.overtaken && !listing.manifests.has(name)) {
+        findings.warning(name, 'was pruned, rightly, before a hold or an extension came, which so has no effect');
+        continue;
+      }
       try {
         const snapshot = await reader.open(record, tags);
         const { envelope } = snapshot;

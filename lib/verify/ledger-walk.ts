@@ -59,7 +59,11 @@ export async function walkLedger(repository: Repository, listing: Listing, findi
   }: Omit<Authority, 'publicKey'> & { publicKey?: Uint8Array }): Promise<void> => {
     const hex = toHex(author);
     const found = listed.get(hex);
-    if (found === undefined) return;
+    if (found === undefined) {
+      if (retired !== undefined && retired.count > 0)
+        findings.error(`ledger/${hex}`, 'ROLLED_BACK', `had ${retired.count} entries when its author was retired and has 0`);
+      return;
+    }
     listed.delete(hex);
     const entries: LedgerEntry[] = [];
     const hashes: Uint8Array[] = [];
@@ -109,8 +113,8 @@ export async function walkLedger(repository: Repository, listing: Listing, findi
       if (there === undefined || !equalBytes(there, retired.head))
         findings.error(
           `ledger/${hex}`,
-          'BAD_SIGNATURE',
-          'is not the chain whose author was retired: entries are missing or others',
+          'ROLLED_BACK',
+          `had ${retired.count} entries when its author was retired and has ${there === undefined ? entries.length : 'others'}`,
         );
       if (entries.length > retired.count)
         findings.warning(

@@ -152,6 +152,11 @@ export class RepositoryFileSystem {
     return { blockSizeBytes: 4096, blocks, files, nameMaxBytes: 255 };
   }
 
+  /** What was left out of directories because it does not open, a line each, told once. */
+  notices(): readonly string[] {
+    return this.#parts.table.takeNotices();
+  }
+
   /** nodeIds are places, not references: nothing is counted. */
   forget(): void {}
 

@@ -8,9 +8,9 @@ import { sha256 } from '../crypto/kdf.js';
 import { readerPrivateKeys } from '../crypto/roles.js';
 import { manifestKey } from '../crypto/session.js';
 import { type SessionOpener, sessionOpener } from '../crypto/session-open.js';
-import { CorruptError, NotFoundError, RoleError } from '../errors.js';
+import { CorruptError, NotFoundError, RoleError, StoreError } from '../errors.js';
 import { decodeEnvelope, decodeManifestBody, type Envelope, type ManifestBody, manifestAad } from '../format/manifest.js';
-import { manifestName } from '../format/names.js';
+import { GENESIS_NAME, manifestName } from '../format/names.js';
 import { decodePackHeader } from '../format/pack.js';
 import { applyDifference } from '../ledger/pins.js';
 import type { SnapshotRecord } from '../ledger/snapshots.js';
@@ -48,9 +48,9 @@ export class Manifests {
   open(record: SnapshotRecord): OpenManifest {
     const name = manifestName(record.id);
     const { envelope, headDigest, sealed } = this.#envelope(record.id);
-    if (!equalBytes(envelope.writer, record.entry.author) || !equalBytes(envelope.stream, record.payload.stream)) {
+    const { stream, state } = record.payload;
+    if (!equalBytes(envelope.writer, record.entry.author) || !equalBytes(envelope.stream, stream) || envelope.state !== state)
       throw new CorruptError(name, 'is not what its ledger entry says');
-    }
     const key = this.#session(envelope, name);
     const plaintext = open(manifestKey(key, envelope.session), manifestAad(headDigest), sealed);
     if (plaintext === undefined) throw new CorruptError(name, 'its body does not verify');
@@ -93,12 +93,24 @@ export class Manifests {
 
   #envelope(id: Uint8Array): { envelope: Envelope; headDigest: Uint8Array; sealed: Uint8Array } {
     const name = manifestName(id);
-    const bytes = this.#read(name);
+    const bytes = this.#bytes(name);
     if (bytes === undefined) throw new NotFoundError('object', name, `${name} is missing`);
     if (!equalBytes(sha256(bytes), id)) throw new CorruptError(name, 'its bytes do not fit its name');
     const { envelope, head, sealed } = decodeEnvelope(bytes, name);
     if (!equalBytes(envelope.repository, this.#keys.id)) throw new CorruptError(name, 'belongs to another repository');
     return { envelope, headDigest: sha256(head), sealed };
+  }
+
+  /** @throws CorruptError for one object that cannot be read, StoreError when the store answers nothing */
+  #bytes(name: string): Uint8Array | undefined {
+    try {
+      return this.#read(name);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      // Throws in its turn when the trouble is not this object's.
+      this.#read(GENESIS_NAME);
+      throw new CorruptError(name, `cannot be read (${error.message})`, {}, error);
+    }
   }
 
   #resolve(envelope: Envelope, name: string): Uint8Array {

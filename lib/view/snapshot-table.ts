@@ -1,14 +1,15 @@
 /**
  * Which snapshots a mount shows and what they are called: the ledger's snapshots in order, names, `latest`, by host, by tag, by time. Manifests are opened when
- * they are needed; one that is damaged stays in the table and throws when it is.
+ * they are needed; one that is damaged stays in the table and throws when it is. Groups and filters, which cannot know where it belongs, leave it out and say so.
  */
 import { toHex } from '../bytes.js';
-import { CorruptError, NotFoundError } from '../errors.js';
+import { CorruptError, NewerFormatError, NotFoundError } from '../errors.js';
 import { State } from '../format/manifest.js';
 import type { Timestamp } from '../format/time.js';
 import type { DirectoryEntry } from '../format/tree.js';
 import {
   matchesFilter,
+  matchesRecord,
   type SnapshotFilter,
   type SnapshotRecord,
   snapshotRecords,
@@ -63,6 +64,9 @@ export class SnapshotTable {
   #byHex = new Map<string, ShownSnapshot>();
   #hosts: Map<string, SnapshotGroup> | undefined;
   #tags: Map<string, SnapshotGroup> | undefined;
+  /** Those whose being left out was told, hex. */
+  readonly #told = new Set<string>();
+  #notices: string[] = [];
 
   constructor(
     repository: Pick<Repository, 'domainKeys'>,
@@ -150,7 +154,7 @@ export class SnapshotTable {
 
   tagsOf(snapshot: ShownSnapshot, summary: SnapshotSummary): string[] {
     this.#tagChanges ??= tagChanges(this.#repository as Repository, this.#follower.ledger);
-    return this.#tagChanges.apply(snapshot.record.id, summary.tags);
+    return this.#tagChanges.apply(snapshot.record.id, summary.domain, summary.tags);
   }
 
   /** @throws CorruptError, NotFoundError, StoreError that names the manifest */
@@ -169,6 +173,14 @@ export class SnapshotTable {
     return this.#manifests.open(snapshot.record);
   }
 
+  /** A line for each snapshot that was left out of something since the last call; each is told once. */
+  takeNotices(): readonly string[] {
+    if (this.#notices.length === 0) return this.#notices;
+    const notices = this.#notices;
+    this.#notices = [];
+    return notices;
+  }
+
   shortId(snapshot: ShownSnapshot): string {
     return snapshot.hex.slice(0, SHORT_ID_DIGITS);
   }
@@ -177,8 +189,14 @@ export class SnapshotTable {
     try {
       return this.summary(snapshot);
     } catch (error) {
-      if (error instanceof CorruptError || error instanceof NotFoundError) return undefined;
-      throw error;
+      if (!(error instanceof CorruptError || error instanceof NotFoundError || error instanceof NewerFormatError)) throw error;
+      if (!this.#told.has(snapshot.hex)) {
+        this.#told.add(snapshot.hex);
+        this.#notices.push(
+          `snapshot ${snapshot.name} does not open, so hosts/, tags/ and filters may leave it out: ${error.message}. To know more: varve check`,
+        );
+      }
+      return undefined;
     }
   }
 
@@ -186,7 +204,7 @@ export class SnapshotTable {
     if (this.#filter === undefined) return true;
     let matches = this.#matches.get(snapshot.hex);
     if (matches === undefined) {
-      const summary = this.#summaryIfSound(snapshot);
+      const summary = matchesRecord(snapshot.record, this.#filter) ? this.#summaryIfSound(snapshot) : undefined;
       matches =
         summary !== undefined &&
         matchesFilter(

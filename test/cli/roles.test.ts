@@ -213,6 +213,14 @@ t.test('a rotated reader key opens what is older and nothing of later sessions; 
   t.equal(reader('ls', 'latest').status, 17);
   t.match(reader('ls', 'latest').stderr, /came by a rotation.*export it again/);
   ok(reader('ls', 'latest~1'), 'older');
+  const list = reader('snapshots', '--json');
+  t.equal(list.status, 17, 'a list has what opens');
+  t.equal(list.records.length, 2);
+  t.match(JSON.parse(list.stderr), {
+    message_type: 'warning',
+    error: 'ROLE',
+    message: /left out.*came by a rotation.*export it again/,
+  });
   t.equal(reader('check').status, 17, 'it does not call damage what it cannot open');
   rmSync(at('reader.key'));
   ok(owner('key', 'export', at('reader.key'), '--role', 'reader', '--no-passphrase'), 'exported again');

@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { statusOf } from '../../cli/exit.js';
 import { toHex } from '../../lib/bytes.js';
 import { authorOf, publicKeyOf } from '../../lib/crypto/sign.js';
 import { CorruptError, RefusedError, RoleError, RolledBackError, StoreError } from '../../lib/errors.js';
@@ -15,10 +16,12 @@ import { acceptFork } from '../../lib/ledger/accept-fork.js';
 import { headsFolder, rememberHeads } from '../../lib/ledger/heads.js';
 import { initRepository } from '../../lib/ledger/init.js';
 import { appendEntry, loadLedger } from '../../lib/ledger/ledger.js';
-import { certifyWriter, listAuthors, newWriterKey, prepareRotation, revokeAuthor } from '../../lib/ledger/roles.js';
+import { certifyWriter, listAuthors, newWriterKey, revokeAuthor } from '../../lib/ledger/roles.js';
+import { prepareRotation } from '../../lib/ledger/rotation.js';
 import { openRepository, type Repository, type RepositoryPlace } from '../../lib/repository/repository.js';
 import { DEFAULT_POLICY } from '../../lib/retention/slots.js';
 import { MemoryStore } from '../../lib/store/memory.js';
+import { verifyLedger } from '../../lib/verify/verify-ledger.js';
 import { scratch } from '../helpers/backup-repository.js';
 
 const folder = scratch(t);
@@ -212,6 +215,37 @@ t.test('an acceptance by a key that was rotated, or over chains that are not the
     reason: 'over another chain',
   }));
   await t.rejects(loadLedger(scene.client('a')), RolledBackError);
+});
+
+t.test('whoever cuts off the end of a retired author’s chain is noticed by everybody, with or without a memory', async (t) => {
+  const scene = await new Scene().begin();
+  const host = newWriterKey(scene.client('admin'));
+  await certifyWriter(scene.client('admin'), host);
+  for (let i = 0; i < 3; i++) await snapshot(scene.client('host', host));
+  const author = authorOf(publicKeyOf(host.writer!.seed));
+  await revokeAuthor(scene.client('admin'), toHex(author), 'gone');
+  const whole = await scene.image();
+  for (const [left, says] of [
+    [2, /had 3 entries .*has 2/],
+    [0, /had 3 entries .*has 0/],
+  ] as const) {
+    await scene.show(
+      new Map([...whole].filter(([name]) => !(name.startsWith(`ledger/${toHex(author)}/`) && Number(name.slice(-16)) >= left))),
+    );
+    for (const stranger of [openRepository(scene.place, scene.keyring, ''), scene.client('admin')]) {
+      const error = await loadLedger(stranger).catch((thrown: unknown) => thrown);
+      t.type(error, RolledBackError);
+      t.match((error as Error).message, says);
+      t.equal(statusOf(error), 14);
+    }
+    const { errors } = await verifyLedger(openRepository(scene.place, scene.keyring, ''));
+    t.match(
+      errors.filter(({ object }) => object === `ledger/${toHex(author)}`),
+      [{ code: 'ROLLED_BACK', message: says }],
+      'and verifying tells of it',
+    );
+    await t.rejects(acceptFork(scene.client('admin'), { reason: 'x', anyway: true }), RolledBackError, 'nobody accepts that');
+  }
 });
 
 t.test('many processes of one machine remember together what any of them saw', async (t) => {

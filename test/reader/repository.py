@@ -994,7 +994,7 @@ class Repository:
         if not hasattr(self, "_ledger"):
             self._ledger = self.ledger()
         merged, errors, self.certificates = self._ledger
-        receipts, extended, holds, released = {}, {}, {}, set()
+        receipts, extended, holds, released, promises = {}, collections.defaultdict(list), {}, set(), {}
         for entry in merged:
             if entry.type == RECEIPT:
                 for author, sequence, digest, retain, _ in entry.payload:
@@ -1002,9 +1002,11 @@ class Repository:
                     fits = chain is not None and sequence < len(chain.hashes) and chain.hashes[sequence] == digest
                     if fits:                    # the first one that fits counts
                         receipts.setdefault((author, sequence), (entry.time, retain))
-            elif entry.type == EXTEND:
+        for entry in merged:
+            if entry.type == EXTEND:
+                when = receipts.get((entry.author, entry.sequence), (entry.time, 0))[0]
                 for snapshot in entry.payload[0]:
-                    extended[snapshot] = max(entry.payload[1], extended.get(snapshot, 0))
+                    extended[snapshot].append((when, entry.payload[1]))
             elif entry.type == HOLD:
                 holds[entry.author, entry.sequence] = entry
             elif entry.type == RELEASE:
@@ -1013,7 +1015,7 @@ class Repository:
         for place, entry in holds.items():
             if place not in released:
                 for snapshot in entry.payload:
-                    held[snapshot].append(entry.time)
+                    held[snapshot].append(receipts.get(place, (entry.time, 0))[0])
         found, newest = {}, {}
         for entry in merged:
             if entry.type != SNAPSHOT:
@@ -1023,7 +1025,8 @@ class Repository:
                 self.warn(f"{entry.name}: snapshot {manifest.hex()} is already in {found[manifest].entry.name}")
                 continue
             received, promised = receipts.get((entry.author, entry.sequence), (entry.time, 0))
-            kept = max(retain, promised, extended.get(manifest, 0))
+            promises[manifest] = max(retain, promised)
+            kept = max([promises[manifest]] + [until for _, until in extended[manifest]])
             found[manifest] = Snapshot(manifest, entry, state, stream, received, kept, slots, name, bool(held[manifest]), False)
             if state == 0:
                 newest[entry.author, stream] = manifest
@@ -1037,10 +1040,12 @@ class Repository:
                 snapshot = found.get(manifest)
                 if snapshot is None:
                     continue
-                if snapshot.newest or any(when <= entry.time for when in held[manifest]) or entry.time[0] < snapshot.retain:
+                said = receipts.get((entry.author, entry.sequence), (entry.time, 0))[0]
+                kept = max([promises[manifest]] + [until for when, until in extended[manifest] if when <= said])
+                if snapshot.newest or any(when <= said for when in held[manifest]) or entry.time[0] < kept:
                     self.warn(f"{entry.name}: says that snapshot {manifest.hex()} was pruned, which was to be kept; not believed")
-                else:
-                    pruned.add(manifest)
+                elif entry.time[0] >= snapshot.retain and not held[manifest] or manifest.hex() not in self.store.names("snapshots"):
+                    pruned.add(manifest)        # what came later brings nothing back that is gone
         return [snapshot for snapshot in found.values() if snapshot.id not in pruned], list(errors)
 
     def tags(self, snapshot, manifest):
@@ -1048,6 +1053,9 @@ class Repository:
         for entry in self._ledger[0]:
             if entry.type == TAGS:
                 domain, ids, added, removed = entry.payload
+                chain = self.chains[entry.author]
+                if chain.role == "writer" and domain not in self.certificates[entry.author]:
+                    continue                    # a writer speaks for its own domains
                 if domain == manifest.domain and snapshot.id in ids:
                     tags = (tags - set(removed)) | set(added)
         return sorted(tags)

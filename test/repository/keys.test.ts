@@ -4,6 +4,7 @@ import { RefusedError, RepositoryExistsError, WrongKeyError } from '../../lib/er
 import { EntryType } from '../../lib/format/payload.js';
 import { initRepository } from '../../lib/ledger/init.js';
 import { loadLedger } from '../../lib/ledger/ledger.js';
+import { unlockCounting } from '../../lib/ledger/rotation.js';
 import {
   addKey,
   changePassphrase,
@@ -12,6 +13,7 @@ import {
   listKeys,
   removeKey,
   rolesOf,
+  slotsOf,
   unlockWithKeyFile,
   unlockWithPassphrase,
 } from '../../lib/repository/keys.js';
@@ -67,6 +69,27 @@ t.test('passphrases open, change and go; the last one stays', async (t) => {
   await t.rejects(unlockWithPassphrase(place, 'first'), WrongKeyError);
   await t.rejects(removeKey(place, changed.id), RefusedError);
   t.same((await unlockWithPassphrase(place, 'third')).keyring, keyring);
+});
+
+t.test('of slots that one passphrase opens under one label, the one whose keys count is taken, whatever their ids', async (t) => {
+  const store = new MemoryStore();
+  const { place, keyring, slot } = await initRepository(store, { ...CHEAP, passphrase: 'pass' });
+  const pending = { ...keyring, adminSeed: new Uint8Array(32).fill(7) };
+  // Ids are random, and slots are tried in their order.
+  for (let first = slot!.id; first === slot!.id; ) {
+    const other = await addKey(place, pending, 'pass', CHEAP);
+    if (other.id < first) first = other.id;
+    t.same((await unlockCounting(place, 'pass')).keyring, keyring);
+  }
+  t.equal((await slotsOf(place, 'pass')).length, (await listKeys(place)).length);
+  t.equal((await slotsOf(place, 'other')).length, 0);
+  await addKey(place, pending, 'elsewhere', { ...CHEAP, label: 'another' });
+  t.same((await unlockCounting(place, 'elsewhere')).keyring, pending, 'a label of its own is taken as it is');
+  let entry: string | undefined;
+  for await (const { name } of store.list('ledger/')) entry ??= name;
+  await store.remove(entry!);
+  await store.put(entry!, [new Uint8Array(100)]);
+  t.ok((await unlockCounting(place, 'pass')).slotId, 'a damaged ledger is no matter of keys');
 });
 
 t.test('a damaged slot does not shut out the others', async (t) => {

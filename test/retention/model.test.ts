@@ -360,6 +360,7 @@ t.test(
               entry,
               freeSec,
               pruned: false,
+              overtaken: false,
               holds: [],
               newest: false,
             } as unknown as Standing;

@@ -13,6 +13,7 @@ import { manifestName } from '../../lib/format/names.js';
 import { EntryType } from '../../lib/format/payload.js';
 import { timeOfMs } from '../../lib/format/time.js';
 import { appendEntry, loadLedger } from '../../lib/ledger/ledger.js';
+import { selectSnapshots } from '../../lib/ledger/select.js';
 import { snapshotRecords } from '../../lib/ledger/snapshots.js';
 import { hasExpired, intended, standings } from '../../lib/ledger/standing.js';
 import type { Repository } from '../../lib/repository/repository.js';
@@ -201,6 +202,87 @@ t.test('a hold or an extension after the announcement keeps what was announced; 
   lab.clock.nowMs += 60 * DAY;
   t.same((await sweepPrune(repository, lab)).snapshots, [ids[1]], 'an extension ends');
   await t.rejects(placeHold(repository, [fromHex(ids[0]!)], { ...lab, reason: 'too late' }), RefusedError);
+});
+
+/** A hold that no program would place, as an admin's entry. */
+const holdByHand = async (lab: Lab, hex: string): Promise<void> => {
+  const repository = await lab.open();
+  const payload = { type: EntryType.hold, snapshots: fromHex(hex), reason: 'by hand' };
+  await appendEntry(repository, repository.keyring.adminSeed, timeOfMs(lab.clock.nowMs), () => payload);
+};
+
+t.test('a hold on what is gone has no effect: nothing is missed, and pruning goes on', async (t) => {
+  const lab = await makeLab(t);
+  const ids = await days(lab, 8);
+  await announcePrune(await lab.open(), lab);
+  lab.clock.nowMs += 4 * DAY;
+  const gone = (await sweepPrune(await lab.open(), lab)).snapshots;
+  t.ok(gone.includes(ids[0]!));
+  lab.clock.nowMs += DAY;
+  await holdByHand(lab, ids[0]!);
+  const late = { type: EntryType.extend, snapshots: fromHex(ids[1]!), untilSec: lab.clock.nowMs / 1000 + 86_400_000, reason: '' };
+  const repository = await lab.open();
+  await appendEntry(repository, repository.keyring.adminSeed, timeOfMs(lab.clock.nowMs), () => late);
+  t.same((await planPrune(repository, lab)).blocked, []);
+  const leftOut: unknown[] = [];
+  const found = await selectSnapshots(repository, { onLeftOut: (one) => leftOut.push(one) });
+  t.notOk(found.some(({ id }) => gone.includes(toHex(id))));
+  t.same(leftOut, [], 'no list misses it');
+  const report = await check(repository, { readData: true });
+  t.same(report.errors, []);
+  t.same(
+    report.warnings.map(({ object }) => object),
+    [ids[0]!, ids[1]!].map((hex) => manifestName(fromHex(hex))),
+  );
+  await t.rejects(placeHold(repository, [fromHex(ids[0]!)], { ...lab, reason: 'again' }), /was pruned; nothing brings it back/);
+  await announcePrune(await lab.open(), lab);
+  lab.clock.nowMs += 9 * DAY;
+  t.ok((await sweepPrune(await lab.open(), lab)).packs.length > 0, 'pruning goes on');
+});
+
+t.test('a hold on what was said to be deleted and is still there keeps it', async (t) => {
+  const lab = await makeLab(t);
+  const ids = await days(lab, 8);
+  await announcePrune(await lab.open(), lab);
+  lab.clock.nowMs += 4 * DAY;
+  const killed = await lab.open((operation) => {
+    if (operation === 'remove') throw new StoreError('x', 'remove', new Error('killed'));
+  });
+  await t.rejects(sweepPrune(killed, lab), StoreError);
+  t.notOk((await listed(lab)).includes(ids[0]!), 'off the list');
+  lab.clock.nowMs += 1000;
+  await holdByHand(lab, ids[0]!);
+  t.ok((await listed(lab)).includes(ids[0]!), 'back on it');
+  lab.clock.nowMs += 9 * DAY;
+  t.ok((await sweepPrune(await lab.open(), lab)).manifests.length > 0);
+  const [first] = await snapshotsOf(await lab.open());
+  t.equal(toHex(first!.id), ids[0]);
+  t.equal((await readSnapshots(await lab.open(), [first!])).length, 1, 'and it reads back');
+});
+
+t.test('a hold that a sweep overtakes is refused, wherever the sweep has come to', async (t) => {
+  for (const kill of [false, true]) {
+    const lab = await makeLab(t);
+    const ids = await days(lab, 8);
+    await announcePrune(await lab.open(), lab);
+    lab.clock.nowMs += 4 * DAY;
+    const admin = lab.repo.keyring.adminSeed!;
+    let swept = false;
+    const racing = await lab.open(async (operation, name) => {
+      if (swept || operation !== 'put' || !name.startsWith('ledger/')) return;
+      swept = true;
+      const other = await lab.open((inner) => {
+        if (kill && inner === 'remove') throw new StoreError('x', 'remove', new Error('killed'));
+      });
+      await sweepPrune(other, { ...lab, seed: admin }).catch(() => undefined);
+      lab.clock.nowMs += 1000;
+    });
+    await t.rejects(
+      placeHold(racing, [fromHex(ids[0]!)], { ...lab, reason: 'audit' }),
+      kill ? /at this very moment/ : /was pruned; nothing brings it back/,
+    );
+    t.ok(swept);
+  }
 });
 
 t.test('forget: an unexpired snapshot stays, and why is said; an expired one is announced by itself', async (t) => {

@@ -1,66 +1,13 @@
 /** The vault as a process of its own: init, backup, restore, check and status through its sockets and through a real OpenSSH server with forced commands. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import t, { type Test } from 'tap';
-import { packageRoot } from '../../lib/native.js';
-import { scratch } from '../helpers/backup-repository.js';
-
-const MAIN = join(packageRoot(), 'dist/cli/main.js');
-
-interface Place {
-  readonly folder: string;
-  readonly state: string;
-  readonly repo: string;
-  readonly sockets: Record<'writer' | 'reader' | 'admin', string>;
-  readonly env: NodeJS.ProcessEnv;
-  run(args: readonly string[], more?: NodeJS.ProcessEnv): { status: number | null; stdout: string; stderr: string };
-}
-
-async function place(t: Test): Promise<Place> {
-  const folder = scratch(t);
-  const [state, repo] = [join(folder, 'state'), join(folder, 'repo')];
-  const at = (role: string): string => join(folder, `${role}.sock`);
-  const sockets = { writer: at('writer'), reader: at('reader'), admin: at('admin') };
-  const env: NodeJS.ProcessEnv = {
-    ...process.env,
-    VARVE_CACHE_DIR: join(folder, 'cache'),
-    VARVE_STATE_DIR: join(folder, 'client-state'),
-    VARVE_HOST: 'here',
-  };
-  const run: Place['run'] = (args, more = {}) => {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
-      env: { ...env, ...more },
-      encoding: 'utf8',
-      timeout: 120_000,
-    });
-    return { status, stdout, stderr };
-  };
-  return { folder, state, repo, sockets, env, run };
-}
-
-async function serve(t: Test, { repo, state, sockets, env }: Place): Promise<ChildProcess> {
-  const args = [
-    'serve',
-    '-r',
-    repo,
-    '--state',
-    state,
-    ...Object.entries(sockets).flatMap(([role, path]) => ['--socket', `${role}=${path}`]),
-  ];
-  const child = spawn(process.execPath, [MAIN, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] });
-  t.teardown(async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGTERM');
-    await once(child, 'exit');
-  });
-  await once(child.stdout!, 'data');
-  return child;
-}
+import t from 'tap';
+import { MAIN, place, serve } from '../helpers/vault-process.js';
 
 t.test('init, backup, restore, check, dump and status through the sockets of a vault', async (t) => {
   const it = await place(t);
