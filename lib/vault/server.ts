@@ -5,10 +5,11 @@
 import { chmodSync, rmSync, statSync } from 'node:fs';
 import { mkdir, realpath } from 'node:fs/promises';
 import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { BusyError, StoreError } from '../errors.js';
 import { VAULT_ROLES, type VaultRole } from '../store/vault-protocol.js';
 import type { Caller } from './accept.js';
+import { announced, controlSocket } from './announce.js';
 import { Guard, type GuardOptions } from './guard.js';
 import { Immutable } from './immutable.js';
 import { type Lock, lockRepository } from './lock.js';
@@ -35,14 +36,6 @@ const MAX_CONNECTIONS = 256;
 /** With more connections than this, each gets a smaller window, so that all windows together stay small. */
 const WIDE_CONNECTIONS = 8;
 const NARROW_WINDOW_BYTES = 512 << 10;
-const ANNOUNCE_BYTES = 256;
-const ANNOUNCE_MS = 5000;
-const CONTROL = 'control.sock';
-
-/** Where `varve serve --stdio` finds the vault with this state folder. */
-export function controlSocket(stateDir: string): string {
-  return join(stateDir, CONTROL);
-}
 
 /** Starts a vault. @throws BusyError when another serves the repository; RolledBackError never: it then refuses writers and says why */
 export async function startVault(options: VaultOptions): Promise<Vault> {
@@ -161,42 +154,8 @@ function answers(path: string): Promise<boolean> {
   });
 }
 
-/** Reads the line with which a forced command says whom it speaks for. */
-function announced(socket: Socket, go: (caller: Caller, rest: Buffer) => void): void {
-  let head = Buffer.alloc(0);
-  const timer = setTimeout(() => socket.destroy(), ANNOUNCE_MS);
-  const onData = (chunk: Buffer): void => {
-    head = Buffer.concat([head, chunk]);
-    const end = head.indexOf(10);
-    if (end < 0 && head.byteLength <= ANNOUNCE_BYTES) return;
-    clearTimeout(timer);
-    socket.off('data', onData);
-    socket.pause();
-    const caller = end < 0 ? undefined : parseCaller(head.toString('latin1', 0, end));
-    if (caller === undefined) socket.destroy();
-    else go(caller, head.subarray(end + 1));
-  };
-  socket.on('data', onData);
-  socket.once('close', () => clearTimeout(timer));
-}
-
 /** Puts bytes that were read too early before the rest, then goes on. */
 function pushBack(socket: Socket, rest: Buffer, go: () => void): void {
   if (rest.byteLength > 0) socket.unshift(rest);
   go();
-}
-
-export function announcement({ role, writer }: Caller): string {
-  return `${JSON.stringify({ role, ...(writer === undefined ? {} : { writer }) })}\n`;
-}
-
-function parseCaller(line: string): Caller | undefined {
-  try {
-    const { role, writer } = JSON.parse(line) as Partial<Caller>;
-    if (!VAULT_ROLES.some((known) => known === role)) return undefined;
-    if (writer !== undefined && !/^[0-9a-f]{32}$/.test(writer)) return undefined;
-    return { role: role!, ...(writer === undefined ? {} : { writer }) };
-  } catch {
-    return undefined;
-  }
 }
