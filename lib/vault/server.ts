@@ -10,6 +10,7 @@ import { BusyError, StoreError } from '../errors.js';
 import { VAULT_ROLES, type VaultRole } from '../store/vault-protocol.js';
 import type { Caller } from './accept.js';
 import { announced, controlSocket } from './announce.js';
+import { Connections } from './connections.js';
 import { Guard, type GuardOptions } from './guard.js';
 import { Immutable } from './immutable.js';
 import { type Lock, lockRepository } from './lock.js';
@@ -31,8 +32,6 @@ export interface Vault {
   close(): Promise<void>;
 }
 
-/** Connections of one role at a time. */
-const MAX_CONNECTIONS = 256;
 /** With more connections than this, each gets a smaller window, so that all windows together stay small. */
 const WIDE_CONNECTIONS = 8;
 const NARROW_WINDOW_BYTES = 512 << 10;
@@ -58,29 +57,22 @@ async function start(options: VaultOptions, lock: Lock): Promise<Vault> {
       ? {}
       : { onStored: (path: string) => flags.set(path), onRemove: (path: string) => flags.clear(path) }),
   });
-  const ends = new Set<() => void>();
-  const counts = new Map<VaultRole, number>();
+  const connections = new Connections(options.limits?.heldMs ?? LIMITS.heldMs);
   const serve = (socket: Socket, caller: Caller): void => {
-    const count = counts.get(caller.role) ?? 0;
-    if (count >= MAX_CONNECTIONS) {
+    if (!connections.makeRoom(caller)) {
       socket.destroy();
       return;
     }
-    counts.set(caller.role, count + 1);
-    const windowBytes = ends.size < WIDE_CONNECTIONS ? LIMITS.windowBytes : NARROW_WINDOW_BYTES;
-    const end = serveSession(guard, caller, socket, { ...LIMITS, windowBytes, ...options.limits });
-    ends.add(end);
-    socket.once('close', () => {
-      ends.delete(end);
-      counts.set(caller.role, counts.get(caller.role)! - 1);
-    });
+    const windowBytes = connections.size < WIDE_CONNECTIONS ? LIMITS.windowBytes : NARROW_WINDOW_BYTES;
+    const session = serveSession(guard, caller, socket, { ...LIMITS, windowBytes, ...options.limits });
+    socket.once('close', connections.enter(caller, session));
   };
   const servers: Server[] = [];
   const watch = new Watch(guard, options.everySec);
   const close = async (): Promise<void> => {
     watch.stop();
     const closed = servers.map((server) => new Promise((done) => server.close(done)));
-    for (const end of ends) end();
+    connections.end();
     await Promise.all(closed);
     await guard.close();
     await flags?.settle();
