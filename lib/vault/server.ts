@@ -7,6 +7,7 @@ import { mkdir, realpath } from 'node:fs/promises';
 import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { BusyError, StoreError } from '../errors.js';
+import { native } from '../native.js';
 import { VAULT_ROLES, type VaultRole } from '../store/vault-protocol.js';
 import type { Caller } from './accept.js';
 import { announced, controlSocket } from './announce.js';
@@ -38,6 +39,8 @@ const NARROW_WINDOW_BYTES = 512 << 10;
 
 /** Starts a vault. @throws BusyError when another serves the repository; RolledBackError never: it then refuses writers and says why */
 export async function startVault(options: VaultOptions): Promise<Vault> {
+  // For how it sets malloc when it is loaded: without, what many large puts have freed stays with the process.
+  native();
   await mkdir(options.repository, { recursive: true, mode: 0o700 });
   const repository = await realpath(options.repository);
   const lock = await lockRepository(repository);
