@@ -12,6 +12,7 @@ export const USAGE = `node bench/run.mjs [options]
   --scratch DIR       where repositories and restored files go (default: a new folder in /tmp); what the harness makes there is removed
   --varve FILE        the program measured (default: dist/cli/main.js)
   --index-chunks N    chunks of the index-100m row (default 100000000)
+  --vault-source DIR  tree of the rows about a vault (default: the linux corpus)
   --ten-times-mb N    size of the small tree of the ten-times row (default 150)
   --fio-seconds N     length of a random-read run (default 10)
   --timeout S         limit of one command (default 1800)
@@ -33,6 +34,7 @@ export function parseOptions(argv, root) {
       scratch: { type: 'string' },
       varve: { type: 'string', default: join(root, 'dist', 'cli', 'main.js') },
       'index-chunks': { type: 'string', default: '100000000' },
+      'vault-source': { type: 'string' },
       'ten-times-mb': { type: 'string', default: '150' },
       'fio-seconds': { type: 'string', default: '10' },
       timeout: { type: 'string', default: '1800' },
@@ -63,6 +65,7 @@ export function parseOptions(argv, root) {
     scratch: values.scratch === undefined ? undefined : resolve(values.scratch),
     varve: resolve(values.varve),
     indexChunks: count('index-chunks'),
+    vaultSource: values['vault-source'] === undefined ? undefined : resolve(values['vault-source']),
     tenTimesMb: count('ten-times-mb'),
     fioSeconds: count('fio-seconds'),
     timeoutS: count('timeout'),

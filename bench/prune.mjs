@@ -1,5 +1,5 @@
-// Plans the pruning of 10,000 snapshots over 100,000 packs, generated in memory, without any content key; prints seconds and memory.
-// Usage, after a build: node bench/prune.mjs [streams]
+// Plans the pruning of 10,000 snapshots over 100,000 packs, generated in memory, without any content key; prints one line of JSON.
+// Usage, after a build: node --expose-gc bench/prune.mjs [streams]
 import { randomBytes } from 'node:crypto';
 import { concat } from '../dist/lib/bytes.js';
 import { sha256 } from '../dist/lib/crypto/kdf.js';
@@ -96,22 +96,33 @@ for (let n = 0; n < perStream; n++) {
     previous = sha256(entry);
   }
 }
-global.gc?.();
-const before = process.memoryUsage();
+const MIB = 2 ** 20;
+// What generating left behind is not planning's to clear away.
+globalThis.gc?.();
+const storeMiB = process.memoryUsage().rss / MIB;
 nowSec += 4 * DAY;
 const cpu = process.cpuUsage();
 const began = performance.now();
 const plan = await planPrune({ store, id: place.id, genesis: place.genesis }, { nowMs: () => nowSec * 1000 });
-const seconds = (performance.now() - began) / 1000;
+const planS = (performance.now() - began) / 1000;
 const { user, system } = process.cpuUsage(cpu);
-const count = (fates) => {
-  const states = new Map();
-  for (const { state } of fates) states.set(state, (states.get(state) ?? 0) + 1);
-  return [...states].map(([state, n]) => `${n} ${state}`).join(', ');
+const fates = (list) => {
+  const found = {};
+  for (const { state } of list) found[state] = (found[state] ?? 0) + 1;
+  return found;
 };
 console.log(
-  `${streams} streams, ${plan.snapshots.length} snapshots (${count(plan.snapshots)}), ${plan.packs.length} packs (${count(plan.packs)}), ${plan.indexes.length} index objects (${count(plan.indexes)}), blocked ${plan.blocked.length}`,
-);
-console.log(
-  `planned in ${seconds.toFixed(2)} s, ${((user + system) / 1e6).toFixed(2)} s of CPU; heap ${(before.heapUsed / 2 ** 20).toFixed(0)} MiB before, resident ${(process.memoryUsage().rss / 2 ** 20).toFixed(0)} MiB after (${(before.rss / 2 ** 20).toFixed(0)} before)`,
+  JSON.stringify({
+    bench: 'prune-plan',
+    streams,
+    snapshots: plan.snapshots.length,
+    packs: plan.packs.length,
+    indexes: plan.indexes.length,
+    fates: { snapshots: fates(plan.snapshots), packs: fates(plan.packs), indexes: fates(plan.indexes) },
+    blocked: plan.blocked.length,
+    planS,
+    planCpuS: (user + system) / 1e6,
+    storeMiB,
+    residentMiB: process.memoryUsage().rss / MIB,
+  }),
 );

@@ -76,6 +76,17 @@ function costs(row, record, tools) {
     });
 }
 
+/** One line for each run that rows are left from, with its command once. */
+function earlierRuns(older, records) {
+  const runs = new Map();
+  for (const { name } of older) {
+    const { date, command } = records[name];
+    const run = `${date}, \`${command}\``;
+    runs.set(run, [...(runs.get(run) ?? []), name]);
+  }
+  return [...runs].map(([run, names]) => `* From an earlier run (${run}): ${names.join(', ')}`);
+}
+
 /**
  * The text of results.md.
  *
@@ -91,7 +102,10 @@ export function report(results, rows) {
       return error === undefined ? [] : [`**${row.name}, ${name}**`, '', '```', error, '```', ''];
     }),
   );
-  const older = done.filter((row) => results.rows[row.name].command !== results.command);
+  const older = earlierRuns(
+    done.filter((row) => results.rows[row.name].command !== results.command),
+    results.rows,
+  );
   return [
     '# Results',
     '',
@@ -101,11 +115,7 @@ export function report(results, rows) {
     `* Machine: ${results.machine}`,
     ...results.tools.map((tool) => `* ${tool.name}: ${tool.version ?? 'not found'}; ${tool.secret}`),
     ...results.notes.map((note) => `* ${note}`),
-    ...(older.length === 0
-      ? []
-      : [
-          `* From earlier runs: ${older.map((row) => `${row.name} (${results.rows[row.name].date}, \`${results.rows[row.name].command}\`)`).join('; ')}`,
-        ]),
+    ...older,
     '',
     '## Figures',
     '',

@@ -4,8 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { contents } from './bench.mjs';
-import { must, settle, timed, warm } from './measure.mjs';
-import { generateTree } from './ten-times.mjs';
+import { must, settle, warm } from './measure.mjs';
 
 /** At most `factor` times restic's figure. */
 export const timesRestic = (factor) => ({
@@ -17,9 +16,9 @@ export const atMost = (limit, unit) => ({ text: `≤ ${limit} ${unit}`, met: (mi
 /** At least `limit`, in the figure's unit. */
 export const atLeast = (limit, unit) => ({ text: `≥ ${limit} ${unit}`, met: (mine) => mine >= limit });
 
-const wall = (...reaches) => ({ title: 'wall', unit: 's', of: (run) => run.wallS, reaches });
-const cpu = (...reaches) => ({ title: 'CPU', unit: 's', of: (run) => run.cpuS, reaches });
-const stored = (limitMB) => ({
+export const wall = (...reaches) => ({ title: 'wall', unit: 's', of: (run) => run.wallS, reaches });
+export const cpu = (...reaches) => ({ title: 'CPU', unit: 's', of: (run) => run.cpuS, reaches });
+export const stored = (limitMB) => ({
   title: 'stored',
   unit: 'MB',
   of: (run) => run.storedMB,
@@ -205,67 +204,6 @@ const check = {
   figures: [wall(timesRestic(0.5)), cpu(), memory],
 };
 
-const tenTimes = {
-  name: 'ten-times',
-  title: 'peak memory of a first backup, and at ten times the data and files',
-  long: true,
-  async run(bench, tool) {
-    const peaks = [];
-    let run;
-    for (const times of [1, 10]) {
-      const tree = join(bench.work, `times-${times}`);
-      generateTree(tree, bench.options.tenTimesMb * times);
-      const repo = await bench.freshRepository(tool, 'ten-times');
-      run = await bench.backup(tool, repo, tool.backup(repo, tree));
-      peaks.push(run.rssMiB);
-    }
-    rmSync(join(bench.scratch, tool.name, 'ten-times'), { recursive: true });
-    return { ...run, onceMiB: peaks[0], growth: peaks[1] / peaks[0] };
-  },
-  figures: [
-    { title: 'peak memory, small tree', unit: 'MiB', of: (run) => run.onceMiB, reaches: [atMost(250, 'MiB')] },
-    { title: 'peak memory, ten times', unit: 'MiB', of: (run) => run.rssMiB, reaches: [atMost(250, 'MiB')] },
-    { title: 'ten times : small', unit: '×', of: (run) => run.growth, reaches: [atMost(1.25, '×')] },
-  ],
-};
-
-const index = {
-  name: 'index-100m',
-  title: 'chunk index of many chunks: built, then opened by a fresh process that looks up a million ids',
-  long: true,
-  only: ['varve'],
-  async run(bench) {
-    const folder = join(bench.scratch, 'index');
-    mkdirSync(folder);
-    const program = [
-      process.execPath,
-      join(bench.options.root, 'bench', 'index-100m.mjs'),
-      '--folder',
-      folder,
-      '--rows',
-      `${bench.options.indexChunks}`,
-    ];
-    const more = { timeoutS: bench.options.timeoutS };
-    try {
-      const built = await timed([...program, '--step', 'build'], more);
-      const storedMB = contents(folder).bytes / 1e6;
-      const asked = await timed([...program, '--step', 'measure'], more);
-      return { ...asked, buildMiB: built.rssMiB, buildS: built.wallS, storedMB, answers: JSON.parse(asked.stdout) };
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
-  },
-  figures: [
-    { title: 'chunks', unit: 'M', of: (run) => run.answers.rows / 1e6, reaches: [] },
-    { title: 'memory, looking up', unit: 'MiB', of: (run) => run.rssMiB, reaches: [atMost(300, 'MiB')] },
-    { title: 'memory, building', unit: 'MiB', of: (run) => run.buildMiB, reaches: [atMost(300, 'MiB')] },
-    { title: 'build', unit: 's', of: (run) => run.buildS, reaches: [] },
-    { title: 'look-ups of known ids', unit: 'k/s', of: (run) => run.answers.knownPerSecond / 1e3, reaches: [] },
-    { title: 'look-ups of new ids', unit: 'k/s', of: (run) => run.answers.newPerSecond / 1e3, reaches: [] },
-    stored(),
-  ],
-};
-
 export const dataRows = [
   firstBackup('linux-first', 'first backup of the linux tree', 'linux', [
     wall(timesRestic(0.4)),
@@ -285,4 +223,3 @@ export const dataRows = [
   ...restoreRows,
   check,
 ];
-export const scaleRows = [index, tenTimes];

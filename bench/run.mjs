@@ -1,5 +1,5 @@
 // Varve side by side with restic and Borg: runs the chosen rows, every repetition interleaved over the tools, and writes results.md.
-// What a tool's commands are is in tools.mjs, what a row does in rows.mjs and mount-rows.mjs. A row that fails is reported, not fatal.
+// What a tool's commands are is in tools.mjs, what a row does in rows.mjs and its neighbours. A row that fails is reported, not fatal.
 import { existsSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,10 +9,12 @@ import { canDropCaches, stopRunning } from './measure.mjs';
 import { mountRows } from './mount-rows.mjs';
 import { parseOptions, USAGE } from './options.mjs';
 import { machine, report } from './report.mjs';
-import { dataRows, scaleRows } from './rows.mjs';
+import { dataRows } from './rows.mjs';
+import { scaleRows } from './scale-rows.mjs';
 import { chooseTools } from './tools.mjs';
+import { vaultRows } from './vault-rows.mjs';
 
-const ROWS = [...dataRows, ...mountRows, ...scaleRows];
+const ROWS = [...dataRows, ...mountRows, ...vaultRows, ...scaleRows];
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 function fail(message) {

@@ -7,6 +7,7 @@ import {
   compileExclusion,
   idHex,
   type Pattern,
+  prepareBackup,
   type Repository,
   type StreamSource,
   selectSnapshot,
@@ -118,7 +119,7 @@ async function runBackup(run: Run, paths: readonly string[], flags: Flags, exclu
   );
   const claimedTimeMs = flags.time === undefined ? undefined : parseTime(flags.time, Date.now());
   const host = flags.host ?? (process.env.VARVE_HOST || undefined);
-  await withRepository(run, async (repository) => {
+  const work = async (repository: Repository): Promise<void> => {
     // A command starts only now: nothing of it is lost when the repository does not open.
     const stdin = stream(run, paths, flags);
     const estimate = process.stderr.isTTY && !out.quiet && !out.json ? await lastTotals(repository, sources, host) : undefined;
@@ -158,7 +159,8 @@ async function runBackup(run: Run, paths: readonly string[], flags: Flags, exclu
     }
     summarize(run, report, (performance.now() - startedMs) / 1000, flags.dryRun === true);
     if (report.state === 'partial') run.status = Exit.sourceUnread;
-  });
+  };
+  await withRepository(run, work, () => void prepareBackup().catch(() => undefined));
 }
 
 /** `FILE[:HEADER]`. */

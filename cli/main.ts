@@ -8,7 +8,8 @@ function version(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
+const argv = process.argv.slice(2);
 // Scripts ask for the version often; nothing else needs to be loaded for it.
-if (process.argv.length === 3 && (process.argv[2] === '--version' || process.argv[2] === '-V'))
-  process.stdout.write(`varve ${version()}\n`);
-else await (await import('./program.js')).runProgram(process.argv.slice(2), `varve ${version()}`);
+if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) process.stdout.write(`varve ${version()}\n`);
+else if (!argv.includes('--stdio') || !(await (await import('./stdio.js')).joinVault(argv)))
+  await (await import('./program.js')).runProgram(argv, `varve ${version()}`);

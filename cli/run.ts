@@ -41,7 +41,7 @@ export type KeyInHand =
 /** Runs `work` over the store that the options name. */
 export async function withStore<T>(
   run: Run,
-  options: { readonly create?: boolean },
+  options: { readonly create?: boolean; readonly meanwhile?: () => void },
   work: (store: Store) => Promise<T>,
 ): Promise<T> {
   const store = await openStore(repositoryPlace(run.globals), options);
@@ -79,9 +79,13 @@ export async function unlock(run: Run, place: RepositoryPlace): Promise<Opened> 
   return { repository: await open(keyring), slotId, way: { kind: 'slot', id: slotId, passphrase } };
 }
 
-/** Opens the repository that the options name, runs `work`, and closes it. */
-export async function withRepository<T>(run: Run, work: (repository: Repository, opened: Opened) => Promise<T>): Promise<T> {
-  return await withStore(run, {}, async (store) => {
+/** Opens the repository that the options name, runs `work`, and closes it. @param meanwhile - called once while its other end is waited for */
+export async function withRepository<T>(
+  run: Run,
+  work: (repository: Repository, opened: Opened) => Promise<T>,
+  meanwhile?: () => void,
+): Promise<T> {
+  return await withStore(run, meanwhile === undefined ? {} : { meanwhile }, async (store) => {
     const opened = await unlock(run, await locateRepository(store));
     return await work(opened.repository, opened);
   });

@@ -102,7 +102,12 @@ export type { LedgerReport } from './verify/verify-ledger.js';
 
 // ---- repositories ----------------------------------------------------------------------------------------------------------
 
-/** Opens the store at a path, a `file://` URL, or behind a vault (`vault:/path.sock`, `ssh://user@host/path`); `create` makes the directory. @throws NoRepositoryError, StoreError */
+/**
+ * Opens the store at a path, a `file://` URL, or behind a vault (`vault:/path.sock`, `ssh://user@host/path`); `create` makes the directory, `meanwhile` is called
+ * once while the other end is waited for.
+ *
+ * @throws NoRepositoryError, StoreError
+ */
 export const openStore: typeof OpenStoreFile.openStore = async (...args) => (await import('./store/open.js')).openStore(...args);
 
 /**
@@ -390,6 +395,9 @@ export const describeObject: typeof DescribeFile.describeObject = async (...args
   (await import('./browse/describe-object.js')).describeObject(...args);
 
 // ---- storing and restoring ---------------------------------------------------------------------------------------------------
+
+/** Loads what backup will need; to be called while something else is waited for. */
+export const prepareBackup = async (): Promise<void> => (await import('./ingest/prepare.js')).prepareBackup();
 
 /** Stores a snapshot of file trees or of a stream. @throws SourceError, RoleError, StoreError, InterruptedError */
 export const backup: typeof BackupFile.backup = async (...args) => (await import('./ingest/backup.js')).backup(...args);

@@ -124,6 +124,25 @@ t.test('native.ts is the only door to the addon', async (t) => {
   t.same(broken, [], 'import { native } from lib/native.ts instead');
 });
 
+/** `file` and all that it imports when it is loaded, as paths below the root. What is loaded later, or for its types only, does not count. */
+function loadedWith(file: string, seen = new Set<string>()): Set<string> {
+  if (seen.has(file)) return seen;
+  seen.add(file);
+  const text = code(file).replaceAll(/\b(?:import|export)\s+type\b[^;]*;/g, '');
+  for (const [, specifier] of text.matchAll(/\b(?:from|import)\s+['"](\.[^'"]+)['"]/g))
+    loadedWith(posix.join(dirname(file), specifier!).replace(/\.js$/, '.ts'), seen);
+  return seen;
+}
+
+t.test('a forced command of SSH, started for every connection, loads little', async (t) => {
+  const loaded = [...loadedWith('cli/stdio.ts'), ...loadedWith('lib/vault/stdio.ts')].sort();
+  t.ok(loaded.includes('lib/vault/announce.ts'), 'it was looked at');
+  t.same(
+    loaded.filter((file) => !/^(lib\/(bytes|errors|id|index)|cli\/stdio|lib\/vault\/(stdio|announce))\.ts$/.test(file)),
+    ['lib/retention/slots.ts', 'lib/retention/why-kept.ts', 'lib/store/vault-protocol.ts'],
+  );
+});
+
 t.test('nothing in lib/ prints', async (t) => {
   const broken = lib.filter((file) => /\bconsole\s*\.|\bprocess\s*\.\s*(stdout|stderr)\b/.test(code(file)));
   t.same(broken, [], 'return it, throw it, or hand it to a callback such as onProgress or onLog');

@@ -5,7 +5,11 @@ import { type AuthorId, asId, idFromHex, type PackId } from '../id.js';
 export const GENESIS_NAME = 'genesis';
 
 export function packName(id: Uint8Array): string {
-  const hex = toHex(id);
+  return packNameOf(toHex(id));
+}
+
+/** As packName, of an id in hex. */
+export function packNameOf(hex: string): string {
   return `packs/${hex.slice(0, 2)}/${hex}`;
 }
 
@@ -39,15 +43,26 @@ export function parseEntryName(name: string): { author: AuthorId; sequence: numb
   return { author: idFromHex('author', match[1]!), sequence: Number(match[2]) };
 }
 
-/** The pack id in a pack's name, or undefined when it is not one. */
-export function parsePackName(name: string): PackId | undefined {
-  const match = /^packs\/([0-9a-f]{2})\/([0-9a-f]{64})$/.exec(name);
-  if (match === null || !match[2]!.startsWith(match[1]!)) return undefined;
-  return asId('pack', new Uint8Array(Buffer.from(match[2]!, 'hex')));
+/** The pack id in a pack's name, in hex, or undefined when it is not one. */
+export function packHexOf(name: string): string | undefined {
+  if (!/^packs\/([0-9a-f]{2})\/\1[0-9a-f]{62}$/.test(name)) return undefined;
+  return name.slice(9);
 }
 
-/** The 32-byte id in `index/…` or `snapshots/…`, or undefined. */
-export function parseIdName(folder: 'index' | 'snapshots', name: string): Uint8Array | undefined {
+/** The pack id in a pack's name, or undefined when it is not one. */
+export function parsePackName(name: string): PackId | undefined {
+  const hex = packHexOf(name);
+  return hex === undefined ? undefined : asId('pack', new Uint8Array(Buffer.from(hex, 'hex')));
+}
+
+/** The 32-byte id in `index/…` or `snapshots/…`, in hex, or undefined. */
+export function idHexOf(folder: 'index' | 'snapshots', name: string): string | undefined {
   const hex = name.startsWith(`${folder}/`) ? name.slice(folder.length + 1) : '';
-  return /^[0-9a-f]{64}$/.test(hex) ? new Uint8Array(Buffer.from(hex, 'hex')) : undefined;
+  return /^[0-9a-f]{64}$/.test(hex) ? hex : undefined;
+}
+
+/** As idHexOf, in bytes. */
+export function parseIdName(folder: 'index' | 'snapshots', name: string): Uint8Array | undefined {
+  const hex = idHexOf(folder, name);
+  return hex === undefined ? undefined : new Uint8Array(Buffer.from(hex, 'hex'));
 }

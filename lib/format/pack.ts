@@ -79,15 +79,27 @@ export function encodePackHeader(header: PackHeader): Uint8Array {
 }
 
 /** @throws CorruptError, NewerFormatError */
-export function decodePackHeader(bytes: Uint8Array, object: string): PackHeader {
+function checkPackHeader(bytes: Uint8Array, object: string): PackClass {
   checkPreamble(bytes, Kind.pack, object);
   if (bytes.byteLength < PACK_HEADER_BYTES) throw new CorruptError(object, 'shorter than a pack header');
-  const at = (offset: number, length: number): Uint8Array => bytes.slice(offset, offset + length);
   const packClass = bytes[88];
   if (packClass !== PackClass.data && packClass !== PackClass.metadata)
     throw new CorruptError(object, `unknown pack class ${packClass}`);
   for (let i = 89; i < 96; i++) if (bytes[i] !== 0) throw new CorruptError(object, 'reserved bytes of the header are not zero');
   for (let i = 240; i < 256; i++) if (bytes[i] !== 0) throw new CorruptError(object, 'reserved bytes of the header are not zero');
+  return packClass;
+}
+
+/** The session alone of a header that is otherwise right. @throws CorruptError, NewerFormatError */
+export function sessionOfPackHeader(bytes: Uint8Array, object: string): Uint8Array {
+  checkPackHeader(bytes, object);
+  return bytes.subarray(72, 88);
+}
+
+/** @throws CorruptError, NewerFormatError */
+export function decodePackHeader(bytes: Uint8Array, object: string): PackHeader {
+  const packClass = checkPackHeader(bytes, object);
+  const at = (offset: number, length: number): Uint8Array => bytes.slice(offset, offset + length);
   return {
     repository: at(8, 32),
     writer: at(40, 16),

@@ -107,9 +107,9 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
   const host = options.host ?? hostname();
   const label = options.label ?? paths.map(lossyUtf8).sort().join(' ');
 
-  const ledger = await loadLedger(repository);
+  // At once, and in any order: a pack that no intent names by now is not deleted within a day, whenever it was seen.
+  const [ledger, stored] = await Promise.all([loadLedger(repository), listPacks(repository)]);
   requireAuthor(repository.genesis, ledger, author);
-  const stored = await listPacks(repository);
   // What is to be pruned is never used again: deletion and reuse must not meet.
   for (const hex of intended(ledger.entries).packs) stored.delete(hex);
   const index = await openIndex(repository, { filter: true, compact: false, onDamaged: (error) => note(error.message) });

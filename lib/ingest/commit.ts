@@ -77,14 +77,13 @@ async function previousPins(
 }
 
 /**
- * Packs that may have been lost since the run began: gone from the store, or named by an intent to prune. Looked at last, with the ledger as it is now: a
- * pack that passes cannot be deleted before this snapshot is there to keep it, for an intent stands a day at least before anything is deleted.
+ * Packs that may have been lost since the run began: gone from the store, or named by an intent to prune. Looked at last, with the ledger and the packs as they are
+ * now: a pack that passes cannot be deleted before this snapshot is there to keep it, for an intent stands a day at least before anything is deleted.
  *
  * @throws StoreError if one is lost; the next run stores what it held anew
  */
-async function mustBeThere(repository: Repository, ledger: Ledger, ids: readonly Uint8Array[]): Promise<void> {
+function mustBeThere(ledger: Ledger, stored: ReadonlyMap<string, number>, ids: readonly Uint8Array[]): void {
   const { packs: going } = intended(ledger.entries);
-  const stored = await listPacks(repository);
   const lost = ids.map(toHex).filter((hex) => going.has(hex) || !stored.has(hex));
   if (lost.length > 0)
     throw new StoreError(
@@ -99,8 +98,8 @@ export async function commit(repository: Repository, run: Run, input: CommitInpu
   const { ids, bytes: pinBytes } = run.pins();
   const joined = joinSorted(ids);
   const checkedMs = nowMs();
-  const ledger = await loadLedger(repository);
-  await mustBeThere(repository, ledger, ids);
+  const [ledger, stored] = await Promise.all([loadLedger(repository), listPacks(repository)]);
+  mustBeThere(ledger, stored, ids);
   const { writer, domain, session, sealed, sessionKey } = run.keys;
   const envelope: Envelope = {
     repository: repository.id,

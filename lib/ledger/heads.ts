@@ -71,15 +71,17 @@ export function rememberHeads(place: RepositoryPlace, stateDir: string, options:
       const known = accepted.map(({ hash }) => hash);
       await leniently(() => changeHeads(folder, (now) => merged(place.store.location, now, chains, known, way?.hash)), undefined);
     },
-    async grown({ author, count, head }, { sec }) {
-      const hex = toHex(author);
+    async grown(grown) {
       await leniently(
         () =>
-          changeHeads(folder, (now) =>
-            (now.chains[hex]?.count ?? 0) >= count
-              ? now
-              : { ...now, chains: { ...now.chains, [hex]: { count, head: toHex(head), sec } } },
-          ),
+          changeHeads(folder, (now) => {
+            const longer = grown.filter(({ author, count }) => (now.chains[toHex(author)]?.count ?? 0) < count);
+            const heads = longer.map(({ author, count, head, time: { sec } }) => [
+              toHex(author),
+              { count, head: toHex(head), sec },
+            ]);
+            return { ...now, chains: { ...now.chains, ...Object.fromEntries(heads) } };
+          }),
         undefined,
       );
     },

@@ -125,16 +125,17 @@ export async function readLedger(repository: RepositoryPlace, everySignature = f
   const listed = await listChains(repository);
   const read = new Map<string, { chain: Chain; entries: readonly LedgerEntry[] }>();
   let authors: Authority[] = [];
-  for (let grown = true; grown; ) {
-    grown = false;
+  for (;;) {
     authors = authorities(repository.genesis, (author) => read.get(toHex(author))?.entries);
-    for (const authority of authors) {
-      const hex = toHex(authority.author);
-      if (read.has(hex)) continue;
-      const chain = await verifiedChain(repository, authority, listed.get(hex)?.count ?? 0, everySignature);
-      read.set(hex, { chain, entries: chain.entries });
-      grown = true;
-    }
+    const next = authors.filter(({ author }) => !read.has(toHex(author)));
+    if (next.length === 0) break;
+    // All at once: of a vault each would be a round trip.
+    const chains = await Promise.all(
+      next.map((authority) =>
+        verifiedChain(repository, authority, listed.get(toHex(authority.author))?.count ?? 0, everySignature),
+      ),
+    );
+    for (const chain of chains) read.set(toHex(chain.author), { chain, entries: chain.entries });
   }
   for (const hex of listed.keys())
     if (!read.has(hex)) throw new BadSignatureError(`ledger/${hex}`, 'its author is certified by no admin');
@@ -285,7 +286,7 @@ export async function appendEntry(
     decodeEntry(bytes, entryName(author, count));
     try {
       await repository.store.put(entryName(author, count), [bytes]); // commit point
-      await repository.heads?.grown({ author, count: count + 1, head: sha256(bytes) }, time);
+      await repository.heads?.grown([{ author, count: count + 1, head: sha256(bytes), time }]);
       return entry;
     } catch (error) {
       // Another run of this author took the number first: stand behind it.

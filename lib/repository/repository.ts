@@ -51,6 +51,11 @@ export interface RememberedHeads {
   readonly accepted: readonly string[];
 }
 
+/** A chain after an entry of our own; `time` is that of the entry. */
+export interface GrownChain extends ChainHead {
+  readonly time: Timestamp;
+}
+
 /** What is known of the ledger's chains from earlier, kept outside the repository. */
 export interface HeadMemory {
   /**
@@ -62,8 +67,8 @@ export interface HeadMemory {
   recall(toWrite?: boolean): Promise<RememberedHeads>;
   /** Holds chains against what was recalled before they were read, and remembers them. @throws RolledBackError, StoreError */
   compare(chains: readonly ChainState[], before: RememberedHeads): Promise<void>;
-  /** A chain grew by our own doing; `time` is that of its new last entry. */
-  grown(head: ChainHead, time: Timestamp): Promise<void>;
+  /** Chains grew by our own doing. */
+  grown(chains: readonly GrownChain[]): Promise<void>;
 }
 
 /** A chain as far as its memory is concerned. */

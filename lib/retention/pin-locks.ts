@@ -2,59 +2,9 @@
  * Which manifest locks each pack longest. Manifests pin packs as differences to one another, so they form trees; each tree is walked once, and what counts
  * is the largest weight over the stretches of the walk in which a pack is pinned. Nothing is resolved per manifest. Pure, no key.
  */
-import { fromHex, toHex, viewOf } from '../bytes.js';
+import { toHex } from '../bytes.js';
 import type { Envelope } from '../format/manifest.js';
-
-/** Ids of packs as numbers, in the order of the ids. */
-export class PackTable {
-  readonly count: number;
-  readonly #ids: Uint8Array;
-  readonly #words: DataView;
-  /** Number of the first id whose first two bytes are at least so much: ids are hashes, so few share them. */
-  readonly #starts = new Uint32Array(65_537);
-
-  /** @param hexes - ids of the packs in the store, each once */
-  constructor(hexes: Iterable<string>) {
-    const sorted = [...hexes].sort();
-    this.count = sorted.length;
-    this.#ids = new Uint8Array(Buffer.from(sorted.join(''), 'hex'));
-    this.#words = viewOf(this.#ids);
-    for (let number = 0; number < this.count; number++) this.#starts[this.#words.getUint16(number * 32) + 1]!++;
-    for (let i = 1; i < this.#starts.length; i++) this.#starts[i]! += this.#starts[i - 1]!;
-  }
-
-  number(hex: string): number | undefined {
-    const number = this.#find(viewOf(fromHex(hex)), 0);
-    return number < 0 ? undefined : number;
-  }
-
-  id(number: number): Uint8Array {
-    return this.#ids.subarray(number * 32, number * 32 + 32);
-  }
-
-  /** Numbers of joined ids, rising; ids that are not in the store are left out. */
-  numbersOf(joined: Uint8Array): Uint32Array {
-    const view = viewOf(joined);
-    const found = new Uint32Array(joined.byteLength / 32);
-    let length = 0;
-    for (let at = 0; at < joined.byteLength; at += 32) {
-      const number = this.#find(view, at);
-      if (number >= 0) found[length++] = number;
-    }
-    return found.slice(0, length);
-  }
-
-  /** The number of the id at `at`, or -1. */
-  #find(view: DataView, at: number): number {
-    const start = view.getUint16(at);
-    for (let number = this.#starts[start]!; number < this.#starts[start + 1]!; number++) {
-      let word = 0;
-      while (word < 32 && view.getUint32(at + word) === this.#words.getUint32(number * 32 + word)) word += 4;
-      if (word === 32) return number;
-    }
-    return -1;
-  }
-}
+import type { PackTable } from './pack-table.js';
 
 /** Rising numbers: a list, or one bit each where that is shorter. */
 type Numbers = Uint32Array | { readonly bits: Uint8Array };

@@ -5,7 +5,8 @@
 import { toHex } from '../bytes.js';
 import type { PruneList } from '../format/payload.js';
 import type { Standing } from '../ledger/standing.js';
-import { type PackTable, type PinNode, packLocks } from './pin-locks.js';
+import type { PackTable } from './pack-table.js';
+import { type PinNode, packLocks } from './pin-locks.js';
 
 const HOUR = 3600;
 /** Nothing is deleted in the first day after the last lock on it ended, and no intent is carried out on the day it was made, whatever the policy says. */
@@ -71,6 +72,9 @@ export interface PackFate extends Fate {
   readonly bytes: number;
 }
 
+/** Filled in step by step: there are a hundred thousand of them. */
+type Draft<T> = { -readonly [K in keyof T]: T[K] };
+
 export interface SnapshotFate extends Fate {
   /** Undefined for a manifest that no ledger entry names. */
   readonly standing: Standing | undefined;
@@ -103,7 +107,7 @@ export function maturesSec(intent: Pick<Intent, 'sinceSec'>, waitSec: number): n
   return intent.sinceSec + Math.max(waitSec, GRACE_SEC);
 }
 
-function namedBy(intents: readonly Intent[], waitSec: number): Named {
+export function namedBy(intents: readonly Intent[], waitSec: number): Named {
   const named: Named = { packs: new Map(), snapshots: new Map(), indexes: new Map() };
   for (const intent of intents) {
     const matures = maturesSec(intent, waitSec);
@@ -173,7 +177,7 @@ function deletableManifests(fates: readonly SnapshotFate[], manifests: PruneInpu
   return gone;
 }
 
-/** Plans with regard to snapshots and packs; index objects are added by `withIndexes`. */
+/** Plans with regard to snapshots and packs; prune-sessions.ts adds what hangs on the sessions of packs. */
 export function planPacks(input: PruneInput): PrunePlan {
   const { nowSec, waitSec, manifests, packs: table } = input;
   const named = namedBy(input.intents, waitSec);
@@ -204,25 +208,27 @@ export function planPacks(input: PruneInput): PrunePlan {
 
   const packs: PackFate[] = [];
   for (let number = 0; number < table.count; number++) {
-    const id = toHex(table.id(number));
+    const id = table.hex(number);
     const matures = named.packs.get(id);
     const untilSec = held.weight[number]!;
-    const by = held.by[number]! < 0 ? undefined : ids[held.by[number]!]!;
-    const common = { id, bytes: input.packBytes[number]!, ...(by === undefined ? {} : { by }) };
+    const by = held.by[number]!;
     const oldSec = input.packStoredSec[number]! + ORPHAN_SEC;
-    if (blocked.length > 0) packs.push({ ...common, state: 'kept', sec: NEVER });
-    else if (untilSec > nowSec) packs.push({ ...common, state: 'kept', sec: untilSec });
+    const fate: Draft<PackFate> = { id, bytes: input.packBytes[number]!, state: 'kept', sec: NEVER };
+    if (by >= 0) fate.by = ids[by]!;
+    packs.push(fate);
+    if (blocked.length > 0) continue;
+    if (untilSec > nowSec) fate.sec = untilSec;
     else if (matures !== undefined) {
-      const goesSec = Math.max(leaves.weight[number]!, matures, oldSec);
-      packs.push({ ...common, state: goesSec <= nowSec ? 'ripe' : 'announced', sec: Math.max(0, untilSec), goesSec });
-    } else if (by !== undefined) packs.push({ ...common, state: 'expired', sec: untilSec });
-    else if (oldSec > nowSec) packs.push({ ...common, state: 'fresh', sec: oldSec });
-    else
-      packs.push({
-        ...common,
-        state: input.only === undefined ? 'orphan' : 'kept',
-        sec: input.only === undefined ? oldSec : NEVER,
-      });
+      fate.goesSec = Math.max(leaves.weight[number]!, matures, oldSec);
+      fate.state = fate.goesSec <= nowSec ? 'ripe' : 'announced';
+      fate.sec = Math.max(0, untilSec);
+    } else if (by >= 0) {
+      fate.state = 'expired';
+      fate.sec = untilSec;
+    } else if (oldSec > nowSec || input.only === undefined) {
+      fate.state = oldSec > nowSec ? 'fresh' : 'orphan';
+      fate.sec = oldSec;
+    }
   }
   return {
     nowSec,
@@ -233,81 +239,4 @@ export function planPacks(input: PruneInput): PrunePlan {
     indexes: [],
     manifestsToDelete: blocked.length > 0 ? [] : deletableManifests(snapshots, manifests),
   };
-}
-
-/**
- * Packs that nothing needs and that are old enough to be announced, but whose run still stored something lately: a run may take longer than a pack is left
- * alone. They stay fresh as long as the youngest of their session.
- *
- * @param sessionOf - a pack's session, hex; asked only for packs that nothing needs
- */
-export function spareRunning(plan: PrunePlan, input: PruneInput, sessionOf: (number: number) => string | undefined): PrunePlan {
-  const active = new Map<string, number>();
-  plan.packs.forEach(({ state, sec }, number) => {
-    if (state !== 'fresh') return;
-    const session = sessionOf(number);
-    if (session !== undefined) active.set(session, Math.max(sec, active.get(session) ?? 0));
-  });
-  if (active.size === 0 || !plan.packs.some(({ state }) => state === 'orphan')) return plan;
-  const packs = plan.packs.map((fate, number) => {
-    const sec = fate.state === 'orphan' ? active.get(sessionOf(number) ?? '') : undefined;
-    return sec === undefined ? fate : { ...fate, state: 'fresh' as const, sec: Math.max(sec, input.nowSec) };
-  });
-  return { ...plan, packs };
-}
-
-/** Index objects that no manifest that stays names, and that are old enough: only for them must the packs' sessions be known. */
-export function indexCandidates(plan: PrunePlan, input: PruneInput): string[] {
-  if (plan.blocked.length > 0 || input.only !== undefined) return [];
-  const going = new Set(plan.manifestsToDelete);
-  for (const { id, state } of plan.snapshots) if (state !== 'kept' && state !== 'fresh') going.add(id);
-  const needed = new Set<string>();
-  const sessions = new Set<string>();
-  for (const [id, { indexes, session }] of input.manifests) {
-    if (going.has(id)) continue;
-    for (const index of indexes) needed.add(index);
-    sessions.add(session);
-  }
-  return [...input.indexes]
-    .filter(
-      ([id, { storedSec, session }]) => !needed.has(id) && !sessions.has(session ?? '') && storedSec + ORPHAN_SEC <= input.nowSec,
-    )
-    .map(([id]) => id);
-}
-
-/**
- * Adds index objects: one may be announced when all packs of its session are gone, ripe or announced, and deleted when all are gone or ripe.
- *
- * @param sessionOf - a pack's session, hex; undefined if it cannot be read: then nothing is known to be without packs
- */
-export function withIndexes(
-  plan: PrunePlan,
-  input: PruneInput,
-  candidates: readonly string[],
-  sessionOf: (number: number) => string | undefined,
-): PrunePlan {
-  const named = namedBy(input.intents, input.waitSec).indexes;
-  const wanted = new Set(candidates);
-  const staying = new Set<string | undefined>();
-  const announced = new Map<string | undefined, number>();
-  if (wanted.size > 0)
-    plan.packs.forEach(({ state, goesSec }, number) => {
-      if (state === 'ripe') return;
-      const session = sessionOf(number);
-      if (state === 'kept' || state === 'fresh') staying.add(session);
-      else announced.set(session, Math.max(goesSec ?? NEVER, announced.get(session) ?? 0));
-    });
-  const unknown = staying.has(undefined) || announced.has(undefined);
-  const indexes = [...input.indexes].map(([id, { storedSec, session }]): Fate => {
-    const matures = named.get(id);
-    const sec = storedSec + ORPHAN_SEC;
-    if (!wanted.has(id) || unknown || session === undefined || staying.has(session)) {
-      const young = !wanted.has(id) && sec > input.nowSec;
-      return { id, state: young ? 'fresh' : 'kept', sec: young ? sec : NEVER };
-    }
-    if (matures === undefined) return { id, state: 'orphan', sec };
-    const goesSec = Math.max(matures, sec, announced.get(session) ?? 0);
-    return { id, state: goesSec <= input.nowSec ? 'ripe' : 'announced', sec, goesSec };
-  });
-  return { ...plan, indexes };
 }

@@ -3,28 +3,21 @@
  * nothing; prune-plan.ts does.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { toHex } from '../bytes.js';
+import { fromHex, toHex } from '../bytes.js';
 import { CorruptError, InterruptedError, NewerFormatError, NotFoundError } from '../errors.js';
 import { decodeIndexHeader, INDEX_HEADER_BYTES } from '../format/index-object.js';
-import { entryName, packName, parseIdName, parsePackName } from '../format/names.js';
-import { decodePackHeader, PACK_HEADER_BYTES } from '../format/pack.js';
+import { entryName, idHexOf, packHexOf } from '../format/names.js';
 import { type PruneList, payloadOf } from '../format/payload.js';
 import { asId } from '../id.js';
 import { type Ledger, loadLedger } from '../ledger/ledger.js';
 import { readEnvelope } from '../ledger/snapshots.js';
 import { disowned, receiptsOf, standings } from '../ledger/standing.js';
-import { PackTable, pinNode } from './pin-locks.js';
+import { PackSessions } from './pack-sessions.js';
+import { PackListing, type PackTable } from './pack-table.js';
+import { pinNode } from './pin-locks.js';
 import { currentPolicy, termsOf } from './policy.js';
-import {
-  type Intent,
-  indexCandidates,
-  type PruneInput,
-  type PrunePlan,
-  planPacks,
-  type StoredManifest,
-  spareRunning,
-  withIndexes,
-} from './prune-plan.js';
+import { type Intent, type PruneInput, type PrunePlan, planPacks, type StoredManifest } from './prune-plan.js';
+import { indexCandidates, mayBeRunning, packsOfIndexes, type SessionOf, spareRunning, withIndexes } from './prune-sessions.js';
 import type { RetentionPlace } from './signer.js';
 
 /** Ids, hex, that prune-done entries name already. */
@@ -43,7 +36,9 @@ export interface ReadOptions {
 }
 
 const KINDS = ['packs', 'snapshots', 'indexes'] as const;
+/** How often the clock is looked at, and how long others wait. */
 const BATCH = 64;
+const TURN_MS = 5;
 
 function* hexesOf(joined: Uint8Array): Iterable<string> {
   for (let at = 0; at < joined.byteLength; at += 32) yield toHex(joined.subarray(at, at + 32));
@@ -52,16 +47,23 @@ function* hexesOf(joined: Uint8Array): Iterable<string> {
 /** Lets other work run now and then. @throws InterruptedError */
 class Breath {
   #count = 0;
+  #since = performance.now();
   readonly #signal: AbortSignal | undefined;
 
   constructor(signal: AbortSignal | undefined) {
     this.#signal = signal;
   }
 
-  async take(): Promise<void> {
-    if (++this.#count % BATCH !== 0) return;
+  /** Undefined when it is not time yet, so that nothing is awaited a hundred thousand times. */
+  take(): Promise<void> | undefined {
+    if (++this.#count % BATCH !== 0 || performance.now() - this.#since < TURN_MS) return undefined;
+    return this.#rest();
+  }
+
+  async #rest(): Promise<void> {
     await nextTurn();
     if (this.#signal?.aborted === true) throw new InterruptedError('prune');
+    this.#since = performance.now();
   }
 }
 
@@ -73,27 +75,22 @@ export async function readPruneState(place: RetentionPlace, nowSec: number, opti
   // The ledger first: a manifest is stored before the entry that names it, so none that is named can be missing.
   const ledger = await loadLedger(place);
   const { waitSec } = termsOf(currentPolicy(ledger.entries));
-  const sizes = new Map<string, { sizeBytes: number; storedSec: number }>();
   // What a store cannot date is never old enough.
   const dated = ({ storedMs }: { storedMs?: number }): number => (storedMs === undefined ? nowSec : storedMs / 1000);
+  const listing = new PackListing();
   for await (const info of place.store.list('packs/')) {
-    const id = parsePackName(info.name);
-    if (id !== undefined) sizes.set(toHex(id), { sizeBytes: info.sizeBytes, storedSec: dated(info) });
+    const hex = packHexOf(info.name);
+    if (hex !== undefined) listing.add(hex, info.sizeBytes, dated(info));
   }
-  const packs = new PackTable(sizes.keys());
-  const packBytes = new Float64Array(packs.count);
-  const packStoredSec = new Float64Array(packs.count);
-  for (const [hex, { sizeBytes, storedSec }] of sizes) {
-    packBytes[packs.number(hex)!] = sizeBytes;
-    packStoredSec[packs.number(hex)!] = storedSec;
-  }
+  const listed = listing.finish();
+  const { packs } = listed;
   const manifests = await readManifests(place, packs, dated, breath);
   const indexes = await readIndexes(place, dated, breath);
   const snapshots = standings(ledger, nowSec);
-  const listed = new Set(snapshots.filter(({ pruned, overtaken }) => !pruned && !overtaken).map(({ id }) => toHex(id)));
+  const onList = new Set(snapshots.filter(({ pruned, overtaken }) => !pruned && !overtaken).map(({ id }) => toHex(id)));
   const exists = {
-    packs: (hex: string) => sizes.has(hex),
-    snapshots: (hex: string) => manifests.has(hex) || listed.has(hex),
+    packs: (hex: string) => packs.number(hex) !== undefined,
+    snapshots: (hex: string) => manifests.has(hex) || onList.has(hex),
     indexes: (hex: string) => indexes.has(hex),
   };
   const input: PruneInput = {
@@ -102,9 +99,7 @@ export async function readPruneState(place: RetentionPlace, nowSec: number, opti
     snapshots,
     disowned: disowned(ledger),
     manifests,
-    packs,
-    packBytes,
-    packStoredSec,
+    ...listed,
     indexes,
     intents: await readIntents(place, ledger, exists),
     ...(options.only === undefined ? {} : { only: options.only }),
@@ -120,14 +115,14 @@ async function readManifests(
 ): Promise<Map<string, StoredManifest>> {
   const manifests = new Map<string, StoredManifest>();
   for await (const info of place.store.list('snapshots/')) {
-    const id = parseIdName('snapshots', info.name);
-    if (id === undefined) continue;
+    const hex = idHexOf('snapshots', info.name);
+    if (hex === undefined) continue;
     await breath.take();
     const storedSec = dated(info);
     try {
-      const { envelope } = await readEnvelope(place, id);
+      const { envelope } = await readEnvelope(place, fromHex(hex));
       const indexIds = envelope.indexIds.map(toHex);
-      manifests.set(toHex(id), {
+      manifests.set(hex, {
         storedSec,
         session: toHex(envelope.session),
         indexes: indexIds,
@@ -136,7 +131,7 @@ async function readManifests(
     } catch (error) {
       if (error instanceof NotFoundError) continue;
       if (!isDamage(error)) throw error;
-      manifests.set(toHex(id), { storedSec, session: '', indexes: [], pins: undefined });
+      manifests.set(hex, { storedSec, session: '', indexes: [], pins: undefined });
     }
   }
   return manifests;
@@ -149,8 +144,8 @@ async function readIndexes(
 ): Promise<Map<string, { storedSec: number; session: string | undefined }>> {
   const indexes = new Map<string, { storedSec: number; session: string | undefined }>();
   for await (const info of place.store.list('index/')) {
-    const id = parseIdName('index', info.name);
-    if (id === undefined) continue;
+    const hex = idHexOf('index', info.name);
+    if (hex === undefined) continue;
     await breath.take();
     let session: string | undefined;
     try {
@@ -160,7 +155,7 @@ async function readIndexes(
       if (error instanceof NotFoundError) continue;
       if (!isDamage(error)) throw error;
     }
-    indexes.set(toHex(id), { storedSec: dated(info), session });
+    indexes.set(hex, { storedSec: dated(info), session });
   }
   return indexes;
 }
@@ -196,28 +191,19 @@ function doneIds(ledger: Ledger, exists: Record<keyof PruneList, (hex: string) =
 
 /** Plans, reading the sessions of packs as far as they matter. */
 async function planWithSessions(place: RetentionPlace, input: PruneInput, breath: Breath): Promise<PrunePlan> {
-  const sessions = new Map<number, string | undefined>();
-  const read = async (wanted: (number: number) => boolean): Promise<void> => {
-    for (let number = 0; number < input.packs.count; number++) {
-      if (sessions.has(number) || !wanted(number)) continue;
-      await breath.take();
-      const name = packName(input.packs.id(number));
-      try {
-        const header = await place.store.get(name, { offset: 0, length: PACK_HEADER_BYTES });
-        sessions.set(number, toHex(decodePackHeader(header, name).session));
-      } catch (error) {
-        if (!isDamage(error) && !(error instanceof NotFoundError)) throw error;
-        sessions.set(number, undefined);
-      }
-    }
+  let opened: PackSessions | undefined;
+  const sessionsOf = async (wanted: ((number: number) => boolean) | undefined): Promise<SessionOf> => {
+    if (wanted === undefined) return () => undefined;
+    opened ??= await PackSessions.open(input.packs, place.cacheDir);
+    await opened.read(place.store, wanted, () => breath.take());
+    return (number) => opened!.of(number);
   };
-  const sessionOf = (number: number): string | undefined => sessions.get(number);
-  let plan = planPacks(input);
-  if (plan.packs.some(({ state }) => state === 'orphan')) {
-    await read((number) => ['orphan', 'fresh'].includes(plan.packs[number]!.state));
-    plan = spareRunning(plan, input, sessionOf);
+  try {
+    const plan = planPacks(input);
+    const spared = spareRunning(plan, input, await sessionsOf(mayBeRunning(plan)));
+    const candidates = indexCandidates(spared, input);
+    return withIndexes(spared, input, candidates, await sessionsOf(packsOfIndexes(spared, input, candidates)));
+  } finally {
+    await opened?.save();
   }
-  const candidates = indexCandidates(plan, input);
-  if (candidates.length > 0) await read((number) => plan.packs[number]!.state !== 'ripe');
-  return withIndexes(plan, input, candidates, sessionOf);
 }

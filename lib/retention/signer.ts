@@ -9,6 +9,8 @@ import type { Ledger, LedgerPlace } from '../ledger/ledger.js';
 /** What the verbs of retention need of a repository: the ledger and the store, and no key of content. */
 export interface RetentionPlace extends LedgerPlace {
   readonly keyring?: Pick<Keyring, 'adminSeed'>;
+  /** Folder for this repository's caches; absent, nothing is remembered from one plan to the next. */
+  readonly cacheDir?: string;
 }
 
 export interface RetentionOptions {

@@ -49,7 +49,7 @@ export async function writeDurably(path: string, parts: readonly Uint8Array[]): 
 }
 
 /** Gathered before a write: HTTP/2 hands out pieces of 16 KiB. */
-const GATHER_BYTES = 1024 * 1024;
+const GATHER_BYTES = 256 * 1024;
 
 /** As writeDurably, from a stream. */
 export async function writeStreamDurably(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {

@@ -40,9 +40,10 @@ export class MemoryStore implements Store {
 
   async *list(prefix: string): AsyncGenerator<ObjectInfo> {
     checkPrefix(prefix);
-    for (const [name, { bytes, storedMs }] of [...this.#objects]) {
-      if (name.startsWith(prefix)) yield { name, sizeBytes: bytes.byteLength, storedMs };
-    }
+    const found: ObjectInfo[] = [];
+    for (const [name, { bytes, storedMs }] of this.#objects)
+      if (name.startsWith(prefix)) found.push({ name, sizeBytes: bytes.byteLength, storedMs });
+    yield* found;
   }
 
   async remove(name: string): Promise<void> {

@@ -7,18 +7,33 @@ import { NoRepositoryError } from '../errors.js';
 import { createDirectoryStore, openDirectoryStore } from './directory.js';
 import type { Store } from './store.js';
 
+export interface OpenStoreOptions {
+  /** Make the directory if it is missing. */
+  readonly create?: boolean;
+  /** Called once, when nothing is left to do but to wait for the other end: what will be needed later can be loaded meanwhile. */
+  readonly meanwhile?: () => void;
+}
+
 /**
  * Opens the store at `location`: a path, a `file://` URL, `vault:/path.sock`, or `ssh://user@host[:port]/path`.
  *
- * @param options.create - make the directory if it is missing
  * @throws NoRepositoryError if there is no directory, no vault answers, or for a scheme that this version does not handle
  * @throws StoreError if the directory cannot be created
  */
-export async function openStore(location: string, options: { readonly create?: boolean } = {}): Promise<Store> {
-  // Loaded when it is needed: most commands are for a directory.
-  if (/^(vault|ssh):/i.test(location)) return (await import('./vault.js')).openVaultStore(location);
+export async function openStore(location: string, options: OpenStoreOptions = {}): Promise<Store> {
+  if (/^(vault|ssh):/i.test(location)) return openVault(location, options.meanwhile);
+  options.meanwhile?.();
   const path = pathFrom(location);
   return options.create === true ? createDirectoryStore(path) : openDirectoryStore(path);
+}
+
+/** Loads what is for vaults only now: most commands are for a directory. `ssh` is started before the rest is loaded, because it takes longer than that. */
+async function openVault(location: string, meanwhile: (() => void) | undefined): Promise<Store> {
+  const { openTransport, parseVaultPlace } = await import('./vault-transport.js');
+  const place = parseVaultPlace(location);
+  const begun = place.kind === 'ssh' ? await openTransport(place) : undefined;
+  const { openVaultAt } = await import('./vault.js');
+  return openVaultAt(place, begun, meanwhile);
 }
 
 function pathFrom(location: string): string {

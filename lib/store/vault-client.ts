@@ -27,10 +27,13 @@ export class VaultClient {
   readonly place: VaultPlace;
   #connection: Connection | undefined;
   #connecting: Promise<Connection> | undefined;
+  /** A connection that was begun for the first request. */
+  #begun: Transport | undefined;
   #closed = false;
 
-  constructor(place: VaultPlace) {
+  constructor(place: VaultPlace, begun?: Transport) {
     this.place = place;
+    this.#begun = begun;
   }
 
   /**
@@ -73,7 +76,9 @@ export class VaultClient {
   }
 
   async #connect(): Promise<Connection> {
-    const transport = await openTransport(this.place);
+    const begun = this.#begun;
+    this.#begun = undefined;
+    const transport = begun === undefined || begun.stream.destroyed ? await openTransport(this.place) : begun;
     const session = http2.connect('http://vault', {
       createConnection: () => transport.stream,
       maxSessionMemory: MAX_SESSION_MEMORY_MIB,
@@ -86,6 +91,7 @@ export class VaultClient {
     session.setTimeout(IDLE_MS, () => session.close());
     const connection = { session, transport };
     this.#connection = connection;
+    if (this.#closed) this.#drop(connection);
     return connection;
   }
 
@@ -153,18 +159,11 @@ export class VaultClient {
     });
   }
 
+  /** Ends the connection at once: all that matters was answered, and a farewell would have to go through ssh, the forced command and the vault and back. */
   async close(): Promise<void> {
     this.#closed = true;
-    const connection = this.#connection;
-    this.#connection = undefined;
-    if (connection === undefined) return;
-    await new Promise<void>((resolve) => {
-      if (connection.session.destroyed) resolve();
-      else connection.session.close(() => resolve());
-      setTimeout(resolve, 1000).unref();
-    });
-    connection.session.destroy();
-    connection.transport.close();
+    this.#begun?.close();
+    this.#drop(this.#connection);
   }
 }
 

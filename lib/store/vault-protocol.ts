@@ -142,26 +142,57 @@ export function decodeRows(kind: ObjectKind, page: Uint8Array): Row[] {
   const rows: Row[] = [];
   for (let at = 0; at < page.byteLength; at += width) {
     const id = Buffer.from(page.buffer, page.byteOffset + at, ID_BYTES[kind]).toString('hex');
-    const sequence = kind === 'entry' ? Number(view.getBigUint64(at + ID_BYTES.entry, true)) : 0;
-    const [sizeBytes, storedMs] = [16, 8].map((back) => Number(view.getBigUint64(at + width - back, true))) as [number, number];
-    rows.push({ ref: { kind, id, sequence }, sizeBytes, storedMs });
+    const sequence = kind === 'entry' ? getUint64(view, at + ID_BYTES.entry) : 0;
+    const end = at + width;
+    rows.push({ ref: { kind, id, sequence }, sizeBytes: getUint64(view, end - 16), storedMs: getUint64(view, end - 8) });
   }
   return rows;
 }
 
-export function encodeRows(kind: ObjectKind, rows: readonly Row[]): Uint8Array {
-  const width = rowBytes(kind);
-  const page = new Uint8Array(rows.length * width);
-  const view = viewOf(page);
-  rows.forEach(({ ref, sizeBytes, storedMs }, i) => {
-    const end = (i + 1) * width;
-    page.set(Buffer.from(ref.id, 'hex'), i * width);
-    if (kind === 'entry') view.setBigUint64(i * width + ID_BYTES.entry, BigInt(ref.sequence), true);
-    view.setBigUint64(end - 16, BigInt(sizeBytes), true);
-    view.setBigUint64(end - 8, BigInt(Math.max(0, Math.floor(storedMs))), true);
-  });
-  return page;
+/** A page of a listing as it is written, row by row: pages of a hundred thousand packs go out to many at once, so a row is never an object. */
+export class RowsWriter {
+  readonly #kind: ObjectKind;
+  readonly #width: number;
+  readonly #page: Uint8Array;
+  readonly #view: DataView;
+  #count = 0;
+
+  constructor(kind: ObjectKind) {
+    this.#kind = kind;
+    this.#width = rowBytes(kind);
+    this.#page = new Uint8Array(PAGE_ROWS * this.#width);
+    this.#view = viewOf(this.#page);
+  }
+
+  get isFull(): boolean {
+    return this.#count === PAGE_ROWS;
+  }
+
+  /** @param sequence - of an entry, else 0 */
+  add(id: Uint8Array, sequence: number, sizeBytes: number, storedMs: number): void {
+    const at = this.#count++ * this.#width;
+    const end = at + this.#width;
+    this.#page.set(id, at);
+    if (this.#kind === 'entry') setUint64(this.#view, at + ID_BYTES.entry, sequence);
+    setUint64(this.#view, end - 16, sizeBytes);
+    setUint64(this.#view, end - 8, Math.max(0, Math.floor(storedMs)));
+  }
+
+  finish(): Uint8Array {
+    const used = this.#count * this.#width;
+    // What waits to be sent should not hold much more than that.
+    return used * 2 < this.#page.byteLength ? this.#page.slice(0, used) : this.#page.subarray(0, used);
+  }
 }
+
+const TWO32 = 0x1_0000_0000;
+
+function setUint64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value % TWO32, true);
+  view.setUint32(at + 4, Math.floor(value / TWO32), true);
+}
+
+const getUint64 = (view: DataView, at: number): number => view.getUint32(at, true) + view.getUint32(at + 4, true) * TWO32;
 
 /** What a vault says of itself. */
 export interface Hello {

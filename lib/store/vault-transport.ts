@@ -95,6 +95,8 @@ async function overSsh({ command, destination, port, path }: Extract<VaultPlace,
   const args = [...command.slice(1), '-T', '-o', 'ServerAliveInterval=30', ...(port === undefined ? [] : ['-p', port])];
   const child = spawn(command[0]!, [...args, '--', destination, `varve-vault ${quoted(path)}`], { stdio: [far, far, 'pipe'] });
   far.destroy();
+  // Until a connection is made of it, nobody else listens.
+  near.on('error', () => undefined);
   let said = '';
   const { stderr } = child as unknown as { readonly stderr: Readable };
   stderr.setEncoding('utf8');

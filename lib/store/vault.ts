@@ -25,8 +25,9 @@ import {
   refOfName,
   Verb,
 } from './vault-protocol.js';
-import { parseVaultPlace, type VaultPlace } from './vault-transport.js';
+import { parseVaultPlace, type Transport, type VaultPlace } from './vault-transport.js';
 
+const GENESIS: ObjectRef = { kind: 'genesis', id: '', sequence: 0 };
 /** Entries that came with one that was asked for wait here to be asked for themselves. */
 const AHEAD_BYTES = 8 << 20;
 
@@ -35,9 +36,14 @@ export async function openVaultStore(location: string): Promise<VaultStore> {
   return VaultStore.open(parseVaultPlace(location));
 }
 
-/** As openVaultStore, for a place that was parsed. */
-export function openVaultAt(place: VaultPlace): Promise<VaultStore> {
-  return VaultStore.open(place);
+/**
+ * As openVaultStore, for a place that was parsed.
+ *
+ * @param begun - a connection that is already being made
+ * @param meanwhile - called once, when the first requests are on their way
+ */
+export function openVaultAt(place: VaultPlace, begun?: Transport, meanwhile?: () => void): Promise<VaultStore> {
+  return VaultStore.open(place, begun, meanwhile);
 }
 
 export class VaultStore implements GuardedStore, BridgedStore {
@@ -48,6 +54,8 @@ export class VaultStore implements GuardedStore, BridgedStore {
   #aheadBytes = 0;
   readonly #receipts = new Map<string, Receipted>();
   #hello: Hello;
+  /** The genesis that was asked for when the store was opened, until it is taken; undefined if there was none yet. */
+  #genesis: Promise<Uint8Array | undefined> | undefined;
   #bridge: { readonly memory: SharedArrayBuffer; readonly worker: Worker } | undefined;
 
   private constructor(client: VaultClient, hello: Hello) {
@@ -57,10 +65,19 @@ export class VaultStore implements GuardedStore, BridgedStore {
     this.#hello = hello;
   }
 
-  static async open(place: VaultPlace): Promise<VaultStore> {
-    const client = new VaultClient(place);
+  static async open(place: VaultPlace, begun?: Transport, meanwhile?: () => void): Promise<VaultStore> {
+    const client = new VaultClient(place, begun);
     try {
-      return new VaultStore(client, await sayHello(client));
+      const hello = sayHello(client);
+      // Whoever opens a store asks for it next, and it never changes.
+      const genesis = client.request(Verb.get, headersOf(GENESIS), 'genesis').then(
+        ({ bytes }) => bytes,
+        () => undefined,
+      );
+      meanwhile?.();
+      const store = new VaultStore(client, await hello);
+      store.#genesis = genesis;
+      return store;
     } catch (error) {
       await client.close();
       if (error instanceof StoreError)
@@ -109,6 +126,12 @@ export class VaultStore implements GuardedStore, BridgedStore {
     const ref = refOfName(name);
     if (ref === undefined) throw new NotFoundError('object', name);
     if (ref.kind === 'entry' && range === undefined) return this.#entry(name, ref);
+    if (ref.kind === 'genesis' && range === undefined) {
+      const asked = this.#genesis;
+      this.#genesis = undefined;
+      const bytes = await asked;
+      if (bytes !== undefined) return bytes;
+    }
     const bounds = range === undefined ? {} : { [Header.offset]: String(range.offset), [Header.length]: String(range.length) };
     return (await this.#client.request(Verb.get, { ...headersOf(ref), ...bounds }, name)).bytes;
   }

@@ -281,11 +281,12 @@ export class Commits {
   /** Writes down how far the chains of these authors have come. */
   async #remember(authors: ReadonlySet<string>): Promise<void> {
     const { chains, heads } = this.#parts;
-    for (const author of authors) {
+    const grown = [...authors].flatMap((author) => {
       const { entries, hashes } = chains.chain(author);
       const last = entries.at(-1);
-      if (last !== undefined) await heads.grown({ author: last.author, count: hashes.length, head: hashes.at(-1)! }, last.time);
-    }
+      return last === undefined ? [] : [{ author: last.author, count: hashes.length, head: hashes.at(-1)!, time: last.time }];
+    });
+    await heads.grown(grown);
   }
 }
 

@@ -2,11 +2,11 @@
  * Much in one answer: pages of what is stored, runs of ledger entries, and how long each chain is. Names and sizes come from the catalog, never from a walk through the
  * directory.
  */
-import { toHex, viewOf } from '../bytes.js';
-import { ENTRIES_BYTES, encodeRows, nameOfRef, type ObjectKind, PAGE_ROWS, type Row } from '../store/vault-protocol.js';
+import { viewOf } from '../bytes.js';
+import { ENTRIES_BYTES, nameOfRef, type ObjectKind, RowsWriter } from '../store/vault-protocol.js';
 import type { Caller } from './accept.js';
 import type { Guard } from './guard.js';
-import { isShown } from './object-domain.js';
+import { isChosen, isShown } from './object-domain.js';
 
 /** A page of a listing, and where the next begins. */
 export async function listObjects(
@@ -18,7 +18,7 @@ export async function listObjects(
 ): Promise<{ page: Uint8Array; next: number | undefined }> {
   guard.require(caller, 'list', kind);
   if (kind === 'genesis') return { page: new Uint8Array(0), next: undefined };
-  const rows: Row[] = [];
+  const page = new RowsWriter(kind);
   if (kind === 'entry') {
     let number = 0;
     for (const [id, sizes] of guard.catalog.entrySizes) {
@@ -27,31 +27,25 @@ export async function listObjects(
         number += sizes.length;
         continue;
       }
+      const idBytes = Buffer.from(id, 'hex');
       for (let sequence = Math.max(0, from - number); sequence < sizes.length; sequence++) {
-        if (rows.length === PAGE_ROWS) return { page: encodeRows(kind, rows), next: number + sequence };
+        if (page.isFull) return { page: page.finish(), next: number + sequence };
         // A gap is damage, and stays visible as one.
         if (sizes[sequence] !== undefined)
-          rows.push({
-            ref: { kind, id, sequence },
-            sizeBytes: sizes[sequence]!,
-            storedMs: guard.catalog.entryTimes.get(id)?.[sequence] ?? 0,
-          });
+          page.add(idBytes, sequence, sizes[sequence]!, guard.catalog.entryTimes.get(id)?.[sequence] ?? 0);
       }
       number += sizes.length;
     }
-    return { page: encodeRows(kind, rows), next: undefined };
+    return { page: page.finish(), next: undefined };
   }
   const shelf = guard.catalog.shelves[kind];
+  const choosy = isChosen(caller, kind);
   let row = from;
-  for (; row < shelf.end && rows.length < PAGE_ROWS; row++) {
-    if (!shelf.has(row) || !(await isShown(guard, caller, kind, row))) continue;
-    rows.push({
-      ref: { kind, id: toHex(shelf.idOf(row)), sequence: 0 },
-      sizeBytes: shelf.sizeOf(row),
-      storedMs: shelf.storedMsOf(row),
-    });
+  for (; row < shelf.end && !page.isFull; row++) {
+    if (!shelf.has(row) || (choosy && !(await isShown(guard, caller, kind, row)))) continue;
+    page.add(shelf.idOf(row), 0, shelf.sizeOf(row), shelf.storedMsOf(row));
   }
-  return { page: encodeRows(kind, rows), next: row < shelf.end ? row : undefined };
+  return { page: page.finish(), next: row < shelf.end ? row : undefined };
 }
 
 /** Entries of a chain from `sequence` on, as many as fit: u32 length ‖ bytes, repeated. */

@@ -42,9 +42,14 @@ export async function domainOf(
   }
 }
 
+/** Whether `caller` is shown some objects of a kind and others not. */
+export function isChosen(caller: Caller, kind: ShelfKind): kind is 'index' | 'manifest' {
+  return caller.writer !== undefined && kind !== 'slot' && kind !== 'pack';
+}
+
 /** Whether an object is of a domain that a connection with a fixed writer has to do with. */
 export async function isShown(guard: Guard, caller: Caller, kind: ShelfKind, row: number): Promise<boolean> {
-  if (caller.writer === undefined || kind === 'slot' || kind === 'pack') return true;
+  if (caller.writer === undefined || !isChosen(caller, kind)) return true;
   const domain = await domainOf(guard, kind, row);
   return domain !== undefined && guard.opened().chains.domains(caller.writer).has(domain);
 }

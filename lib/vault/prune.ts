@@ -2,6 +2,7 @@
  * Pruning as the vault does it: by the early clock, signed with its own key, while nothing else changes the ledger. What may go is worked out by lib/retention; here
  * stands only how the vault's memory keeps up with it.
  */
+import { join } from 'node:path';
 import { NoRepositoryError } from '../errors.js';
 import { currentPolicy, termsOf } from '../retention/policy.js';
 import { announcePrune, planPrune, sweepPrune } from '../retention/prune.js';
@@ -20,7 +21,7 @@ export async function runPrune(guard: Guard, step: PruneStep): Promise<unknown> 
     throw new NoRepositoryError(guard.options.repository, 'there is no repository behind this vault yet');
   if (rolledBack !== undefined) throw rolledBack;
   return await commits.serial(async () => {
-    const place = { ...chains.place, store: pruneStore(guard, commits) };
+    const place = { ...chains.place, store: pruneStore(guard, commits), cacheDir: join(guard.options.stateDir, 'cache') };
     const options = { seed: guard.seed, nowMs: () => clock.now().earlyMs };
     if (step === 'plan') {
       const { packs, snapshots, indexes, blocked } = await planPrune(place, options);

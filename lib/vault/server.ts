@@ -5,10 +5,13 @@
 import { chmodSync, rmSync, statSync } from 'node:fs';
 import { mkdir, realpath } from 'node:fs/promises';
 import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { BusyError, StoreError } from '../errors.js';
+import { native } from '../native.js';
 import { VAULT_ROLES, type VaultRole } from '../store/vault-protocol.js';
 import type { Caller } from './accept.js';
+import { announced, controlSocket } from './announce.js';
+import { Connections } from './connections.js';
 import { Guard, type GuardOptions } from './guard.js';
 import { Immutable } from './immutable.js';
 import { type Lock, lockRepository } from './lock.js';
@@ -30,22 +33,14 @@ export interface Vault {
   close(): Promise<void>;
 }
 
-/** Connections of one role at a time. */
-const MAX_CONNECTIONS = 256;
 /** With more connections than this, each gets a smaller window, so that all windows together stay small. */
 const WIDE_CONNECTIONS = 8;
 const NARROW_WINDOW_BYTES = 512 << 10;
-const ANNOUNCE_BYTES = 256;
-const ANNOUNCE_MS = 5000;
-const CONTROL = 'control.sock';
-
-/** Where `varve serve --stdio` finds the vault with this state folder. */
-export function controlSocket(stateDir: string): string {
-  return join(stateDir, CONTROL);
-}
 
 /** Starts a vault. @throws BusyError when another serves the repository; RolledBackError only against a retirement: against its own memory it refuses writers and says why */
 export async function startVault(options: VaultOptions): Promise<Vault> {
+  // For how it sets malloc when it is loaded: without, what many large puts have freed stays with the process.
+  native();
   await mkdir(options.repository, { recursive: true, mode: 0o700 });
   const repository = await realpath(options.repository);
   const lock = await lockRepository(repository);
@@ -65,29 +60,22 @@ async function start(options: VaultOptions, lock: Lock): Promise<Vault> {
       ? {}
       : { onStored: (path: string) => flags.set(path), onRemove: (path: string) => flags.clear(path) }),
   });
-  const ends = new Set<() => void>();
-  const counts = new Map<VaultRole, number>();
+  const connections = new Connections(options.limits?.heldMs ?? LIMITS.heldMs);
   const serve = (socket: Socket, caller: Caller): void => {
-    const count = counts.get(caller.role) ?? 0;
-    if (count >= MAX_CONNECTIONS) {
+    if (!connections.makeRoom(caller)) {
       socket.destroy();
       return;
     }
-    counts.set(caller.role, count + 1);
-    const windowBytes = ends.size < WIDE_CONNECTIONS ? LIMITS.windowBytes : NARROW_WINDOW_BYTES;
-    const end = serveSession(guard, caller, socket, { ...LIMITS, windowBytes, ...options.limits });
-    ends.add(end);
-    socket.once('close', () => {
-      ends.delete(end);
-      counts.set(caller.role, counts.get(caller.role)! - 1);
-    });
+    const windowBytes = connections.size < WIDE_CONNECTIONS ? LIMITS.windowBytes : NARROW_WINDOW_BYTES;
+    const session = serveSession(guard, caller, socket, { ...LIMITS, windowBytes, ...options.limits });
+    socket.once('close', connections.enter(caller, session));
   };
   const servers: Server[] = [];
   const watch = new Watch(guard, options.everySec);
   const close = async (): Promise<void> => {
     watch.stop();
     const closed = servers.map((server) => new Promise((done) => server.close(done)));
-    for (const end of ends) end();
+    connections.end();
     await Promise.all(closed);
     await guard.close();
     await flags?.settle();
@@ -161,42 +149,8 @@ function answers(path: string): Promise<boolean> {
   });
 }
 
-/** Reads the line with which a forced command says whom it speaks for. */
-function announced(socket: Socket, go: (caller: Caller, rest: Buffer) => void): void {
-  let head = Buffer.alloc(0);
-  const timer = setTimeout(() => socket.destroy(), ANNOUNCE_MS);
-  const onData = (chunk: Buffer): void => {
-    head = Buffer.concat([head, chunk]);
-    const end = head.indexOf(10);
-    if (end < 0 && head.byteLength <= ANNOUNCE_BYTES) return;
-    clearTimeout(timer);
-    socket.off('data', onData);
-    socket.pause();
-    const caller = end < 0 ? undefined : parseCaller(head.toString('latin1', 0, end));
-    if (caller === undefined) socket.destroy();
-    else go(caller, head.subarray(end + 1));
-  };
-  socket.on('data', onData);
-  socket.once('close', () => clearTimeout(timer));
-}
-
 /** Puts bytes that were read too early before the rest, then goes on. */
 function pushBack(socket: Socket, rest: Buffer, go: () => void): void {
   if (rest.byteLength > 0) socket.unshift(rest);
   go();
-}
-
-export function announcement({ role, writer }: Caller): string {
-  return `${JSON.stringify({ role, ...(writer === undefined ? {} : { writer }) })}\n`;
-}
-
-function parseCaller(line: string): Caller | undefined {
-  try {
-    const { role, writer } = JSON.parse(line) as Partial<Caller>;
-    if (!VAULT_ROLES.some((known) => known === role)) return undefined;
-    if (writer !== undefined && !/^[0-9a-f]{32}$/.test(writer)) return undefined;
-    return { role: role!, ...(writer === undefined ? {} : { writer }) };
-  } catch {
-    return undefined;
-  }
 }

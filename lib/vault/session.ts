@@ -26,6 +26,8 @@ export interface SessionLimits {
   readonly stallMs: number;
   /** … and altogether. */
   readonly requestMs: number;
+  /** Of a request, before its connection may be ended for another's sake while it finishes no other. */
+  readonly heldMs: number;
   /** How much a client may send ahead. */
   readonly windowBytes: number;
 }
@@ -36,14 +38,31 @@ export const LIMITS: SessionLimits = {
   idleMs: 15 * 60_000,
   stallMs: 60_000,
   requestMs: 60 * 60_000,
+  heldMs: 5 * 60_000,
   windowBytes: WINDOW_BYTES,
 };
 
 const PIECE_BYTES = 1 << 20;
 const HEADER_BYTES = 8192;
 
-/** Serves `socket` until it ends. @returns what ends it from this side */
-export function serveSession(guard: Guard, caller: Caller, socket: Duplex, limits: SessionLimits = LIMITS): () => void {
+/** What a connection is used for. */
+export interface Use {
+  /** Whether any request of it was in order. */
+  answered: boolean;
+  /** Requests under way. */
+  running: number;
+  /** Since when it has been as it is: when a request was last finished, or begun where none ran. `performance.now()`. */
+  sinceMs: number;
+}
+
+export interface Session {
+  readonly use: Readonly<Use>;
+  /** Ends it from this side. */
+  end(): void;
+}
+
+/** Serves `socket` until it ends. */
+export function serveSession(guard: Guard, caller: Caller, socket: Duplex, limits: SessionLimits = LIMITS): Session {
   const session = http2.performServerHandshake(socket, {
     maxSessionMemory: MAX_SESSION_MEMORY_MIB,
     maxSettings: 16,
@@ -67,12 +86,22 @@ export function serveSession(guard: Guard, caller: Caller, socket: Duplex, limit
   const first = setTimeout(end, limits.firstRequestMs);
   session.once('close', () => clearTimeout(first));
   session.setTimeout(limits.idleMs, end);
+  const use: Use = { answered: false, running: 0, sinceMs: performance.now() };
   session.on('stream', (stream, headers) => {
     clearTimeout(first);
-    void serveStream(guard, caller, stream, headers, limits);
+    if (use.running++ === 0) use.sinceMs = performance.now();
+    stream.once('close', () => {
+      use.running--;
+      use.sinceMs = performance.now();
+    });
+    void serveStream(guard, caller, stream, headers, limits).then((inOrder) => {
+      use.answered ||= inOrder;
+    });
   });
-  return end;
+  return { use, end };
 }
+
+/** @returns whether the request was one that is answered */
 
 async function serveStream(
   guard: Guard,
@@ -80,7 +109,7 @@ async function serveStream(
   stream: http2.ServerHttp2Stream,
   headers: http2.IncomingHttpHeaders,
   limits: SessionLimits,
-): Promise<void> {
+): Promise<boolean> {
   // An error of a stream is the client's affair; without a listener it would end the process.
   stream.on('error', () => undefined);
   stream.setTimeout(limits.stallMs, () => stream.close(http2.constants.NGHTTP2_CANCEL));
@@ -88,8 +117,10 @@ async function serveStream(
   stream.once('close', () => clearTimeout(deadline));
   try {
     await answer(guard, caller, stream, parseRequest(headers));
+    return true;
   } catch (error) {
     fail(guard, stream, error);
+    return false;
   }
 }
 

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { NoRepositoryError } from '../errors.js';
 import type { Caller } from './accept.js';
-import { announcement, controlSocket } from './server.js';
+import { announcement, controlSocket } from './announce.js';
 
 /** Joins `input` and `output` to the vault with this state folder until either side ends. @throws NoRepositoryError when no vault runs */
 export function pumpToVault(stateDir: string, caller: Caller, input: Readable, output: Writable): Promise<void> {

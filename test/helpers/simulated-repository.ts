@@ -14,7 +14,8 @@ import { type Authority, authorities } from '../../lib/ledger/authority.js';
 import { type Ledger, mergeChains } from '../../lib/ledger/ledger.js';
 import { joinSorted } from '../../lib/ledger/pins.js';
 import { disowned, receiptsOf, type Standing, standings } from '../../lib/ledger/standing.js';
-import { PackTable, pinNode } from '../../lib/retention/pin-locks.js';
+import { PackListing } from '../../lib/retention/pack-table.js';
+import { pinNode } from '../../lib/retention/pin-locks.js';
 import { currentPolicy, termsOf } from '../../lib/retention/policy.js';
 import { type Intent, type PrunePlan, planPacks } from '../../lib/retention/prune-plan.js';
 import { retain } from '../../lib/retention/slots.js';
@@ -303,9 +304,10 @@ export class SimulatedRepository {
 
   plan(nowSec: number): PrunePlan {
     const ledger = this.ledger();
-    const packs = new PackTable(this.packs.keys());
-    const storedSec = new Float64Array(packs.count);
-    for (const [hex, pack] of this.packs) storedSec[packs.number(hex)!] = pack.storedSec;
+    const listing = new PackListing();
+    for (const [hex, { storedSec }] of this.packs) listing.add(hex, 0, storedSec);
+    const listed = listing.finish();
+    const { packs } = listed;
     const receipts = receiptsOf(ledger);
     const intents: Intent[] = ledger.entries.flatMap(({ author, sequence, time, payload }) => {
       const intent = payloadOf(payload, 'pruneIntent');
@@ -325,9 +327,7 @@ export class SimulatedRepository {
       snapshots: standings(ledger, nowSec),
       disowned: disowned(ledger),
       manifests,
-      packs,
-      packBytes: new Float64Array(packs.count),
-      packStoredSec: storedSec,
+      ...listed,
       indexes: new Map(),
       intents,
     });

@@ -23,6 +23,7 @@ import {
   startChild,
   type TestRepository,
 } from '../helpers/backup-repository.js';
+import { ClockedStore } from '../helpers/clocked-store.js';
 
 async function* parts(bytes: Uint8Array, partBytes: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.byteLength; at += partBytes) yield bytes.subarray(at, at + partBytes);
@@ -228,4 +229,27 @@ t.test('memory stays bounded: 300 MB of small random files in less than 300 MiB'
   t.equal(report.readBytes, 300_000_000);
   t.ok(report.maxRssBytes < 300 << 20, `${Math.round(report.maxRssBytes / 2 ** 20)} MiB at most`);
   t.ok(existsSync(join(repo.location, 'packs')));
+});
+
+t.test('what a far store can be asked at once is asked at once', async (t) => {
+  const folder = scratch(t);
+  const repo = await makeRepository(folder);
+  const source = join(folder, 'source');
+  mkdirSync(source);
+  writeFileSync(join(source, 'f'), randomBytes(5000));
+  const rounds: string[][] = [];
+  let waiting = 0;
+  const before = async (operation: string, name: string): Promise<void> => {
+    // A vault sends the entries of a chain along with the first.
+    if (/^ledger\/.*[1-9]$/.test(name)) return;
+    if (waiting++ === 0) rounds.push([]);
+    rounds.at(-1)!.push(`${operation} ${name.replace(/[0-9a-f]{16,}/g, '…')}`);
+    await sleep(20);
+    waiting--;
+  };
+  await repo.backup({ paths: [source], threads: 1 }, (store) => new ClockedStore(store, { nowMs: 0, stored: new Map() }, before));
+  const at = (what: string): number => rounds.findIndex((round) => round.includes(what));
+  t.equal(at('list packs/'), at('list ledger/'), 'packs and ledger at the start');
+  t.ok(rounds.at(-5)!.includes('list packs/') && rounds.at(-5)!.includes('list ledger/'), 'and again before the commit');
+  t.ok(rounds.length <= 10, `${rounds.length} rounds: ${JSON.stringify(rounds)}`);
 });

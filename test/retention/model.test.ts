@@ -23,7 +23,8 @@ import { applyDifference, joinSorted, resolvePins } from '../../lib/ledger/pins.
 import { readEnvelope } from '../../lib/ledger/snapshots.js';
 import { disowned, hasExpired, intended, type Standing, seriesOf, standings } from '../../lib/ledger/standing.js';
 import { openRepository, type Repository, writerAuthor } from '../../lib/repository/repository.js';
-import { PackTable, type PinNode, packLocks, pinNode } from '../../lib/retention/pin-locks.js';
+import { PackTable } from '../../lib/retention/pack-table.js';
+import { type PinNode, packLocks, pinNode } from '../../lib/retention/pin-locks.js';
 import { announcePrune, sweepPrune } from '../../lib/retention/prune.js';
 import {
   GRACE_SEC,
@@ -285,7 +286,7 @@ t.test('the longest lock on each pack is that of resolving every manifest, for a
     fc.property(anySteps, fc.infiniteStream(fc.nat({ max: 1000 })), (steps, weights) => {
       const { manifests } = grow(steps);
       // Packs 18 and 19 are pinned, but not in the store.
-      const table = new PackTable(PACKS.map((n) => toHex(id32(n))));
+      const table = new PackTable(joined(PACKS));
       const nodes = new Map<string, PinNode>([...manifests].map(([hex, one]) => [hex, pinNode(table, one)]));
       const list = Float64Array.from(manifests, () => weights.next().value as number);
       const { locks, broken } = packLocks(table.count, nodes, list);
@@ -319,7 +320,7 @@ t.test('pins that do not resolve are found, and those of others are not touched 
     { depth: 1, base: id32(77), removed: joined([]), added: joined([4, 5, 6]) },
     { depth: 1, base, removed: joined([1]), added: joined([]) },
   ];
-  const table = new PackTable(PACKS.map((n) => toHex(id32(n))));
+  const table = new PackTable(joined(PACKS));
   bad.forEach((pins, i) => {
     const nodes = new Map(
       [...manifests, ['bad', { pins, pinCount: 4 }] as const].map(([hex, one]) => [hex, pinNode(table, one)]),
@@ -350,7 +351,7 @@ t.test(
         (steps, { free, stored }, announced, { now, wait }) => {
           const nowSec = now * DAY;
           const { manifests: tree } = grow(steps);
-          const table = new PackTable(PACKS.map((n) => toHex(id32(n))));
+          const table = new PackTable(joined(PACKS));
           const hexes = [...tree.keys()];
           const snapshots = hexes.map((hex): Standing => {
             const freeSec = (free.next().value as number) * DAY;

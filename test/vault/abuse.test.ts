@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import http2 from 'node:http2';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { concat, toHex } from '../../lib/bytes.js';
 import { sha256 } from '../../lib/crypto/kdf.js';
 import { authorOf, publicKeyOf, sign } from '../../lib/crypto/sign.js';
@@ -14,7 +14,8 @@ import { EntryType } from '../../lib/format/payload.js';
 import { timeOfMs } from '../../lib/format/time.js';
 import { appendEntry, loadLedger } from '../../lib/ledger/ledger.js';
 import { receiptsOf } from '../../lib/ledger/standing.js';
-import { startVaultRepository } from '../helpers/vault.js';
+import { announcement } from '../../lib/vault/announce.js';
+import { startVaultRepository, type TestVaultRepository } from '../helpers/vault.js';
 
 t.test('200 writers that commit at once lose nothing', async (t) => {
   const made = await startVaultRepository(t);
@@ -142,4 +143,75 @@ t.test('garbage, cut frames, huge headers and slow clients end their own connect
   for (const socket of many) socket.destroy();
   await sleep(100);
   t.ok(await (await made.connect('writer')).get('genesis'), 'and writers again when those are gone');
+});
+
+/** A connection as a forced command makes it for `writer` (author id; undefined: whoever), or through the socket of writers. */
+function connection(t: Test, made: TestVaultRepository, writer?: string | 'socket'): http2.ClientHttp2Session {
+  const socket = writer === 'socket' ? connect(made.sockets.writer) : connect(`${made.stateDir}/control.sock`);
+  if (writer !== 'socket') socket.write(announcement({ role: 'writer', writer }));
+  const session = http2.connect('http://vault', { createConnection: () => socket });
+  session.on('error', () => undefined);
+  socket.on('error', () => undefined);
+  t.teardown(() => session.destroy());
+  return session;
+}
+
+/** Whether a hello is answered. */
+async function isServed(session: http2.ClientHttp2Session): Promise<boolean> {
+  if (session.destroyed || session.closed) return false;
+  const stream = session.request({ ':method': 'POST', ':path': '/hello', 'varve-protocol': '1' });
+  stream.resume();
+  return await new Promise((resolve) => {
+    stream.on('response', (answer) => resolve(answer[':status'] === 200));
+    stream.on('error', () => resolve(false));
+    stream.on('close', () => resolve(false));
+  });
+}
+
+/** A put that never ends. */
+function hold(session: http2.ClientHttp2Session): void {
+  const headers = { 'varve-kind': 'pack', 'varve-id': '0'.repeat(64), 'varve-size': '1000000' };
+  const stream = session.request({ ':method': 'POST', ':path': '/put', ...headers });
+  stream.on('error', () => undefined);
+  stream.write('x');
+}
+
+const [ONE, OTHER] = ['1'.repeat(32), '2'.repeat(32)];
+
+t.test('a writer that takes every connection of its role keeps no other writer out', async (t) => {
+  const made = await startVaultRepository(t);
+  const greedy = Array.from({ length: 256 }, () => connection(t, made, ONE));
+  t.ok((await Promise.all(greedy.map(isServed))).every(Boolean), 'it has them all');
+  for (const session of greedy) hold(session);
+  await sleep(300);
+  const others = Array.from({ length: 40 }, () => connection(t, made, OTHER));
+  t.ok((await Promise.all(others.map(isServed))).every(Boolean), 'another writer gets what it asks for, though all were busy');
+  t.notOk(await isServed(connection(t, made, ONE)), 'the greedy one gets no more');
+  t.equal(greedy.filter((session) => !session.destroyed && !session.closed).length, 216, 'and lost as many as the other took');
+  t.ok((await Promise.all(others.map(isServed))).every(Boolean), 'which stay');
+  t.ok(await isServed(connection(t, made, 'socket')), 'and those who come through the socket are another peer');
+});
+
+t.test('among those who cannot be told apart, what is used least gives way', async (t) => {
+  const made = await startVaultRepository(t, { limits: { heldMs: 3000 } });
+  const silent = Array.from({ length: 200 }, () => connect(made.sockets.writer).on('error', () => undefined));
+  t.teardown(() => void silent.map((socket) => socket.destroy()));
+  await sleep(1100);
+  const idle = Array.from({ length: 56 }, () => connection(t, made, 'socket'));
+  t.ok((await Promise.all(idle.map(isServed))).every(Boolean));
+  const busy = Array.from({ length: 200 }, () => connection(t, made, 'socket'));
+  t.ok((await Promise.all(busy.map(isServed))).every(Boolean), 'those who never asked for anything go first');
+  t.ok((await Promise.all(idle.map(isServed))).every(Boolean), 'those who did are still there');
+  for (const session of busy) hold(session);
+  await sleep(100);
+  const more = Array.from({ length: 56 }, () => connection(t, made, 'socket'));
+  t.ok((await Promise.all(more.map(isServed))).every(Boolean), 'then those who ask for nothing now');
+  t.same(await Promise.all(idle.map(isServed)), Array(56).fill(false));
+  for (const session of more) hold(session);
+  await sleep(100);
+  t.notOk(await isServed(connection(t, made, 'socket')), 'nobody is ended in the middle of a request');
+  await sleep(3000);
+  t.ok(await isServed(connection(t, made, 'socket')), 'unless it takes very long');
+  const { open } = made;
+  t.ok((await loadLedger(await open('writer'))).entries.length > 0, 'and a client of ours gets through');
 });

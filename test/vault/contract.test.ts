@@ -1,13 +1,16 @@
 /** The store contract over a vault, with objects that a vault keeps: what test/contract/store.ts says, as far as a role may do it. */
+import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { toHex, utf8 } from '../../lib/bytes.js';
 import { sha256 } from '../../lib/crypto/kdf.js';
-import { NotFoundError, ObjectExistsError } from '../../lib/errors.js';
+import { NotFoundError, ObjectExistsError, StoreError } from '../../lib/errors.js';
 import { backup } from '../../lib/ingest/backup.js';
 import { loadLedger } from '../../lib/ledger/ledger.js';
 import type { Store } from '../../lib/store/store.js';
+import { openVaultStore } from '../../lib/store/vault.js';
 import { startTestVault, startVaultRepository } from '../helpers/vault.js';
 
 async function names(store: Store, prefix: string): Promise<string[]> {
@@ -94,4 +97,28 @@ t.test('ranges at, across and past the end; the same bytes again; other bytes; a
   await t.rejects(admin.put(`ledger/${toHex(sha256(utf8('x'))).slice(0, 32)}/0000000000000000`, [utf8('x')]), {
     code: 'REFUSED',
   });
+});
+
+t.test('closing a store does not wait for the other end', async (t) => {
+  const made = await startVaultRepository(t);
+  const path = join(made.folder, 'proxy.sock');
+  // Hands on bytes and never an end, as ssh does while the other side still has something to finish.
+  const proxy = createServer({ allowHalfOpen: true }, (near) => {
+    const far = connect({ path: made.sockets.reader, allowHalfOpen: true });
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const)
+      from.on('data', (bytes) => to.write(bytes)).on('error', () => undefined);
+    t.teardown(() => void [near, far].map((socket) => socket.destroy()));
+  });
+  proxy.listen(path);
+  await once(proxy, 'listening');
+  t.teardown(() => void proxy.close());
+  const store = await openVaultStore(`vault:${path}`);
+  t.ok((await store.get('genesis')).byteLength > 0);
+  const began = performance.now();
+  await store.close();
+  t.ok(performance.now() - began < 500, `closed after ${Math.round(performance.now() - began)} ms`);
+  await t.rejects(store.get('genesis'), StoreError);
 });

@@ -71,6 +71,23 @@ t.test('init, backup, restore, check, dump and status through the sockets of a v
   } else t.pass('mounted through the vault', { skip: 'no /dev/fuse, or not root' });
 });
 
+t.test('a forced command that is wrong, or finds no vault, says so as any command does', async (t) => {
+  const it = await place(t);
+  const stdio = ['serve', '--stdio', '--state', join(it.folder, 'nowhere')];
+  for (const [args, status, why] of [
+    [['--role', 'writer'], 10, /no vault runs/],
+    [['--role', 'nobody'], 2, /nobody/],
+    [[], 2, /--role/],
+    [['--role', 'reader', '--writer', '0'.repeat(32)], 2, /--writer/],
+    [['--role', 'writer', '--writer', 'me'], 2, /author id/],
+    [['--role', 'writer', '--what'], 2, /--what/],
+  ] as const) {
+    const run = it.run([...stdio, ...args]);
+    t.equal(run.status, status, args.join(' '));
+    t.match(run.stderr, why);
+  }
+});
+
 const SSHD = ['/usr/sbin/sshd', '/usr/local/sbin/sshd'].find(existsSync);
 
 async function freePort(): Promise<number> {
