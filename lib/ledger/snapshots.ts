@@ -20,6 +20,7 @@ import { manifestName } from '../format/names.js';
 import { EntryType } from '../format/payload.js';
 import { msOfTime, type Timestamp } from '../format/time.js';
 import type { Repository } from '../repository/repository.js';
+import { certifiedDomains } from './authority.js';
 import type { Ledger } from './ledger.js';
 import { type Standing, standings } from './standing.js';
 
@@ -41,6 +42,14 @@ export function snapshotRecords(ledger: Ledger): SnapshotRecord[] {
   return standings(ledger).filter(({ pruned }) => !pruned);
 }
 
+/** Whether a manifest, by what it says in clear, is the one that an entry means. */
+export function fitsManifest(
+  { entry, payload }: Pick<SnapshotRecord, 'entry' | 'payload'>,
+  { writer, stream, state }: Pick<Envelope, 'writer' | 'stream' | 'state'>,
+): boolean {
+  return equalBytes(writer, entry.author) && equalBytes(stream, payload.stream) && state === payload.state;
+}
+
 /** Reads a manifest and checks its name. @throws CorruptError, NotFoundError */
 export async function readEnvelope(
   repository: Pick<Repository, 'store' | 'id'>,
@@ -58,34 +67,40 @@ export async function readEnvelope(
 export async function openSnapshot(repository: Repository, record: SnapshotRecord, tagChanges: TagChanges): Promise<Snapshot> {
   const name = manifestName(record.id);
   const { envelope, headDigest, sealed } = await readEnvelope(repository, record.id);
-  const { author } = record.entry;
-  const { stream, state } = record.payload;
-  if (!equalBytes(envelope.writer, author) || !equalBytes(envelope.stream, stream) || envelope.state !== state) {
-    throw new CorruptError(name, 'is not what its ledger entry says');
-  }
+  if (!fitsManifest(record, envelope)) throw new CorruptError(name, 'is not what its ledger entry says');
   const key = await repository.sessionKey(envelope, envelope);
   const plaintext = open(manifestKey(key, envelope.session), manifestAad(headDigest), sealed);
   if (plaintext === undefined) throw new CorruptError(name, 'its body does not verify');
   const body = decodeManifestBody(plaintext, name);
-  return { ...record, envelope, body, tags: tagChanges.apply(record.id, body.tags), time: record.received };
+  return { ...record, envelope, body, tags: tagChanges.apply(record.id, envelope.domain, body.tags), time: record.received };
 }
 
 export interface TagChanges {
-  apply(id: Uint8Array, tags: readonly string[]): string[];
+  /** The tags of snapshot `id`, which is of `domain`, after all changes. */
+  apply(id: Uint8Array, domain: Uint8Array, tags: readonly string[]): string[];
 }
 
 /**
  * Collects the tag entries that the keys in hand open. One that does not verify changes nothing: a writer whose key was stolen must not hide the snapshots of
- * all others behind one bad entry.
+ * all others behind one bad entry. Nor does one change anything in a domain that its author was not certified for, or in any but its own.
  *
  * @param onDamaged - told of each that does not verify
  */
 export function tagChanges(repository: Repository, ledger: Ledger, onDamaged?: (error: CorruptError) => void): TagChanges {
   const changes = new Map<string, { added: readonly string[]; removed: readonly string[] }[]>();
+  const admins = new Set(ledger.chains.filter(({ role }) => role === 'admin').map(({ author }) => toHex(author)));
+  const certified = certifiedDomains(ledger.entries);
   for (const entry of ledger.entries) {
     const { payload } = entry;
     if (payload.type !== EntryType.tags || !('sealed' in payload)) continue;
+    const author = toHex(entry.author);
+    const domain = toHex(payload.domain);
     try {
+      if (!admins.has(author) && certified.get(author)?.has(domain) !== true)
+        throw new CorruptError(
+          `ledger/${author}`,
+          `tag entry ${entry.sequence} is of a domain that no certificate gives to its writer`,
+        );
       const plaintext = open(
         repository.domainKeys(payload.domain).tags,
         tagsAad(entry.repository, entry.author, entry.sequence),
@@ -95,8 +110,10 @@ export function tagChanges(repository: Repository, ledger: Ledger, onDamaged?: (
         throw new CorruptError(`ledger/${toHex(entry.author)}`, `tag entry ${entry.sequence} does not verify`);
       const change = decodeTagChange(plaintext, `ledger/${toHex(entry.author)}`);
       for (const id of change.snapshots) {
-        const hex = toHex(id);
-        changes.set(hex, [...(changes.get(hex) ?? []), change]);
+        const key = `${domain}/${toHex(id)}`;
+        const known = changes.get(key);
+        if (known === undefined) changes.set(key, [change]);
+        else known.push(change);
       }
     } catch (error) {
       if (!(error instanceof CorruptError)) throw error;
@@ -104,9 +121,9 @@ export function tagChanges(repository: Repository, ledger: Ledger, onDamaged?: (
     }
   }
   return {
-    apply(id, tags) {
+    apply(id, domain, tags) {
       const set = new Set(tags);
-      for (const change of changes.get(toHex(id)) ?? []) {
+      for (const change of changes.get(`${toHex(domain)}/${toHex(id)}`) ?? []) {
         for (const tag of change.removed) set.delete(tag);
         for (const tag of change.added) set.add(tag);
       }

@@ -55,6 +55,11 @@ const idsIn = function* (joined: Uint8Array): Iterable<string> {
 
 const place = (author: Uint8Array, sequence: number): string => `${toHex(author)}/${sequence}`;
 
+/** The place of an entry, as `Ledger.falseClaims` names it. */
+export function placeOf({ author, sequence }: Pick<LedgerEntry, 'author' | 'sequence'>): string {
+  return place(author, sequence);
+}
+
 /** Receipts of vaults by author and sequence, as far as they fit the entry that is there. The first one counts. */
 export function receiptsOf(ledger: Ledger): Map<string, { receipt: Receipt; time: Timestamp }> {
   const chains = new Map<string, Chain>(ledger.chains.map((chain) => [toHex(chain.author), chain]));
@@ -194,8 +199,8 @@ function committed(ledger: Ledger, { receipts }: Sayings): Map<string, Committed
 }
 
 /**
- * Every snapshot in merged order. Of several entries for one manifest the first is listed, and it is kept as long as the longest of them says: nobody shortens
- * what another promised by naming it again.
+ * Every snapshot in merged order. Of several entries for one manifest the first that the manifest does not belie is listed, and it is kept as long as the longest of
+ * them says: nobody shortens what another promised by naming it again.
  *
  * @param nowSec - what is said to have been pruned later than this is not believed yet
  */
@@ -205,15 +210,20 @@ export function standings(ledger: Ledger, nowSec: number = Date.now() / 1000): S
   for (const { time, payload } of ledger.entries)
     for (const hex of idsIn(payloadOf(payload, 'pruneDone')?.snapshots ?? EMPTY)) push(doneAt, hex, time);
   const result: Standing[] = [];
+  const wrong = ledger.falseClaims;
   for (const [hex, items] of committed(ledger, sayings)) {
+    const listed = items.find(({ entry }) => wrong?.has(placeOf(entry)) !== true) ?? items[0]!;
     const promised = Math.max(...items.map(({ entry, payload }) => promisedSec(entry, payload, sayings)));
     const supersededSec = Math.max(...items.map((item) => item.supersededSec));
-    const standing = standingOf(items[0]!, promised, supersededSec, sayings);
+    const standing = standingOf(listed, promised, supersededSec, sayings);
     // What says that a snapshot was pruned which was still to be kept is not believed: it stays listed, and its absence is noticed.
     const pruned = (doneAt.get(hex) ?? []).some(({ sec }) => hasExpired(standing, Math.min(sec, nowSec)));
     result.push(pruned ? { ...standing, pruned } : standing);
   }
-  return result;
+  if (wrong === undefined) return result;
+  // Manifests stand in the order in which they were first named, truly or not.
+  const order = new Map(ledger.entries.map((entry, i) => [placeOf(entry), i]));
+  return result.sort((a, b) => order.get(placeOf(a.entry))! - order.get(placeOf(b.entry))!);
 }
 
 /** Prune-done entries that name a snapshot which had not expired then; and those snapshots. */

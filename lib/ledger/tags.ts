@@ -2,7 +2,7 @@
  * Changing tags: an entry in the ledger that says which tags snapshots gained and lost (docs/format.md §11, type 18). The snapshots themselves
  * never change, and the history of their tags stays in the ledger.
  */
-import { toHex } from '../bytes.js';
+import { equalBytes, toHex } from '../bytes.js';
 import { open, seal } from '../crypto/envelope.js';
 import { authorOf, publicKeyOf } from '../crypto/sign.js';
 import { CorruptError, RoleError } from '../errors.js';
@@ -23,6 +23,17 @@ export interface TagOptions {
   /** Replaces all tags; excludes the other two. */
   readonly set?: readonly string[];
   readonly nowMs?: number;
+}
+
+/** The key in hand whose tags count in `domain`: its writer's, or an admin's, which may write to any. @throws RoleError */
+function signerIn({ keyring: { writer, adminSeed } }: Repository, domain: Uint8Array): Uint8Array {
+  if (writer !== null && equalBytes(writer.domain, domain)) return writer.seed;
+  if (adminSeed !== null) return adminSeed;
+  throw new RoleError(
+    'writer',
+    'changing tags',
+    writer === null ? undefined : 'changing tags of another domain takes an admin’s key',
+  );
 }
 
 /** What `change` makes of `tags`. Removing comes before adding. */
@@ -46,9 +57,6 @@ export async function tagSnapshots(
   if (set !== undefined && (add.length > 0 || remove.length > 0))
     throw new RangeError('set replaces all tags; it does not go with add or remove');
   if ([...add, ...remove, ...(set ?? [])].some((tag) => tag === '')) throw new RangeError('a tag must not be empty');
-  const seed = repository.keyring.writer?.seed ?? repository.keyring.adminSeed;
-  if (seed === null) throw new RoleError('writer', 'changing tags');
-  const author = authorOf(publicKeyOf(seed));
   const time = timeOfMs(options.nowMs ?? Date.now());
   const result: { id: Uint8Array; tags: string[] }[] = [];
   const batches = new Map<string, { domain: Uint8Array; snapshots: Snapshot[] }>();
@@ -62,7 +70,10 @@ export async function tagSnapshots(
     batch.snapshots.push(snapshot);
     batches.set(hex, batch);
   }
-  for (const { domain, snapshots: all } of batches.values()) {
+  // Nothing is written unless all can be.
+  const signed = [...batches.values()].map((batch) => ({ ...batch, seed: signerIn(repository, batch.domain) }));
+  for (const { domain, snapshots: all, seed } of signed) {
+    const author = authorOf(publicKeyOf(seed));
     for (let at = 0; at < all.length; at += SNAPSHOTS_PER_ENTRY) {
       const some = all.slice(at, at + SNAPSHOTS_PER_ENTRY);
       const removed =

@@ -145,7 +145,7 @@ export class SnapshotTable {
 
   tagsOf(snapshot: ShownSnapshot, summary: SnapshotSummary): string[] {
     this.#tagChanges ??= tagChanges(this.#repository as Repository, this.#follower.ledger);
-    return this.#tagChanges.apply(snapshot.record.id, summary.tags);
+    return this.#tagChanges.apply(snapshot.record.id, summary.domain, summary.tags);
   }
 
   /** @throws CorruptError, NotFoundError, StoreError that names the manifest */
