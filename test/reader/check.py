@@ -1,11 +1,12 @@
 """The full check: everything there is, all data too (§14)."""
 
 import payloads
+from check_entries import check_entries
 from errors import Damage, need
 from keys import read_slot
 from packs import pack_name, read_index, read_pack
 from primitives import hmac256, sha256
-from repository import Open
+from repository import Open, fits
 from tree import IMAGE, REGULAR
 
 
@@ -84,34 +85,24 @@ class Check:
     # --- the ledger ---
 
     def _ledger(self):
-        for entry, item in self.snapshots.unfitting_receipts():
-            self._warn("%s: a receipt for %s/%d that does not fit" % (entry.name, item.author.hex(), item.sequence))
-        for entry in self.ledger.of_type(payloads.INCIDENT):
-            self._warn("%s: incident %s" % (entry.name, entry.data.code))
-        for manifest_id, (entry, believed) in self.snapshots.prunes().items():
-            if not believed:
-                self._warn("%s: prunes %s, which had not expired" % (entry.name, manifest_id.hex()))
-        self._prune_records()
-
-    def _prune_records(self):
-        """§11, type 15: what was deleted of the intent that stands there."""
-        for entry in self.ledger.of_type(payloads.PRUNE_DONE):
-            chain = self.ledger.chains.get(entry.data.author, [])
-            intent = chain[entry.data.sequence] if entry.data.sequence < len(chain) else None
-            if intent is None or intent.type != payloads.PRUNE_INTENT:
-                self._warn("%s: no intent stands where it says" % entry.name)
-            elif not all(set(getattr(entry.data, kind)) <= set(getattr(intent.data, kind))
-                         for kind in ("packs", "snapshots", "indexes")):
-                self._warn("%s: more than its intent names" % entry.name)
+        errors, warnings = check_entries(self.ledger, self.snapshots)
+        self.errors += errors
+        for text in warnings:
+            self._warn(text)
 
     # --- snapshots ---
 
     def _snapshots(self):
         listed = self.repository.listed()
         for snapshot, opened in listed:
-            if len(snapshot.entries) > 1:
-                self.errors.append("snapshots/%s: stands in several entries" % snapshot.id.hex())
             what = "snapshots/%s" % snapshot.id.hex()
+            for entry in snapshot.entries:
+                if isinstance(opened, Damage) or entry is opened.entry:
+                    continue
+                if fits(entry, opened.manifest):
+                    self._warn("%s: names %s once more" % (entry.name, what))
+                else:
+                    self.errors.append("%s: is not about its manifest, %s" % (entry.name, what))
             if isinstance(opened, Damage):
                 self.errors.append(str(opened))
             else:

@@ -1,7 +1,7 @@
 """Keyrings, key slots, key files, derivations and sessions (§5, §12)."""
 
 import strict_cbor as cbor
-from errors import Damage, WrongKey, need
+from errors import Damage, NewerFormat, WrongKey, need
 from objects import KEY_FILE, LIMITS, SLOT, check_preamble, prefixed
 from primitives import (check_scrypt, equal, hkdf, hpke_open, scrypt, seal_open, sha256, strict_base64,
                         x25519_public)
@@ -25,6 +25,7 @@ class Keyring:
         self.added = []
         if len(items) == 5:
             added = cbor.octets(items[4])
+            need(self.root is not None, "keyring: added keys without R")
             need(added and len(added) % 32 == 0, "keyring: added keys")
             self.added = [added[i:i + 32] for i in range(0, len(added), 32)]
 
@@ -74,20 +75,15 @@ def read_slot(store, name):
 
 
 def open_slots(store, genesis, passphrase, say):
-    """The keyring of a slot that the passphrase opens: all are tried (§12)."""
-    sound = damaged = 0
+    """The keyring of a slot that the passphrase opens: all are tried, and damaged ones named (§12)."""
     for name in store.names("keys/"):
         try:
             header, before, sealed = read_slot(store, name)
             key = header.slot_key(passphrase)
             if key is not None:
                 return open_slot_seal(key, genesis.repository_id, before, sealed)
-            sound += 1
         except Damage as error:
-            damaged += 1
             say("%s: %s" % (name, error))
-    if damaged and not sound:
-        raise Damage("no key slot is sound")
     raise WrongKey("the passphrase opens no key slot")
 
 
@@ -199,5 +195,7 @@ def load_keys(store, genesis, key_path, password_path, say):
         text = file.read((128 << 10) + 1)
     try:
         return Keys(open_key_file(text, genesis, passphrase), genesis)
-    except Damage as error:
-        raise type(error)("%s: %s" % (key_path, error)) from None
+    except NewerFormat as error:
+        raise NewerFormat("%s: %s" % (key_path, error)) from None
+    except Damage as error:  # a key file is no object of a repository (§12)
+        raise WrongKey("%s: %s" % (key_path, error)) from None

@@ -67,11 +67,12 @@ class Store:
             if stat.S_ISDIR(info.st_mode):
                 self._scan(name + b"/")
                 continue
+            if not stat.S_ISREG(info.st_mode):
+                continue  # symlinks and special files are nothing
             known = name.decode("ascii", "replace")
-            kind = kind_of_name(known)
-            if kind and stat.S_ISREG(info.st_mode):
+            if kind_of_name(known):
                 self.sizes[known] = info.st_size
-            elif name.startswith(b"ledger/") and not kind:
+            elif name.startswith(b"ledger/"):
                 self.bad_ledger.append(known)
             else:
                 self.others.append(known)

@@ -6,7 +6,7 @@ from errors import Damage, need
 from objects import INDEX, LIMITS, PACK, check_preamble
 from primitives import aead_open, hkdf, seal_open, sha256, zstd_decompress
 
-HEADER, FOOTER = 256, 128
+HEADER, FOOTER, MIN_PACK = 256, 128, 432
 MAX_CHUNK, MAX_RAW, MAX_FRAMES = 2_097_152, 4_194_304, 65_536
 DATA, TREE, LIST, ATTRIBUTE = 1, 2, 3, 4
 
@@ -106,7 +106,7 @@ def read_pack(store, keys, pack_id, data=None):
     name = pack_name(pack_id)
     need(name in store.sizes, name + ": missing")
     size = store.sizes[name] if data is None else len(data)
-    need(HEADER + 40 + FOOTER <= size <= LIMITS[PACK], name + ": size")
+    need(MIN_PACK <= size <= LIMITS[PACK], name + ": size")
 
     def part(offset, length):
         return store.read(name, offset, length) if data is None else data[offset:offset + length]
@@ -146,7 +146,7 @@ def read_index(store, keys, name):
             at += 296
             need(length <= len(plain) - at, "too short")
             # The pack's size stands for the offset of its directory.
-            need(size <= LIMITS[PACK], "pack size")
+            need(MIN_PACK <= size <= LIMITS[PACK], "pack size")
             frames = parse_directory(plain[at:at + length], size, header.pack_class, False)
             packs.append(Pack(pack_id, size, header, frames, plain[at:at + length]))
             at += length

@@ -201,12 +201,14 @@ def zstd_decompress(data, raw_length):
     single = flags & 0x20
     need(not flags & 0x08, "zstd: reserved bit")
     need(not flags & 0x04, "zstd: checksum")
-    need(not flags & 0x03, "zstd: dictionary id")
     at, window = 5, 0
     if not single:
         exponent, mantissa = data[5] >> 3, data[5] & 7
         window = (1 << (10 + exponent)) + ((1 << (10 + exponent)) // 8) * mantissa
         at = 6
+    dictionary = (0, 1, 2, 4)[flags & 0x03]
+    need(not any(data[at:at + dictionary]), "zstd: dictionary id")
+    at += dictionary
     size_bytes = (1 if single else 0, 2, 4, 8)[flags >> 6]
     need(size_bytes, "zstd: no content size")
     need(len(data) >= at + size_bytes, "zstd: short header")

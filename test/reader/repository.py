@@ -23,6 +23,12 @@ class Open:
         self.snapshot, self.entry, self.manifest, self.body, self.id = snapshot, entry, manifest, body, snapshot.id
 
 
+def fits(entry, manifest):
+    """§11, Lists: whether a snapshot entry is right about its manifest."""
+    return ((entry.author, entry.data.stream, entry.data.state)
+            == (manifest.writer, manifest.stream, manifest.state))
+
+
 class Repository:
     def __init__(self, path, key_path, password_path, use_index, say):
         self.say, self.use_index = say, use_index
@@ -32,10 +38,9 @@ class Repository:
         self.ledger = Ledger(self.store, self.genesis)
         self.keys.lacks_reader_key = not set(self.ledger.reader_keys()) <= set(self.keys.publics)
         self.manifests = Manifests(self.store, self.keys)
-        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
-        self.snapshots = Snapshots(self.ledger, (seconds, nanoseconds))
+        self.snapshots = Snapshots(self.ledger, int(time.time()))
         self.tag_changes, self.tag_errors = self.snapshots.tag_changes(self.keys)
-        self._packs, self._frames, self._indexed = {}, OrderedDict(), None
+        self._packs, self._own, self._frames, self._indexed = {}, {}, OrderedDict(), None
 
     def refuse_bad_ledger(self):
         """§11, Verifying: this reader refuses the whole ledger when an entry of it is bad."""
@@ -50,9 +55,7 @@ class Repository:
         """§10: the manifest must be that of its entry's author, stream and state."""
         manifest = self.manifests.get(snapshot.id)
         what = "snapshots/%s: " % snapshot.id.hex()
-        fitting = [entry for entry in snapshot.entries
-                   if (entry.author, entry.data.stream, entry.data.state)
-                   == (manifest.writer, manifest.stream, manifest.state)]
+        fitting = [entry for entry in snapshot.entries if fits(entry, manifest)]
         need(fitting, what + "writer, stream or state are not those of its ledger entry")
         entry = fitting[0]
         need(self.ledger.may_use(entry.author, manifest.domain), what + "a domain that no cert of its writer names")
@@ -116,13 +119,19 @@ class Repository:
         if pack_id not in self._packs:
             pack = self.indexed().get(pack_id)
             if pack is None:
-                pack = read_pack(self.store, self.keys, pack_id)
+                pack = self.own_pack(pack_id)
             need(pack.name in self.store.sizes, pack.name + ": missing")
             self._packs[pack_id] = pack
         return self._packs[pack_id]
 
+    def own_pack(self, pack_id):
+        """A pack by its own directory, whatever an index object says."""
+        if pack_id not in self._own:
+            self._own[pack_id] = read_pack(self.store, self.keys, pack_id)
+        return self._own[pack_id]
+
     def frame(self, pack, number):
-        key = pack.id, number
+        key = pack, number
         if key not in self._frames:
             self._frames[key] = pack.frame(self.store, self.keys, number)
             if len(self._frames) > CACHED_FRAMES:
@@ -138,27 +147,44 @@ class Repository:
 
 
 class Chunks:
-    """The chunks of a set of pinned packs."""
+    """The chunks of a set of pinned packs: as index objects describe them and, where that fails, as the packs do."""
 
     def __init__(self, repository, pins, domain_id, domain, say):
-        self.repository, self.domain, self.say, self.places = repository, domain, say, {}
-        for pack_id in sorted(pins):
+        self.repository, self.pins, self.domain_id, self.domain, self.say = repository, pins, domain_id, domain, say
+        self.places, self._own = self._read(repository.pack), None
+
+    def _read(self, open_pack):
+        """(chunk id, type): [(pack, frame, start, length)]."""
+        places = {}
+        for pack_id in sorted(self.pins):
             try:
-                pack = repository.pack(pack_id)
-                need(pack.header.domain == domain_id, pack_name(pack_id) + ": pinned, but of another domain")
+                pack = open_pack(pack_id)
+                need(pack.header.domain == self.domain_id, pack_name(pack_id) + ": pinned, but of another domain")
             except Damage as error:
-                say(str(error))
+                self.say(str(error))
                 continue
             for frame in pack.frames:
                 start = 0
                 for chunk_id, kind, length in frame.chunks:
-                    self.places.setdefault((chunk_id, kind), []).append((pack, frame.number, start, length))
+                    places.setdefault((chunk_id, kind), []).append((pack, frame.number, start, length))
                     start += length
+        return places
 
     def get(self, chunk_id, kind, length):
-        """The plaintext, its id recomputed; when one copy is bad, another is used (§6)."""
+        """The plaintext, its id recomputed; when one copy is bad, another is used (§6, §8)."""
+        try:
+            return self._get(self.places, chunk_id, kind, length)
+        except Damage as error:
+            if not self.repository.use_index:
+                raise
+            if self._own is None:
+                self.say("chunk %s: %s; the packs themselves are asked" % (chunk_id.hex(), error))
+                self._own = self._read(self.repository.own_pack)
+            return self._get(self._own, chunk_id, kind, length)
+
+    def _get(self, places, chunk_id, kind, length):
         failure = "not in a pinned pack"
-        for pack, number, start, size in self.places.get((chunk_id, kind), ()):
+        for pack, number, start, size in places.get((chunk_id, kind), ()):
             try:
                 need(length is None or length == size, "another length than its reference says")
                 data = self.repository.frame(pack, number)[start:start + size]

@@ -8,7 +8,7 @@ from errors import Damage, need
 from manifests import COMPLETE
 from primitives import seal_open
 
-NEVER = (float("inf"), 0)
+NEVER = float("inf")
 
 
 class Snapshot:
@@ -63,13 +63,13 @@ class Snapshots:
         return receipt[0] if receipt else entry.time
 
     def _holds(self):
-        """Manifest id: the times from which its holds are released (NEVER for one that is not)."""
+        """Manifest id: the seconds from which its holds are released (NEVER for one that is not)."""
         released = {}
         for entry in self.ledger.of_type(payloads.RELEASE):
             key = (entry.data.author, entry.data.sequence)
             if key in self.place and self.place[key] < self.place[entry.author, entry.sequence]:
-                since = max(entry.time, self.received(entry))
-                released[key] = min(released.get(key, NEVER), since)
+                since = max(entry.time[0], self.received(entry)[0])
+                released.setdefault(key, since)
         result = {}
         for entry in self.ledger.of_type(payloads.HOLD):
             for manifest in entry.data.snapshots:
@@ -88,12 +88,12 @@ class Snapshots:
         return max(times + self.extends.get(snapshot.id, []))
 
     def _superseded(self, snapshot):
-        """Until when it is kept as the newest complete one of its writer and stream."""
-        until = (float("-inf"), 0)
+        """Until which second it is kept as the newest complete one of its writer and stream."""
+        until = float("-inf")
         for entry in snapshot.entries:
             if entry.data.state != COMPLETE:
                 continue
-            later = [self.received(other) for other in self.ledger.merged[self.place[entry.author, entry.sequence] + 1:]
+            later = [self.received(other)[0] for other in self.ledger.merged[self.place[entry.author, entry.sequence] + 1:]
                      if other.type == payloads.SNAPSHOT and other.author == entry.author
                      and other.data.stream == entry.data.stream and other.data.state == COMPLETE
                      and other.data.manifest != snapshot.id]
@@ -103,7 +103,7 @@ class Snapshots:
     def expired(self, snapshot, at):
         if self.held(snapshot.id, at):
             return False
-        return max((self.retain_until(snapshot), 0), self._superseded(snapshot)) <= at
+        return max(self.retain_until(snapshot), self._superseded(snapshot)) <= at
 
     def prunes(self):
         """Manifest id: (the prune-done entry, whether it is believed), the believed one where there is one."""
@@ -112,7 +112,8 @@ class Snapshots:
             for manifest in entry.data.snapshots:
                 if manifest not in by_id:
                     continue
-                believed = (self.expired(by_id[manifest], entry.time) and self.expired(by_id[manifest], self.now))
+                snapshot = by_id[manifest]
+                believed = self.expired(snapshot, entry.time[0]) and self.expired(snapshot, self.now)
                 if believed or manifest not in result:
                     result[manifest] = entry, believed
         return result

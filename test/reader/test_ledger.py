@@ -148,7 +148,13 @@ def test_ends():
     w.add("A", 5, 3, [ID["W"], 0, bytes(32), "lost earlier"])
     assert merged(w.good()) == "A0 A1 A2 A3"
     w.add("A", 6, 3, [ID["W"], 2, b"x" * 32, "does not hold: not the least"])
+    w.add("A", 7, 3, [ID["Z"], 0, bytes(32), "a stranger who never wrote"])
     w.good()
+    w.add("A", 8, 3, [ID["W"], 0, first, "another head of the same count"])
+    w.bad("entries are missing, or others")
+    w = World()
+    w.add("A", 7, 3, [ID["Z"], 1, first, "a stranger whose chain is gone"])
+    w.bad("entries are missing, or others")
     # A head that is another, and a chain that is shorter.
     for count, head in ((1, b"x" * 32), (3, first)):
         w = World()
@@ -178,7 +184,7 @@ def test_admins_end():
 
 
 def seen(w, now):
-    return Snapshots(w.good(), (now, 0))
+    return Snapshots(w.good(), now)
 
 
 def numbers(snapshots):
@@ -235,7 +241,7 @@ def test_receipts():
     prune_done(w, "A", 75, 1)
     assert numbers(seen(w, 100)) == [2]
     w.add("V", 80, 9, [[ID["W"], 1, w.heads["W"][1], 0, 0]])
-    assert seen(w, 100)._superseded(s.all[0]) == (80, 0) and numbers(seen(w, 100)) == [1, 2]
+    assert seen(w, 100)._superseded(s.all[0]) == 80 and numbers(seen(w, 100)) == [1, 2]
 
 
 def test_holds():
@@ -244,12 +250,14 @@ def test_holds():
     w.snapshot("W", 20, 2)
     w.add("V", 15, 7, [bytes([1]) * 32, "hold"])
     prune_done(w, "A", 60, 1)
-    assert numbers(seen(w, 100)) == [1, 2] and seen(w, 100).held(bytes([1]) * 32, (100, 0))
+    assert numbers(seen(w, 100)) == [1, 2] and seen(w, 100).held(bytes([1]) * 32, 100)
     w.add("A", 65, 8, [ID["V"], 0, "release"])
     s = seen(w, 100)
-    assert not s.held(bytes([1]) * 32, (100, 0)) and numbers(s) == [1, 2]  # held at 60
+    assert not s.held(bytes([1]) * 32, 100) and numbers(s) == [1, 2]  # held at 60
     w.add("V", 80, 9, [[ID["A"], 3, w.heads["A"][1], 0, 0]])
-    assert seen(w, 79).held(bytes([1]) * 32, (79, 0)) and not seen(w, 80).held(bytes([1]) * 32, (80, 0))
+    assert seen(w, 79).held(bytes([1]) * 32, 79) and not seen(w, 80).held(bytes([1]) * 32, 80)
+    w.add("A", 81, 8, [ID["V"], 0, "again: the first one ended it"])
+    assert not seen(w, 80).held(bytes([1]) * 32, 80)
     prune_done(w, "A", 85, 1)
     assert numbers(seen(w, 100)) == [2]
     # A release before its hold in merged order does not count.
@@ -257,7 +265,7 @@ def test_holds():
     w.snapshot("W", 10, 1, retain=20)
     w.add("A", 12, 8, [ID["V"], 0, "release"])
     w.add("V", 15, 7, [bytes([1]) * 32, "hold"])
-    assert seen(w, 100).held(bytes([1]) * 32, (100, 0))
+    assert seen(w, 100).held(bytes([1]) * 32, 100)
 
 
 def test_two_entries():

@@ -132,6 +132,8 @@ def test_key_files():
     refused(open_key_file, text(kdf=1, log_n=4, r=1, p=1), genesis, b"pass", error=WrongKey)
     good = [REPO, None, b"a" * 32, [b"s" * 32, b"d" * 16, b"D" * 32]]
     assert Keyring(cbor.encode(good)).writer[1] == b"d" * 16
+    refused(Keyring, cbor.encode(good + [b"k" * 64]))  # added keys stand beside R only
+    good[1] = b"R" * 32
     assert Keyring(cbor.encode(good + [b"k" * 64])).added == [b"k" * 32] * 2
     for bad in (good[:3], good + [b""], good + [b"k" * 33], good + [None], good + [b"k" * 32, 0], [REPO[1:]] + good[1:],
                 good[:3] + [[b"s" * 32, b"d" * 16]], good[:2] + [b"a", None]):

@@ -132,8 +132,10 @@ def test_zstd():
     refused(p.zstd_decompress, frame(plain, write_content_size=False), len(plain))
     dictionary = zstandard.ZstdCompressionDict(b"0123456789" * 50, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     refused(p.zstd_decompress, frame(plain, dict_data=dictionary)[:6], len(plain))
-    with_id = bytes([good[0], good[1], good[2], good[3], good[4] | 1]) + good[5:6] + b"\x07" + good[6:]
-    refused(p.zstd_decompress, with_id, len(plain))
+    at = 5 if good[4] & 0x20 else 6  # behind the window field, if there is one
+    refused(p.zstd_decompress, good[:4] + bytes([good[4] | 1]) + good[5:at] + b"\x07" + good[at:], len(plain))
+    no_id = good[:4] + bytes([good[4] | 1]) + good[5:at] + b"\0" + good[at:]
+    assert p.zstd_decompress(no_id, len(plain)) == plain
     refused(p.zstd_decompress, good[:4] + bytes([good[4] | 8]) + good[5:], len(plain))
     # A window of 16 MiB for a frame of one byte; one of 8 MiB is accepted.
     for exponent, fine in ((13, True), (14, False)):
