@@ -68,6 +68,7 @@ export function decodeKeyring(bytes: Uint8Array, object: string): Keyring {
   if (items === 5) {
     const joined = from.bytes();
     if (joined.byteLength === 0 || joined.byteLength % 32 !== 0) from.fail('reader keys of an impossible length');
+    if (root === null) from.fail('reader keys without a root secret');
     readers = Array.from({ length: joined.byteLength / 32 }, (_, i) => joined.slice(i * 32, i * 32 + 32));
   }
   from.end();
@@ -119,11 +120,12 @@ export function encodeKeyFileText(binary: Uint8Array): Uint8Array {
 
 /** @throws WrongKeyError if `text` is not a key file */
 export function decodeKeyFileText(text: Uint8Array, file: string): Uint8Array {
-  const [first, ...rest] = (text.byteLength > 2 * MAX_SLOT_BYTES ? '' : (asUtf8(text) ?? '')).split('\n');
-  const base64 = rest.join('').replace(/[ \t\r]+/g, '');
+  const lines = text.byteLength > 2 * MAX_SLOT_BYTES ? '' : (asUtf8(text) ?? '');
+  const [first, ...rest] = lines.replaceAll('\r\n', '\n').split('\n');
+  const base64 = rest.join('').replace(/[ \t]+/g, '');
   const binary = new Uint8Array(Buffer.from(base64, 'base64'));
   // Comparing refuses what Buffer passes over: other characters, wrong padding, bits that are left over.
-  if (first?.replace(/\r$/, '') !== KEY_FILE_LINE || base64 === '' || Buffer.from(binary).toString('base64') !== base64) {
+  if (first !== KEY_FILE_LINE || base64 === '' || Buffer.from(binary).toString('base64') !== base64) {
     throw new WrongKeyError(`${file} is not a varve key file; one is made by: varve key export FILE`);
   }
   return binary;

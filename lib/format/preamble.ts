@@ -16,7 +16,7 @@ export function preamble(kind: Kind): Uint8Array {
 }
 
 /**
- * Checks that `bytes` start as an object of `kind` must.
+ * Checks that `bytes` start as an object of `kind` must: version and suite first, since another one may change everything after it.
  *
  * @throws NewerFormatError for a higher version
  * @throws CorruptError for anything else
@@ -26,9 +26,10 @@ export function checkPreamble(bytes: Uint8Array, kind: Kind, object: string): vo
   if (bytes[0] !== 0x56 || bytes[1] !== 0x41 || bytes[2] !== 0x52 || bytes[3] !== 0x56)
     throw new CorruptError(object, 'not an object of this format');
   if (bytes[5]! > FORMAT_VERSION) throw new NewerFormatError(object, bytes[5]!);
+  if (bytes[5] !== FORMAT_VERSION) throw new CorruptError(object, `is of version ${bytes[5]}, which there never was`);
+  if (bytes[6] !== SUITE) throw new CorruptError(object, `uses algorithms that this program does not know (suite ${bytes[6]})`);
   if (bytes[4] !== kind) throw new CorruptError(object, `is of kind ${bytes[4]}, not ${kind}`);
-  if (bytes[5] !== FORMAT_VERSION || bytes[6] !== SUITE || bytes[7] !== 0)
-    throw new CorruptError(object, 'has an unknown version, suite or flag');
+  if (bytes[7] !== 0) throw new CorruptError(object, 'has a flag that is not of this version');
 }
 
 /** preamble ‖ u32 length ‖ record: what is signed, or stands before a seal. */

@@ -9,11 +9,12 @@ import { BadSignatureError, CorruptError, ObjectExistsError, RoleError, RolledBa
 import { decodeEntry, ENTRY_LABEL, encodeEntry, type LedgerEntry, misplaced } from '../format/entry.js';
 import type { Genesis } from '../format/genesis.js';
 import { entryName, parseEntryName } from '../format/names.js';
-import type { ChainHead, Payload } from '../format/payload.js';
+import type { Payload } from '../format/payload.js';
 import { compareTimes, type Timestamp } from '../format/time.js';
 import type { AuthorId } from '../id.js';
 import type { HeadMemory, RepositoryPlace } from '../repository/repository.js';
-import { type Authority, type AuthorRole, authorities } from './authority.js';
+import { type Authority, type AuthorRole, authorities, authorized, hasEnd, type Retirement } from './authority.js';
+import { falseClaims } from './claims.js';
 
 /** What reading and writing the ledger takes: no key of content. */
 export interface LedgerPlace extends RepositoryPlace {
@@ -37,6 +38,8 @@ export interface Ledger {
   readonly chains: readonly Chain[];
   /** All entries, merged by time, never out of a chain's own order. */
   readonly entries: readonly LedgerEntry[];
+  /** Entries, as `placeOf` names them, about a manifest that is another's; see claims.ts. */
+  readonly falseClaims?: ReadonlySet<string>;
 }
 
 interface RawEntry {
@@ -125,8 +128,9 @@ export async function readLedger(repository: RepositoryPlace, everySignature = f
   const listed = await listChains(repository);
   const read = new Map<string, { chain: Chain; entries: readonly LedgerEntry[] }>();
   let authors: Authority[] = [];
+  let strangers: Retirement[] = [];
   for (;;) {
-    authors = authorities(repository.genesis, (author) => read.get(toHex(author))?.entries);
+    ({ authorities: authors, strangers } = authorized(repository.genesis, (author) => read.get(toHex(author))?.entries));
     const next = authors.filter(({ author }) => !read.has(toHex(author)));
     if (next.length === 0) break;
     // All at once: of a vault each would be a round trip.
@@ -146,17 +150,27 @@ export async function readLedger(repository: RepositoryPlace, everySignature = f
     if (retired !== undefined) checkRetired(repository, chain, retired);
     if (chain.entries.length > 0) chains.push(chain);
   }
-  return { chains, entries: mergeChains(chains) };
+  // What certified them is gone, or their chains would have been read.
+  for (const stranger of strangers) checkRetired(repository, { author: stranger.author, hashes: [] }, stranger);
+  const [founder] = authors;
+  if (founder === undefined || read.get(toHex(founder.author))!.entries.length === 0)
+    throw new CorruptError('ledger', 'its first entry is missing: the chain of the first admin is gone');
+  const entries = mergeChains(chains);
+  const wrong = await falseClaims(repository, entries);
+  return { chains, entries, ...(wrong.size === 0 ? {} : { falseClaims: wrong }) };
 }
 
-/** An admin signed where the chain ends: whoever reads it notices a rollback, with or without a memory. @throws RolledBackError unless its beginning is the one that its retirement names */
-function checkRetired({ store }: RepositoryPlace, chain: Chain, { count, head }: ChainHead): void {
-  const there = count === 0 ? new Uint8Array(32) : chain.hashes[count - 1];
-  if (there === undefined || !equalBytes(there, head))
+/** An admin signed where the chain ends: whoever reads it notices a rollback, with or without a memory. @throws RolledBackError unless its beginning is the one that its retirements name */
+function checkRetired(
+  { store }: RepositoryPlace,
+  { author, hashes }: { author: Uint8Array; hashes: readonly Uint8Array[] },
+  retired: Retirement,
+): void {
+  if (!hasEnd(hashes, retired))
     throw new RolledBackError(
       store.location,
       [
-        `ledger/${toHex(chain.author)} had ${count} entries when its author was retired and has ${there === undefined ? chain.entries.length : 'others'}`,
+        `ledger/${toHex(author)} had ${retired.count} entries when its author was retired and has ${hashes.length < retired.count ? hashes.length : 'others'}`,
       ],
       'what is missing must come back from a second copy: no acceptance goes against a retirement',
     );

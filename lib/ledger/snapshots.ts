@@ -21,6 +21,7 @@ import { manifestName } from '../format/names.js';
 import { EntryType, payloadOf } from '../format/payload.js';
 import { msOfTime, type Timestamp } from '../format/time.js';
 import type { Repository } from '../repository/repository.js';
+import { certifiedDomains } from './authority.js';
 import type { Ledger } from './ledger.js';
 import { type Standing, standings } from './standing.js';
 
@@ -42,6 +43,14 @@ export function snapshotRecords(ledger: Ledger): SnapshotRecord[] {
   return standings(ledger).filter(({ pruned }) => !pruned);
 }
 
+/** Whether a manifest, by what it says in clear, is the one that an entry means. */
+export function fitsManifest(
+  { entry, payload }: Pick<SnapshotRecord, 'entry' | 'payload'>,
+  { writer, stream, state }: Pick<Envelope, 'writer' | 'stream' | 'state'>,
+): boolean {
+  return equalBytes(writer, entry.author) && equalBytes(stream, payload.stream) && state === payload.state;
+}
+
 /** Reads a manifest and checks its name. @throws CorruptError, NotFoundError */
 export async function readEnvelope(
   repository: Pick<Repository, 'store' | 'id'>,
@@ -59,11 +68,7 @@ export async function readEnvelope(
 export async function openSnapshot(repository: Repository, record: SnapshotRecord, tagChanges: TagChanges): Promise<Snapshot> {
   const name = manifestName(record.id);
   const { envelope, headDigest, sealed } = await readEnvelope(repository, record.id);
-  const { author } = record.entry;
-  const { stream, state } = record.payload;
-  if (!equalBytes(envelope.writer, author) || !equalBytes(envelope.stream, stream) || envelope.state !== state) {
-    throw new CorruptError(name, 'is not what its ledger entry says');
-  }
+  if (!fitsManifest(record, envelope)) throw new CorruptError(name, 'is not what its ledger entry says');
   const key = await repository.sessionKey(envelope, envelope);
   const plaintext = open(manifestKey(key, envelope.session), manifestAad(headDigest), sealed);
   if (plaintext === undefined) throw new CorruptError(name, 'its body does not verify');
@@ -72,42 +77,30 @@ export async function openSnapshot(repository: Repository, record: SnapshotRecor
 }
 
 export interface TagChanges {
-  /** The tags of a snapshot of `domain` that its manifest gave `tags`. */
+  /** The tags of snapshot `id`, which is of `domain`, after all changes. */
   apply(id: Uint8Array, domain: Uint8Array, tags: readonly string[]): string[];
 }
 
-/** Domains, hex, that each writer's certs name, by author. */
-function certifiedDomains(ledger: Ledger): Map<string, Set<string>> {
-  const found = new Map<string, Set<string>>();
-  for (const { payload } of ledger.entries) {
-    const cert = payloadOf(payload, 'writerCert');
-    if (cert === undefined) continue;
-    const hex = toHex(authorOf(cert.publicKey));
-    found.set(hex, (found.get(hex) ?? new Set()).add(toHex(cert.domain)));
-  }
-  return found;
-}
-
 /**
- * Collects the tag entries that the keys in hand open. A writer speaks for its own domains, an admin for any, and an entry for the snapshots of its domain alone. One
- * that does not verify changes nothing: a writer whose key was stolen must not hide the snapshots of all others behind one bad entry.
+ * Collects the tag entries that the keys in hand open. One that does not verify changes nothing: a writer whose key was stolen must not hide the snapshots of
+ * all others behind one bad entry. Nor does one change anything in a domain that its author was not certified for, or in any but its own.
  *
  * @param onDamaged - told of each that does not verify
  */
 export function tagChanges(repository: Repository, ledger: Ledger, onDamaged?: (error: CorruptError) => void): TagChanges {
   const changes = new Map<string, { added: readonly string[]; removed: readonly string[] }[]>();
-  const certified = certifiedDomains(ledger);
-  const writers = new Set(ledger.chains.filter(({ role }) => role === 'writer').map(({ author }) => toHex(author)));
-  const keyOf = (id: Uint8Array, domain: Uint8Array): string => toHex(domain) + toHex(id);
+  const admins = new Set(ledger.chains.filter(({ role }) => role === 'admin').map(({ author }) => toHex(author)));
+  const certified = certifiedDomains(ledger.entries);
   for (const entry of ledger.entries) {
     const { payload } = entry;
     if (payload.type !== EntryType.tags || !('sealed' in payload)) continue;
     const author = toHex(entry.author);
+    const domain = toHex(payload.domain);
     try {
-      if (writers.has(author) && certified.get(author)?.has(toHex(payload.domain)) !== true)
+      if (!admins.has(author) && certified.get(author)?.has(domain) !== true)
         throw new CorruptError(
           `ledger/${author}`,
-          `tag entry ${entry.sequence} is of a domain that its writer is not certified for`,
+          `tag entry ${entry.sequence} is of a domain that no certificate gives to its writer`,
         );
       const plaintext = open(
         repository.domainKeys(payload.domain).tags,
@@ -117,8 +110,10 @@ export function tagChanges(repository: Repository, ledger: Ledger, onDamaged?: (
       if (plaintext === undefined) throw new CorruptError(`ledger/${author}`, `tag entry ${entry.sequence} does not verify`);
       const change = decodeTagChange(plaintext, `ledger/${author}`);
       for (const id of change.snapshots) {
-        const key = keyOf(id, payload.domain);
-        changes.set(key, [...(changes.get(key) ?? []), change]);
+        const key = `${domain}/${toHex(id)}`;
+        const known = changes.get(key);
+        if (known === undefined) changes.set(key, [change]);
+        else known.push(change);
       }
     } catch (error) {
       if (!(error instanceof CorruptError)) throw error;
@@ -128,7 +123,7 @@ export function tagChanges(repository: Repository, ledger: Ledger, onDamaged?: (
   return {
     apply(id, domain, tags) {
       const set = new Set(tags);
-      for (const change of changes.get(keyOf(id, domain)) ?? []) {
+      for (const change of changes.get(`${toHex(domain)}/${toHex(id)}`) ?? []) {
         for (const tag of change.removed) set.delete(tag);
         for (const tag of change.added) set.add(tag);
       }

@@ -60,6 +60,11 @@ const idsIn = function* (joined: Uint8Array): Iterable<string> {
 
 const place = (author: Uint8Array, sequence: number): string => `${toHex(author)}/${sequence}`;
 
+/** The place of an entry, as `Ledger.falseClaims` names it. */
+export function placeOf({ author, sequence }: Pick<LedgerEntry, 'author' | 'sequence'>): string {
+  return place(author, sequence);
+}
+
 /** Receipts of vaults by author and sequence, as far as they fit the entry that is there. The first one counts. */
 export function receiptsOf(ledger: Ledger): Map<string, { receipt: Receipt; time: Timestamp }> {
   const chains = new Map<string, Chain>(ledger.chains.map((chain) => [toHex(chain.author), chain]));
@@ -230,8 +235,8 @@ function committed(ledger: Ledger, { receipts }: Sayings): Map<string, Committed
 }
 
 /**
- * Every snapshot in merged order. Of several entries for one manifest the first is listed, and it is kept as long as the longest of them says: nobody shortens
- * what another promised by naming it again.
+ * Every snapshot in merged order. Of several entries for one manifest the first that the manifest does not belie is listed, and it is kept as long as the longest of
+ * them says: nobody shortens what another promised by naming it again.
  *
  * @param nowSec - what is said to have been pruned later than this is not believed yet
  */
@@ -248,10 +253,12 @@ export function wrongPrunes(ledger: Ledger, nowSec: number = Date.now() / 1000):
 function judged(ledger: Ledger, nowSec: number): { standing: Standing; wrong: LedgerEntry[] }[] {
   const sayings = sayingsOf(ledger);
   const result: { standing: Standing; wrong: LedgerEntry[] }[] = [];
+  const belied = ledger.falseClaims;
   for (const [hex, items] of committed(ledger, sayings)) {
+    const listed = items.find(({ entry }) => belied?.has(placeOf(entry)) !== true) ?? items[0]!;
     const promised = Math.max(...items.map(({ entry, payload }) => promisedSec(entry, payload, sayings)));
     const supersededSec = Math.max(...items.map((item) => item.supersededSec));
-    const standing = standingOf(items[0]!, promised, supersededSec, sayings);
+    const standing = standingOf(listed, promised, supersededSec, sayings);
     // What says that a snapshot was pruned which was still to be kept is not believed: it stays listed, and its absence is noticed.
     const dones = sayings.dones.get(hex) ?? [];
     const isRight = (free: { freeSec: number }, { entry }: Done): boolean => hasExpired(free, Math.min(entry.time.sec, nowSec));
@@ -261,7 +268,10 @@ function judged(ledger: Ledger, nowSec: number): { standing: Standing; wrong: Le
     const overtaken = !pruned && wrong.length < dones.length;
     result.push({ standing: { ...standing, pruned, overtaken }, wrong: wrong.map(({ entry }) => entry) });
   }
-  return result;
+  if (belied === undefined) return result;
+  // Manifests stand in the order in which they were first named, truly or not.
+  const order = new Map(ledger.entries.map((entry, i) => [placeOf(entry), i]));
+  return result.sort((a, b) => order.get(placeOf(a.standing.entry))! - order.get(placeOf(b.standing.entry))!);
 }
 
 /**

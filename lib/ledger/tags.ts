@@ -25,6 +25,17 @@ export interface TagOptions {
   readonly nowMs?: number;
 }
 
+/** The key in hand whose tags count in `domain`: its writer's, or an admin's, which may write to any. @throws RoleError */
+function signerIn({ keyring: { writer, adminSeed } }: Repository, domain: Uint8Array): Uint8Array {
+  if (writer !== null && equalBytes(writer.domain, domain)) return writer.seed;
+  if (adminSeed !== null) return adminSeed;
+  throw new RoleError(
+    'writer',
+    'changing tags',
+    writer === null ? undefined : 'changing tags of another domain takes an admin’s key',
+  );
+}
+
 /** What `change` makes of `tags`. Removing comes before adding. */
 function changed(tags: readonly string[], change: Pick<TagChange, 'added' | 'removed'>): string[] {
   return sortedTags([...tags.filter((tag) => !change.removed.includes(tag)), ...change.added]);
@@ -34,7 +45,7 @@ function changed(tags: readonly string[], change: Pick<TagChange, 'added' | 'rem
  * Adds, removes or sets tags of `snapshots`, writing only for those that change.
  *
  * @returns the snapshots that changed, with their new tags
- * @throws RoleError without an admin's key, or a writer's of the snapshots' domain; nothing was then written
+ * @throws RoleError without a writer's or admin's key
  * @throws RangeError for an empty tag, or `set` together with another
  */
 export async function tagSnapshots(
@@ -46,26 +57,22 @@ export async function tagSnapshots(
   if (set !== undefined && (add.length > 0 || remove.length > 0))
     throw new RangeError('set replaces all tags; it does not go with add or remove');
   if ([...add, ...remove, ...(set ?? [])].some((tag) => tag === '')) throw new RangeError('a tag must not be empty');
-  const { writer, adminSeed } = repository.keyring;
-  if (writer === null && adminSeed === null) throw new RoleError('writer', 'changing tags');
   const time = timeOfMs(options.nowMs ?? Date.now());
   const result: { id: Uint8Array; tags: string[] }[] = [];
-  const batches = new Map<string, { domain: Uint8Array; seed: Uint8Array; snapshots: Snapshot[] }>();
+  const batches = new Map<string, { domain: Uint8Array; snapshots: Snapshot[] }>();
   for (const snapshot of snapshots) {
     const removed = set === undefined ? remove : snapshot.tags;
     const tags = changed(snapshot.tags, { added: set ?? add, removed });
     if (tags.length === snapshot.tags.length && tags.every((tag, i) => tag === snapshot.tags[i])) continue;
     result.push({ id: snapshot.id, tags });
     const hex = toHex(snapshot.envelope.domain);
-    // A writer speaks for its own domain; for others, an admin.
-    const isOwn = writer !== null && equalBytes(writer.domain, snapshot.envelope.domain);
-    const seed = isOwn ? writer.seed : adminSeed;
-    if (seed === null) throw new RoleError('admin', 'changing tags of snapshots of another writer’s domain');
-    const batch = batches.get(hex) ?? { domain: snapshot.envelope.domain, seed, snapshots: [] };
+    const batch = batches.get(hex) ?? { domain: snapshot.envelope.domain, snapshots: [] };
     batch.snapshots.push(snapshot);
     batches.set(hex, batch);
   }
-  for (const { domain, seed, snapshots: all } of batches.values()) {
+  // Nothing is written unless all can be.
+  const signed = [...batches.values()].map((batch) => ({ ...batch, seed: signerIn(repository, batch.domain) }));
+  for (const { domain, snapshots: all, seed } of signed) {
     const author = authorOf(publicKeyOf(seed));
     for (let at = 0; at < all.length; at += SNAPSHOTS_PER_ENTRY) {
       const some = all.slice(at, at + SNAPSHOTS_PER_ENTRY);

@@ -13,6 +13,7 @@ import { entryName } from '../format/names.js';
 import { CertifiedRole, EntryType, type Payload, payloadOf, type Receipt } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import { asId } from '../id.js';
+import { hasEnd } from '../ledger/authority.js';
 import type { HeadMemory } from '../repository/repository.js';
 import { termsOf } from '../retention/policy.js';
 import { retain } from '../retention/slots.js';
@@ -140,6 +141,10 @@ export class Commits {
     }
     const head = chain.hashes.at(-1) ?? new Uint8Array(32);
     const { entry, hash } = acceptEntry(name, bytes, { author, sequence }, { count, head }, caller, this.#known);
+    // Whoever reads the ledger would refuse all of it.
+    const retire = payloadOf(entry.payload, 'retire');
+    if (retire !== undefined && !hasEnd(chains.chain(toHex(retire.author)).hashes, { count: retire.count, heads: [retire.head] }))
+      refuse(name, 'retires an author at an end that its chain does not have');
     const snapshot = payloadOf(entry.payload, 'snapshot');
     if (snapshot !== undefined) {
       if (chains.hasSnapshot(snapshot.manifest)) refuse(name, 'names a manifest that is a snapshot already');

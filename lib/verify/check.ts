@@ -17,6 +17,7 @@ import { rangesOf } from '../repository/snapshot-reader.js';
 import type { Damage } from './damage.js';
 import { DataScan } from './data-scan.js';
 import { DomainCheck } from './domain-check.js';
+import { checkEntries } from './entry-check.js';
 import { checkIndexObjects, checkPackSizes, fillIndex, openCheckedIndex } from './index-check.js';
 import { type ReadableLedger, walkLedger } from './ledger-walk.js';
 import { reportOrphans, reportUnreferenced } from './leftovers.js';
@@ -125,6 +126,7 @@ class CheckJob {
     const ledger = await walkLedger(repository, listing, findings);
     requireReader(repository, ledger, 'checking');
     await checkMemory(repository, before, ledger, findings);
+    checkEntries(ledger, findings);
     const indexed = await checkIndexObjects(repository, listing, findings, this.#breathe);
     const { index, rebuilt } = await openCheckedIndex(repository, this.#ranges, listing, this.#damage, findings);
     this.#index = index;

@@ -8,7 +8,7 @@ import { domainSecret } from '../crypto/roles.js';
 import { authorOf, publicKeyOf } from '../crypto/sign.js';
 import { manifestName } from '../format/names.js';
 import { decodePackHeader } from '../format/pack.js';
-import { EntryType } from '../format/payload.js';
+import { certifiedDomains } from '../ledger/authority.js';
 import type { Snapshot } from '../ledger/snapshots.js';
 import { streamId } from '../ledger/stream.js';
 import type { Repository } from '../repository/repository.js';
@@ -19,7 +19,7 @@ export class DomainCheck {
   readonly #repository: Repository;
   readonly #findings: Findings;
   /** Of every author whom a cert names: the domains, hex. Admins may use any, and are not in it. */
-  readonly #certified = new Map<string, Set<string>>();
+  readonly #certified: ReadonlyMap<string, ReadonlySet<string>>;
   readonly #admins: ReadonlySet<string>;
   /** Domain of each pack that is known, both hex. */
   readonly #packs = new Map<string, string>();
@@ -27,16 +27,8 @@ export class DomainCheck {
   constructor(repository: Repository, ledger: ReadableLedger, index: ChunkIndex, findings: Findings) {
     this.#repository = repository;
     this.#findings = findings;
-    this.#admins = new Set(repository.genesis.admins.map((key) => toHex(authorOf(key))));
-    for (const chain of ledger.chains) {
-      if (chain.role !== 'admin') continue;
-      for (const { payload } of chain.entries) {
-        if (payload.type !== EntryType.writerCert || !('publicKey' in payload)) continue;
-        const author = toHex(authorOf(payload.publicKey));
-        const domains = this.#certified.get(author) ?? new Set();
-        this.#certified.set(author, domains.add(toHex(payload.domain)));
-      }
-    }
+    this.#admins = new Set(ledger.chains.filter(({ role }) => role === 'admin').map(({ author }) => toHex(author)));
+    this.#certified = certifiedDomains(ledger.entries);
     for (const { packIndex, packId } of index.packs())
       this.#packs.set(toHex(packId), toHex(decodePackHeader(index.header(packIndex), 'pack').domain));
   }

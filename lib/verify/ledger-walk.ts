@@ -9,7 +9,8 @@ import { CorruptError, NotFoundError } from '../errors.js';
 import { decodeEntry, ENTRY_LABEL, type LedgerEntry, MAX_ENTRY_BYTES, misplaced } from '../format/entry.js';
 import { entryName, parseEntryName } from '../format/names.js';
 import type { AuthorId } from '../id.js';
-import { type Authority, authorities } from '../ledger/authority.js';
+import { type Authority, authorized, hasEnd, type Retirement } from '../ledger/authority.js';
+import { falseClaims } from '../ledger/claims.js';
 import { type Chain, type Ledger, mergeChains } from '../ledger/ledger.js';
 import type { Repository } from '../repository/repository.js';
 import type { Listing } from './listing.js';
@@ -42,6 +43,30 @@ function chainsOf(listing: Listing): Map<string, Listed> {
   return chains;
 }
 
+function checkRetirements(
+  retirements: readonly Retirement[],
+  chains: readonly Chain[],
+  broken: ReadonlySet<string>,
+  findings: Findings,
+): void {
+  for (const retired of retirements) {
+    const hex = toHex(retired.author);
+    const hashes = chains.find(({ author }) => equalBytes(author, retired.author))?.hashes ?? [];
+    if (broken.has(hex)) continue;
+    if (!hasEnd(hashes, retired))
+      findings.error(
+        `ledger/${hex}`,
+        'ROLLED_BACK',
+        `had ${retired.count} entries when its author was retired and has ${hashes.length < retired.count ? hashes.length : 'others'}`,
+      );
+    if (hashes.length > retired.count)
+      findings.warning(
+        `ledger/${hex}`,
+        `${hashes.length - retired.count} entries after its author was retired count for nothing`,
+      );
+  }
+}
+
 /** Reads and verifies every entry, reporting each that does not verify. */
 export async function walkLedger(repository: Repository, listing: Listing, findings: Findings): Promise<ReadableLedger> {
   const listed = chainsOf(listing);
@@ -55,15 +80,10 @@ export async function walkLedger(repository: Repository, listing: Listing, findi
     role,
     by,
     limit,
-    retired,
   }: Omit<Authority, 'publicKey'> & { publicKey?: Uint8Array }): Promise<void> => {
     const hex = toHex(author);
     const found = listed.get(hex);
-    if (found === undefined) {
-      if (retired !== undefined && retired.count > 0)
-        findings.error(`ledger/${hex}`, 'ROLLED_BACK', `had ${retired.count} entries when its author was retired and has 0`);
-      return;
-    }
+    if (found === undefined) return;
     listed.delete(hex);
     const entries: LedgerEntry[] = [];
     const hashes: Uint8Array[] = [];
@@ -108,34 +128,20 @@ export async function walkLedger(repository: Repository, listing: Listing, findi
         bad(name, error);
       }
     }
-    if (retired !== undefined && !broken.has(hex)) {
-      const there = retired.count === 0 ? new Uint8Array(32) : hashes[retired.count - 1];
-      if (there === undefined || !equalBytes(there, retired.head))
-        findings.error(
-          `ledger/${hex}`,
-          'ROLLED_BACK',
-          `had ${retired.count} entries when its author was retired and has ${there === undefined ? entries.length : 'others'}`,
-        );
-      if (entries.length > retired.count)
-        findings.warning(
-          `ledger/${hex}`,
-          `${entries.length - retired.count} entries after its author was retired count for nothing`,
-        );
-    }
     const head = previous ?? new Uint8Array(32);
     chains.push({ author, publicKey: publicKey ?? new Uint8Array(32), role, entries, hashes, limit, head });
   };
 
-  for (const admin of repository.genesis.admins) {
-    const author = authorOf(admin);
-    if (!listed.has(toHex(author)))
-      findings.error(entryName(author, 0), 'NOT_FOUND', 'is missing: an admin’s chain has no entries');
-  }
+  const founder = authorOf(repository.genesis.admins[0]!);
+  if (!listed.has(toHex(founder)))
+    findings.error(entryName(founder, 0), 'NOT_FOUND', 'is missing: the chain of the first admin has no entries');
   const taken = new Set<string>();
   let authors: Authority[] = [];
+  let strangers: Retirement[] = [];
   for (let grown = true; grown; ) {
     grown = false;
-    authors = authorities(repository.genesis, (author) => chains.find((chain) => equalBytes(chain.author, author))?.entries);
+    const entriesOf = (author: AuthorId) => chains.find((chain) => equalBytes(chain.author, author))?.entries;
+    ({ authorities: authors, strangers } = authorized(repository.genesis, entriesOf));
     for (const authority of authors) {
       const hex = toHex(authority.author);
       if (taken.has(hex)) continue;
@@ -155,5 +161,8 @@ export async function walkLedger(repository: Repository, listing: Listing, findi
     // A damaged certificate must not hide what its writer stored: the entries are read for what they say, unsigned as they are.
     await take({ author, role: 'writer', by: 'writer', limit: Number.POSITIVE_INFINITY });
   }
-  return { chains, entries: mergeChains(chains), broken, read };
+  // Now that all are known: another admin's chain may have said it, and nothing at all may be left of the author's.
+  checkRetirements([...authors.flatMap(({ retired }) => retired ?? []), ...strangers], chains, broken, findings);
+  const entries = mergeChains(chains);
+  return { chains, entries, broken, read, falseClaims: await falseClaims(repository, entries) };
 }

@@ -27,10 +27,20 @@ export async function checkGenesis(repository: Repository, listing: Listing, fin
   }
 }
 
-/** Lengths a keyring can have: an array head, the repository's id, and each of the three roles or a null. */
-const KEYRING_BYTES = new Set(
-  [1, 34].flatMap((root) => [1, 34].flatMap((admin) => [1, 86].map((writer) => 35 + root + admin + writer))),
+/** Lengths that a keyring can have without the keys of later readers: an array head, the repository's id, and each of the three roles or a null. */
+const PLAIN_KEYRINGS = [1, 34].flatMap((root) =>
+  [1, 34].flatMap((admin) => [1, 86].map((writer) => ({ bytes: 35 + root + admin + writer, root: root > 1 }))),
 );
+
+/** Whether a keyring can be `length` bytes long. With the root secret there may be keys of later readers: one item of 32 bytes each. */
+function isKeyringLength(length: number): boolean {
+  return PLAIN_KEYRINGS.some(({ bytes, root }) => {
+    const more = length - bytes;
+    if (more === 0) return true;
+    const head = more < 2 + 256 ? 2 : 3;
+    return root && more > head && (more - head) % 32 === 0;
+  });
+}
 
 /** Checks form and name of every key slot. */
 export async function checkSlots(repository: Repository, listing: Listing, findings: Findings): Promise<void> {
@@ -39,7 +49,7 @@ export async function checkSlots(repository: Repository, listing: Listing, findi
       if (sizeBytes > MAX_SLOT_BYTES) throw new CorruptError(name, 'larger than a key slot may be');
       const { header, content } = decodeSlot(await repository.store.get(name), Kind.keySlot, name);
       if (name !== `keys/${toHex(header.id)}`) throw new CorruptError(name, 'is not the slot its name says');
-      if (!KEYRING_BYTES.has(content.byteLength - SEAL_OVERHEAD_BYTES))
+      if (!isKeyringLength(content.byteLength - SEAL_OVERHEAD_BYTES))
         throw new CorruptError(name, 'holds no keyring: its length is impossible');
     } catch (error) {
       findings.thrown(error, name);

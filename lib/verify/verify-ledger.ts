@@ -2,13 +2,11 @@
  * The verb behind `varve ledger verify`: every signature and chain, what this machine remembers, the vault's receipts, and the retention of every snapshot,
  * recomputed. Needs no content key, so that everybody can do it.
  */
-import { equalBytes, toHex } from '../bytes.js';
-import { entryName, manifestName, parseEntryName } from '../format/names.js';
-import { payloadOf, type Receipt } from '../format/payload.js';
-import { asId } from '../id.js';
+import { manifestName, parseEntryName } from '../format/names.js';
 import { readEnvelope, snapshotRecords } from '../ledger/snapshots.js';
 import type { Repository } from '../repository/repository.js';
-import { type ReadableLedger, walkLedger } from './ledger-walk.js';
+import { checkEntries } from './entry-check.js';
+import { walkLedger } from './ledger-walk.js';
 import type { Listing } from './listing.js';
 import { checkMemory } from './memory-check.js';
 import { type CheckError, type CheckWarning, Findings } from './report.js';
@@ -28,7 +26,7 @@ export async function verifyLedger(repository: Repository): Promise<LedgerReport
   const before = await repository.heads?.recall();
   const ledger = await walkLedger(repository, await listEntries(repository, findings), findings);
   await checkMemory(repository, before, ledger, findings);
-  const receipts = checkReceipts(ledger, findings);
+  const receipts = checkEntries(ledger, findings);
   const retention = new RetentionCheck(ledger);
   const records = snapshotRecords(ledger);
   for (const record of records) {
@@ -56,29 +54,4 @@ async function listEntries({ store }: Repository, findings: Findings): Promise<L
   }
   const none = new Map<string, number>();
   return { genesisBytes: undefined, slots: none, packs: none, index: none, manifests: none, entries, packBytes: 0 };
-}
-
-/** Whether what vaults acknowledged is there. @returns how many receipts there are */
-function checkReceipts(ledger: ReadableLedger, findings: Findings): number {
-  let count = 0;
-  // What an admin accepted as lost, was: receipts from before may speak of it.
-  const accepted = ledger.entries.findLastIndex(({ payload }) => payloadOf(payload, 'acceptFork') !== undefined);
-  for (const [at, { payload }] of ledger.entries.entries()) {
-    for (const receipt of payloadOf(payload, 'receipt')?.receipts ?? []) {
-      count++;
-      const problem = problemWith(receipt, ledger);
-      const name = entryName(asId('author', receipt.author), receipt.sequence);
-      if (problem === undefined) continue;
-      if (at < accepted) findings.warning(name, `${problem}, which an admin accepted`);
-      else findings.error(name, 'ROLLED_BACK', problem);
-    }
-  }
-  return count;
-}
-
-function problemWith({ author, sequence, hash }: Receipt, { read }: ReadableLedger): string | undefined {
-  const hashes = read.find((chain) => toHex(chain.author) === toHex(author))?.hashes ?? [];
-  if (sequence >= hashes.length) return 'is missing, but a vault acknowledged it';
-  const there = hashes[sequence];
-  return there !== undefined && !equalBytes(there, hash) ? 'is not the entry that a vault acknowledged' : undefined;
 }

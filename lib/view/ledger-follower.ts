@@ -2,16 +2,19 @@
  * Follows a ledger that was loaded and verified once: asks each chain for its next entry, verifies it like lib/ledger does, and merges again. Blocking and
  * cheap (one failed open a chain), so that every serving thread can follow by itself. Never writes.
  */
-import { equalBytes, toHex } from '../bytes.js';
+import { equalBytes, fromHex, toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
 import { verifySignature } from '../crypto/sign.js';
-import { BadSignatureError, CorruptError } from '../errors.js';
+import { BadSignatureError, CorruptError, VarveError } from '../errors.js';
 import { type Author, decodeEntry, ENTRY_LABEL, type LedgerEntry, misplaced } from '../format/entry.js';
 import type { Genesis } from '../format/genesis.js';
-import { entryName } from '../format/names.js';
+import { decodeEnvelope, type Envelope } from '../format/manifest.js';
+import { entryName, manifestName } from '../format/names.js';
 import { asId } from '../id.js';
 import { authorities } from '../ledger/authority.js';
+import { belied, rivalClaims } from '../ledger/claims.js';
 import { type Chain, type Ledger, mergeChains } from '../ledger/ledger.js';
+import { placeOf } from '../ledger/standing.js';
 import type { Repository } from '../repository/repository.js';
 import type { ObjectReader } from './objects.js';
 
@@ -42,7 +45,7 @@ export class LedgerFollower {
       hashes: [...chain.hashes],
     }));
     this.#authorize();
-    this.#ledger = { chains: this.#chains, entries: mergeChains(this.#chains) };
+    this.#ledger = this.#merge();
   }
 
   get ledger(): Ledger {
@@ -73,9 +76,31 @@ export class LedgerFollower {
       }
       grew ||= again;
     }
-    if (grew) this.#ledger = { chains: this.#chains, entries: mergeChains(this.#chains) };
+    if (grew) this.#ledger = this.#merge();
     if (failure !== undefined) throw failure;
     return grew;
+  }
+
+  #merge(): Ledger {
+    const entries = mergeChains(this.#chains);
+    const falseClaims = new Set<string>();
+    for (const [hex, claims] of rivalClaims(entries)) {
+      const said = this.#envelope(hex);
+      if (said !== undefined) for (const { entry } of belied(claims, said)) falseClaims.add(placeOf(entry));
+    }
+    return { chains: this.#chains, entries, ...(falseClaims.size === 0 ? {} : { falseClaims }) };
+  }
+
+  /** What a manifest says in clear; undefined for one that cannot be read. */
+  #envelope(hex: string): Envelope | undefined {
+    const name = manifestName(fromHex(hex));
+    try {
+      const bytes = this.#read(name);
+      return bytes === undefined || toHex(sha256(bytes)) !== hex ? undefined : decodeEnvelope(bytes, name).envelope;
+    } catch (error) {
+      if (error instanceof VarveError) return undefined;
+      throw error;
+    }
   }
 
   #advance(chain: GrowingChain): boolean {

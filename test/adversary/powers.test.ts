@@ -137,6 +137,12 @@ t.test('an admin shortens nothing: no policy, prune-done, intent or retirement m
   }
   t.equal((await standingOf(await onDisk(made), ids[0]!)).retainUntilSec, promised, 'kept as long as was promised');
   const { author, entries } = (await loadLedger(direct)).chains.find(({ role }) => role === 'writer')!;
+  // One that contradicts the chain would make every reader refuse the whole ledger.
+  const lie = { type: EntryType.retire, author, count: entries.length, head: new Uint8Array(32).fill(1), reason: '' } as const;
+  await t.rejects(
+    appendEntry(admin, made.keyring.adminSeed, timeOfMs(Date.now()), () => lie),
+    { code: 'REFUSED', message: /an end that its chain does not have/ },
+  );
   await revokeAuthor(await onDisk(made), toHex(author), `after ${entries.length}`);
   t.equal((await standingOf(await onDisk(made), ids[0]!)).retainUntilSec, promised, 'a revoked writer’s too');
   t.same(lostOf(before, await imageOf(made.vault.guard.store)), [], 'and every object is there');

@@ -116,6 +116,30 @@ t.test('Ed25519 keys are those of RFC 8032, 7.1, and nothing but the signature v
   t.same(authorOf(key), sha256(key).slice(0, 16));
 });
 
+t.test('a key or point has one encoding: others of the same point verify nothing (RFC 8032, 5.1.3)', async (t) => {
+  // Under the neutral point (y = 1), and with S = 0, R = that point is a signature of everything: what is refused here is refused for its encoding.
+  const neutral = `01${'00'.repeat(31)}`;
+  const zero = '00'.repeat(32);
+  const verifies = (key: string, r: string): boolean => verifySignature(fromHex(key), 'l', utf8('m'), fromHex(r + zero));
+  t.ok(verifies(neutral, neutral), 'OpenSSL would take it');
+  const others = {
+    'y = p + 1': `ee${'ff'.repeat(30)}7f`,
+    'x = 0 with a sign': `01${'00'.repeat(30)}80`,
+    both: `ee${'ff'.repeat(31)}`,
+  };
+  for (const [what, other] of Object.entries(others)) {
+    t.notOk(verifies(other, neutral), `a key with ${what}`);
+    t.notOk(verifies(neutral, other), `a signature with ${what}`);
+  }
+  // y = p − 1 is the point of order 2, whose x is 0 too: k·A is neutral for every other message.
+  const signed = (key: string): number =>
+    Array.from({ length: 64 }, (_, i) => utf8(`m${i}`)).filter((m) =>
+      verifySignature(fromHex(key), 'l', m, fromHex(neutral + zero)),
+    ).length;
+  t.ok(signed(`ec${'ff'.repeat(30)}7f`) > 10);
+  t.equal(signed(`ec${'ff'.repeat(31)}`), 0, 'p − 1 with a sign');
+});
+
 t.test('X25519 public keys are those of RFC 7748, 6.1', async (t) => {
   t.equal(
     toHex(x25519Public(fromHex('77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a'))),

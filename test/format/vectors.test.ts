@@ -19,7 +19,7 @@ import { CborWriter } from '../../lib/format/cbor.js';
 import { decodeEntry, decodeTagChange, ENTRY_LABEL, misplaced, tagsAad } from '../../lib/format/entry.js';
 import { decodeGenesis, GENESIS_LABEL } from '../../lib/format/genesis.js';
 import { decodeIndexBody, INDEX_HEADER_BYTES, indexAad } from '../../lib/format/index-object.js';
-import { decodeKeyFileText, decodeKeyring, encodeKeyring } from '../../lib/format/key-slot.js';
+import { decodeKeyFileText, decodeKeyring, encodeKeyFileText, encodeKeyring } from '../../lib/format/key-slot.js';
 import { decodeEnvelope, decodeManifestBody, encodeManifestBody, manifestAad } from '../../lib/format/manifest.js';
 import * as pack from '../../lib/format/pack.js';
 import { decodePage } from '../../lib/format/page.js';
@@ -247,6 +247,10 @@ t.test('a version or suite of another program is told apart from damage', async 
       other[at] = value;
       t.throws(() => cases[name]!.decode(other), { code: 'CORRUPT' }, `${name} with byte ${at} of ${value}`);
     }
+    // Another suite may be of other kinds too: it is named first.
+    const suite = vector(name);
+    suite.set([9, 1, 3, 1], 4);
+    t.throws(() => cases[name]!.decode(suite), { code: 'CORRUPT', message: /suite 3/ }, name);
   }
 });
 
@@ -365,8 +369,29 @@ t.test('payloads that break a rule of the specification are refused', async (t) 
     'and the helper makes sound ones',
   );
 
-  for (const readers of ['', '00'.repeat(31), '00'.repeat(33)]) {
-    const out = new CborWriter().array(5).bytes(repository).null().null().null().bytes(fromHex(readers));
-    t.throws(() => decodeKeyring(out.finish(), 'keyring'), { code: 'CORRUPT' }, `reader keys of ${readers.length / 2} bytes`);
-  }
+  const withReaders = (root: Uint8Array | null, bytes: number): Uint8Array =>
+    new CborWriter().array(5).bytes(repository).bytesOrNull(root).null().null().bytes(new Uint8Array(bytes)).finish();
+  for (const bytes of [0, 31, 33])
+    t.throws(() => decodeKeyring(withReaders(id, bytes), 'keyring'), { code: 'CORRUPT' }, `reader keys of ${bytes} bytes`);
+  t.throws(() => decodeKeyring(withReaders(null, 32), 'keyring'), { code: 'CORRUPT' }, 'reader keys without a root secret');
+  t.equal(decodeKeyring(withReaders(id, 64), 'keyring').readers?.length, 2);
+});
+
+t.test('the text of a key file has one binary content, whatever its lines end with', async (t) => {
+  const text = Buffer.from(encodeKeyFileText(vector('key file without a passphrase'))).toString();
+  const of = (changed: string) => () => toHex(decodeKeyFileText(utf8(changed), 'key'));
+  const sound = of(text)();
+  for (const same of [text.replaceAll('\n', '\r\n'), text.trimEnd(), text.replaceAll('A', ' A\t'), `${text}\n\n`])
+    t.equal(of(same)(), sound);
+  const at = text.indexOf('\n') + 9;
+  for (const [what, changed] of [
+    ['a lone CR in the base64', `${text.slice(0, at)}\r${text.slice(at)}`],
+    ['a CR at the end', `${text.trimEnd()}\r`],
+    ['a lone CR behind the first line', text.replace('\n', '\r')],
+    ['a form feed', `${text.slice(0, at)}\f${text.slice(at)}`],
+    ['no padding', text.trimEnd().replace(/=+$/, '')],
+    ['something behind the padding', `${text.trimEnd()}AAAA`],
+    ['another first line', text.replace('v1', 'v2')],
+  ] as const)
+    t.throws(of(changed), { code: 'WRONG_KEY' }, what);
 });

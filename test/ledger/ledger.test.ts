@@ -184,6 +184,12 @@ t.test('a chain of somebody whom no admin certified is refused, and a name that 
   t.ok(store);
 });
 
+t.test('a repository whose ledger is gone is no empty one', async (t) => {
+  const { store, repository } = await newRepository();
+  for (const name of await names(store, 'ledger/')) await store.remove(name);
+  await t.rejects(loadLedger(repository), { code: 'CORRUPT', message: /first entry is missing/ });
+});
+
 t.test('a certificate in a writer’s own chain certifies nobody', async (t) => {
   const { repository } = await newRepository();
   const friend = random(32);

@@ -20,6 +20,9 @@ import {
 import { locateRepository, openRepository } from '../../lib/repository/repository.js';
 import { DEFAULT_POLICY } from '../../lib/retention/slots.js';
 import { MemoryStore } from '../../lib/store/memory.js';
+import { listStore } from '../../lib/verify/listing.js';
+import { checkSlots } from '../../lib/verify/objects.js';
+import { Findings } from '../../lib/verify/report.js';
 
 const CHEAP = { log2N: 4, label: 'test@host', policy: DEFAULT_POLICY };
 
@@ -100,6 +103,29 @@ t.test('a damaged slot does not shut out the others', async (t) => {
   await t.rejects(unlockWithPassphrase(place, 'bad'), /damaged/);
   t.equal((await listKeys(place)).length, 1);
 });
+
+t.test(
+  'check finds a slot sound whose keyring holds the keys of later readers, and one that cannot be a keyring wrong',
+  async (t) => {
+    const store = new MemoryStore();
+    const { place, keyring } = await initRepository(store, CHEAP);
+    const repository = openRepository(place, keyring, '');
+    const slotErrors = async (): Promise<string[]> => {
+      const findings = new Findings();
+      await checkSlots(repository, await listStore(store, findings), findings);
+      return findings.errors.map(({ message }) => message);
+    };
+    const reader = new Uint8Array(32);
+    for (const count of [0, 1, 2, 7, 8, 9, 100])
+      await addKey(place, count === 0 ? keyring : { ...keyring, readers: Array(count).fill(reader) }, 'p', CHEAP);
+    t.same(await slotErrors(), []);
+    const name = `keys/${(await listKeys(place))[0]!.id}`;
+    const bytes = await store.get(name);
+    await store.remove(name);
+    await store.put(name, [bytes, new Uint8Array(1)]);
+    t.match(await slotErrors(), [/holds no keyring/]);
+  },
+);
 
 t.test('key files open with and without a passphrase, their own repository only', async (t) => {
   const { place, keyring } = await initRepository(new MemoryStore(), CHEAP);
