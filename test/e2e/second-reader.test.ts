@@ -76,7 +76,7 @@ interface Described {
 
 t.test('the second reader passes its own tests', { skip }, async (t) => {
   const tests = fs.readdirSync(dirname(READER)).filter((name) => /^test_.*\.py$/.test(name));
-  t.same(tests.sort(), ['test_check.py', 'test_ledger.py', 'test_manifests.py', 'test_primitives.py', 'test_tree.py']);
+  t.equal(tests.length, 6, tests.join());
   for (const name of tests) {
     const { status, stdout, stderr } = spawnSync(PYTHON, ['-B', join(dirname(READER), name)], { encoding: 'utf8' });
     t.same([status, stdout], [0, 'all well\n'], `${name}: ${stderr}`);
