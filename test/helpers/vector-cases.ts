@@ -345,8 +345,8 @@ const slotHeader = (log2N: number): slot.SlotHeader => ({
   label: 'täst@host',
 });
 const slotKek = fromHex('8c7f29b46b2512e41da538f015521cc535c171fbe2cf2e1a7177f2bb71d4da02');
-const slotBytes = (kind: typeof Kind.keySlot | typeof Kind.keyFile): Uint8Array => {
-  const head = slot.encodeSlotHeader(slotHeader(4), kind);
+const slotBytes = (kind: typeof Kind.keySlot | typeof Kind.keyFile, changes: Partial<slot.SlotHeader> = {}): Uint8Array => {
+  const head = slot.encodeSlotHeader({ ...slotHeader(4), ...changes }, kind);
   const key = hkdf(slotKek, bytesOf('slot salt'), 'varve v1 slot key');
   return concat(head, sealFixed(key, concat(utf8('varve v1 slot'), repository, sha256(head)), slot.encodeKeyring(keyring)));
 };
@@ -392,6 +392,7 @@ export const cases: Readonly<Record<string, VectorCase>> = {
   'keyring of an admin': ofKeyring({ ...keyring, root: null, writer: null }),
   'keyring of a writer': ofKeyring({ ...keyring, adminSeed: null, root: null }),
   'key slot': ofSlot(Kind.keySlot, () => slotBytes(Kind.keySlot)),
+  'key slot made before 1970': ofSlot(Kind.keySlot, () => slotBytes(Kind.keySlot, { createdSec: -1 })),
   'key file with a passphrase': ofSlot(Kind.keyFile, () => slotBytes(Kind.keyFile)),
   'key file without a passphrase': ofSlot(Kind.keyFile, clearFile),
   'key file text': of(
@@ -629,6 +630,17 @@ export const cases: Readonly<Record<string, VectorCase>> = {
   ),
   'entry: a type of later versions': ofEntry(() =>
     signed(keys.writerSeed, entry.ENTRY_LABEL, withLength(Kind.entry, unknownBody.finish())),
+  ),
+  'entry: a type of later versions, 32 arrays in one another': ofEntry(() =>
+    entryOfPayload(201, (out) => {
+      for (let i = 2; i < 32; i++) out.array(1);
+      out.array(0);
+    }),
+  ),
+  'tag change of tags in any order, one in both lists': of(
+    () => entry.encodeTagChange({ ...change, added: ['b', 'a', 'b'], removed: ['z', 'a'] }),
+    (bytes) => entry.decodeTagChange(bytes, 'vector'),
+    entry.encodeTagChange,
   ),
   'tag change': of(
     () => entry.encodeTagChange(change),
