@@ -5,7 +5,6 @@ import { equalBytes, toHex } from '../bytes.js';
 import { open } from '../crypto/envelope.js';
 import { sha256 } from '../crypto/kdf.js';
 import { manifestKey } from '../crypto/session.js';
-import { authorOf } from '../crypto/sign.js';
 import { CorruptError, NotFoundError } from '../errors.js';
 import { decodeTagChange, tagsAad } from '../format/entry.js';
 import {
@@ -18,7 +17,7 @@ import {
   sortedTags,
 } from '../format/manifest.js';
 import { manifestName } from '../format/names.js';
-import { EntryType, payloadOf } from '../format/payload.js';
+import { EntryType } from '../format/payload.js';
 import { msOfTime, type Timestamp } from '../format/time.js';
 import type { Repository } from '../repository/repository.js';
 import { certifiedDomains } from './authority.js';
