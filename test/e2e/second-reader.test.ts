@@ -206,11 +206,13 @@ t.test('a repository made now: the second reader restores its source byte for by
     t.equal(xattrs(join(target, source, name)), xattrs(join(source, name)), `attributes of ${name}`);
 
   // An index object that says of every pack that its first two chunks are each other: a hint that is wrong.
-  const name = `index/${fs.readdirSync(join(repository, 'index'))[0]!}`;
-  const ids = decodeIndexHeader(await opened.store.get(name), name);
-  const lies = openIndexObject(opened, name, await opened.store.get(name)).map((pack) => {
+  const names = fs.readdirSync(join(repository, 'index')).map((id) => `index/${id}`);
+  const objects = await Promise.all(names.map(async (name) => ({ name, bytes: await opened.store.get(name) })));
+  const ids = decodeIndexHeader(objects[0]!.bytes, names[0]!);
+  const all = objects.flatMap(({ name, bytes }) => openIndexObject(opened, name, bytes));
+  const lies = all.map((pack) => {
     const directory = pack.directory.slice();
-    const { chunkRows, chunkCount } = decodeDirectory(directory, pack.packBytes, name);
+    const { chunkRows, chunkCount } = decodeDirectory(directory, pack.packBytes, 'index');
     if (chunkCount < 2) return pack;
     const [first, other] = [chunkRows.slice(0, 32), chunkRows.slice(37, 69)];
     chunkRows.set(other, 0);
