@@ -89,13 +89,13 @@ export function serveRequest(fs: FileSystem, options: SessionOptions, request: F
   let result: number;
   try {
     result = answer(fs, options, opcode, request, length, out);
+    if (fs.notices !== undefined) for (const line of fs.notices()) options.onLog(line);
   } catch (error) {
     const nodeId = readU64(request.view, 16);
     const reason = error instanceof Error ? error.message : String(error);
     options.onLog(`${OPERATION_NAMES.get(opcode) ?? `operation ${opcode}`} of node ${nodeId} failed: ${reason}`);
     result = opcode === Op.FORGET || opcode === Op.BATCH_FORGET ? NO_REPLY : -Errno.EIO;
   }
-  if (fs.notices !== undefined) for (const line of fs.notices()) options.onLog(line);
   if (result === NO_REPLY) return 0;
   const total = result < 0 ? OUT_HEADER_BYTES : OUT_HEADER_BYTES + result;
   encodeReplyHeader(out, total, result < 0 ? -result : 0, request);
