@@ -12,7 +12,11 @@ process.env.TAP_TIMEOUT = String(TIMEOUT_S);
 t.setTimeout(0);
 t.jobs = Math.max(2, Math.min(4, availableParallelism()));
 // Without NODE_OPTIONS, in which tap asks every process that a test starts to load its record of processes, and to write in .tap.
-for (const file of process.argv.slice(2))
+// The longest first, so that none of them runs alone at the end.
+const LONGEST = ['test/retention/simulation.test.ts', 'test/cli/roles.test.ts', 'test/faults/rotation.test.ts'];
+const isLong = (file) => LONGEST.includes(relative(root, join(root, file)));
+const files = process.argv.slice(2);
+for (const file of [...files.filter(isLong), ...files.filter((file) => !isLong(file))])
   t.spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, '--enable-source-maps', compiledTest(file)], {
     name: relative(root, join(root, file)),
     cwd: root,

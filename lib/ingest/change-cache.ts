@@ -27,7 +27,9 @@ const PACK_ROW_BYTES = 36;
 const REWRITE_LIMIT_BYTES = 128 << 20;
 const RESERVE = 1 << 20;
 const FLUSH_OPERATIONS = 2048;
-const FLUSH_BYTES = 4 << 20;
+const FLUSH_BYTES = 2 << 20;
+/** Sparse packs are written anew when what is dead in them is at least this part of all that is in use: it may cost reading a large file again. */
+const DEAD_PART = 1 / 20;
 
 type Database = Level<Uint8Array, Uint8Array>;
 
@@ -64,8 +66,8 @@ export class ChangeCache {
       const db: Database = new Level(folder, {
         keyEncoding: 'view',
         valueEncoding: 'view',
-        writeBufferSize: 4 << 20,
-        cacheSize: 4 << 20,
+        writeBufferSize: 2 << 20,
+        cacheSize: 2 << 20,
       });
       await db.open();
       const cache = new ChangeCache(db, readOnly);
@@ -155,11 +157,20 @@ export class ChangeCache {
     return this.#avoided.has(packHex);
   }
 
-  /** Remembers which packs the finished snapshot needs less than half of; the next run writes what it needs of them anew. */
+  /** Remembers which packs the finished snapshot needs less than half of; the next run writes what it needs of them anew, if it is worth it. */
   rememberSparse(used: ReadonlyMap<number, number>): void {
     if (this.#readOnly) return;
     const sparse: number[] = [];
-    for (const [number, live] of used) if (live * 2 < (this.#rawBytes.get(number) ?? 0)) sparse.push(number, live);
+    let allBytes = 0;
+    let deadBytes = 0;
+    for (const [number, live] of used) {
+      const raw = this.#rawBytes.get(number) ?? 0;
+      allBytes += raw;
+      if (live * 2 >= raw) continue;
+      sparse.push(number, live);
+      deadBytes += raw - live;
+    }
+    if (deadBytes < allBytes * DEAD_PART) sparse.length = 0;
     const out = new Uint8Array(sparse.length * 4);
     const view = new DataView(out.buffer);
     for (let i = 0; i < sparse.length; i++) view.setUint32(i * 4, i % 2 === 0 ? sparse[i]! : Math.ceil(sparse[i]! / 16), true);

@@ -4,7 +4,7 @@
  */
 import { toHex, viewOf } from '../bytes.js';
 
-const FIRST_ROWS = 1024;
+const FIRST_ROWS = 256;
 const HEX = 64;
 
 /** Ids of packs as numbers, in the order of the ids. */
@@ -14,8 +14,9 @@ export class PackTable {
   readonly #words: DataView;
   /** All ids in hex, one after another: parts of one string cost next to nothing. */
   readonly #hexes: string;
-  /** Number of the first id whose first two bytes are at least so much: ids are hashes, so few share them. */
+  /** Number of the first id whose first bits are at least so much: ids are hashes, so few share them. */
   readonly #starts: Uint32Array;
+  readonly #shift: number;
 
   /** @param ids - joined, rising, each once */
   constructor(ids: Uint8Array) {
@@ -23,12 +24,13 @@ export class PackTable {
     this.#ids = ids;
     this.#words = viewOf(ids);
     this.#hexes = toHex(ids);
-    this.#starts = startsOf(this.count, (number) => this.#words.getUint16(number * 32));
+    this.#shift = shiftFor(this.count);
+    this.#starts = startsOf(this.count, this.#shift, (number) => this.#words.getUint16(number * 32));
   }
 
   number(hex: string): number | undefined {
     if (hex.length !== HEX) return undefined;
-    const start = Number.parseInt(hex.slice(0, 4), 16);
+    const start = Number.parseInt(hex.slice(0, 4), 16) >>> this.#shift;
     for (let number = this.#starts[start]!; number < this.#starts[start + 1]!; number++)
       if (this.#hexes.startsWith(hex, number * HEX)) return number;
     return undefined;
@@ -61,7 +63,7 @@ export class PackTable {
 
   #findIn(view: DataView, at: number): number {
     const words = this.#words;
-    const start = view.getUint16(at);
+    const start = view.getUint16(at) >>> this.#shift;
     const end = this.#starts[start + 1]!;
     for (let number = this.#starts[start]!; number < end; number++) {
       let word = 0;
@@ -72,10 +74,15 @@ export class PackTable {
   }
 }
 
-/** How many of `count` come before each value of two bytes. */
-function startsOf(count: number, first: (number: number) => number): Uint32Array {
-  const starts = new Uint32Array(65_537);
-  for (let number = 0; number < count; number++) starts[first(number) + 1]!++;
+/** How many of the 16 bits that ids are told apart by are left out: a table of all their values is more work than a few packs are. */
+function shiftFor(count: number): number {
+  return count < 4096 ? 8 : 0;
+}
+
+/** How many of `count` come before each value of the first bits, `first` without the last `shift`. */
+function startsOf(count: number, shift: number, first: (number: number) => number): Uint32Array {
+  const starts = new Uint32Array((65_536 >>> shift) + 1);
+  for (let number = 0; number < count; number++) starts[(first(number) >>> shift) + 1]!++;
   for (let i = 1; i < starts.length; i++) starts[i]! += starts[i - 1]!;
   return starts;
 }
@@ -125,16 +132,17 @@ export class PackListing {
     return { packs: new PackTable(ids), packBytes, packStoredSec };
   }
 
-  /** Rows in the order of their ids, one of each id. By their first two bytes, which decide nearly always; what shares them is compared. */
+  /** Rows in the order of their ids, one of each id. By their first bits, which decide nearly always; what shares them is compared. */
   #order(): Uint32Array {
+    const shift = shiftFor(this.#count);
     const first = (row: number): number => this.#ids.readUInt16BE(row * 32);
     const compare = (a: number, b: number): number =>
       this.#ids.compare(this.#ids, b * 32, b * 32 + 32, a * 32, a * 32 + 32) || a - b;
-    const starts = startsOf(this.#count, first);
+    const starts = startsOf(this.#count, shift, first);
     const next = starts.slice();
     const order = new Uint32Array(this.#count);
-    for (let row = 0; row < this.#count; row++) order[next[first(row)]!++] = row;
-    for (let value = 0; value < 65_536; value++)
+    for (let row = 0; row < this.#count; row++) order[next[first(row) >>> shift]!++] = row;
+    for (let value = 0; value + 1 < starts.length; value++)
       if (starts[value + 1]! - starts[value]! > 1) order.subarray(starts[value], starts[value + 1]).sort(compare);
     const same = (a: number, b: number): boolean => this.#ids.compare(this.#ids, b * 32, b * 32 + 32, a * 32, a * 32 + 32) === 0;
     return order.filter((row, i) => i + 1 === order.length || !same(row, order[i + 1]!));

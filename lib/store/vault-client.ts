@@ -135,20 +135,24 @@ export class VaultClient {
         length += chunk.byteLength;
       });
       let ended = false;
-      stream.on('end', () => {
-        ended = true;
+      const answer = (): void => {
         if (answered === undefined) return;
         const size = answered[Header.size];
         if (size !== undefined && Number(size) !== length) unanswered(new Error('the answer ended too early'));
         else resolve({ headers: answered, bytes: length === bytes.byteLength ? bytes : bytes.slice(0, length) });
+      };
+      stream.on('end', () => {
+        ended = true;
+        if (parts === undefined) answer();
       });
       let failure: Error | undefined;
       stream.on('error', (error: Error) => {
         failure = error;
       });
-      // An answer may come before all of a body was sent, and the rest is then refused.
+      // An answer may come before all of a body was sent, and the rest is then refused. Until the stream is closed the body is still in use.
       stream.on('close', () => {
         if (!ended || answered === undefined) unanswered(failure);
+        else if (parts !== undefined) answer();
       });
       if (parts !== undefined) {
         stream.cork();

@@ -42,3 +42,27 @@ t.test('a pack of which a snapshot needs less than half is not pinned by the one
   const fourth = await made.backup({ paths: [source], label: 'x' });
   t.ok(fourth.newBytes < 20_000, `and then there is nothing left to write again (${fourth.newBytes} bytes)`);
 });
+
+t.test('a little that is dead in a small pack is no reason to write anything again', async (t) => {
+  const folder = scratch(t);
+  const source = join(folder, 'source');
+  mkdirSync(source);
+  const write = (i: number): void => writeFileSync(join(source, `f${i}`), randomBytes(10_000));
+  for (let i = 0; i < 100; i++) write(i);
+  const made = await makeRepository(folder);
+  const first = await made.backup({ paths: [source], label: 'x' });
+  for (let i = 0; i < 6; i++) write(i);
+  const second = await made.backup({ paths: [source], label: 'x' });
+  for (let i = 0; i < 4; i++) write(i);
+  const third = await made.backup({ paths: [source], label: 'x' });
+  utimesSync(join(source, 'f99'), 1, 1);
+  const fourth = await made.backup({ paths: [source], label: 'x' });
+  const repository = await made.open();
+  const [a, b, c, d] = await Promise.all([first, second, third, fourth].map((one) => pinsOf(repository, one.snapshotId!)));
+  const small = [...b!].filter((pack) => !a!.has(pack) && c!.has(pack));
+  t.ok(small.length > 0, 'the third snapshot still uses a pack of the second, a third of it');
+  t.ok(
+    small.some((pack) => d!.has(pack)),
+    'and so does the fourth',
+  );
+});
