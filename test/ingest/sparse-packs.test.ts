@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { toHex } from '../../lib/bytes.js';
 import { resolvePins } from '../../lib/ledger/pins.js';
 import { readEnvelope } from '../../lib/ledger/snapshots.js';
@@ -17,14 +17,19 @@ async function pinsOf(repository: Repository, id: Uint8Array): Promise<Set<strin
   return pins;
 }
 
-t.test('a pack of which a snapshot needs less than half is not pinned by the one after it', async (t) => {
-  const folder = scratch(t);
+/** A repository with a snapshot of a hundred files; `write` replaces one of them. */
+async function hundredFiles(test: Test) {
+  const folder = scratch(test);
   const source = join(folder, 'source');
   mkdirSync(source);
   const write = (i: number): void => writeFileSync(join(source, `f${i}`), randomBytes(10_000));
   for (let i = 0; i < 100; i++) write(i);
   const made = await makeRepository(folder);
-  const first = await made.backup({ paths: [source], label: 'x' });
+  return { source, made, write, first: await made.backup({ paths: [source], label: 'x' }) };
+}
+
+t.test('a pack of which a snapshot needs less than half is not pinned by the one after it', async (t) => {
+  const { source, made, write, first } = await hundredFiles(t);
   for (let i = 0; i < 70; i++) write(i);
   const second = await made.backup({ paths: [source], label: 'x' });
   utimesSync(join(source, 'f99'), 1, 1);
@@ -44,13 +49,7 @@ t.test('a pack of which a snapshot needs less than half is not pinned by the one
 });
 
 t.test('a little that is dead in a small pack is no reason to write anything again', async (t) => {
-  const folder = scratch(t);
-  const source = join(folder, 'source');
-  mkdirSync(source);
-  const write = (i: number): void => writeFileSync(join(source, `f${i}`), randomBytes(10_000));
-  for (let i = 0; i < 100; i++) write(i);
-  const made = await makeRepository(folder);
-  const first = await made.backup({ paths: [source], label: 'x' });
+  const { source, made, write, first } = await hundredFiles(t);
   for (let i = 0; i < 6; i++) write(i);
   const second = await made.backup({ paths: [source], label: 'x' });
   for (let i = 0; i < 4; i++) write(i);
