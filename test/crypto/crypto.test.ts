@@ -121,7 +121,8 @@ t.test('a key or point has one encoding: others of the same point verify nothing
   const neutral = `01${'00'.repeat(31)}`;
   const zero = '00'.repeat(32);
   const verifies = (key: string, r: string): boolean => verifySignature(fromHex(key), 'l', utf8('m'), fromHex(r + zero));
-  t.ok(verifies(neutral, neutral), 'OpenSSL would take it');
+  // Newer releases of OpenSSL (Node 24) refuse points of small order by themselves; then this shows no more than that.
+  const taken = verifies(neutral, neutral);
   const others = {
     'y = p + 1': `ee${'ff'.repeat(30)}7f`,
     'x = 0 with a sign': `01${'00'.repeat(30)}80`,
@@ -136,7 +137,7 @@ t.test('a key or point has one encoding: others of the same point verify nothing
     Array.from({ length: 64 }, (_, i) => utf8(`m${i}`)).filter((m) =>
       verifySignature(fromHex(key), 'l', m, fromHex(neutral + zero)),
     ).length;
-  t.ok(signed(`ec${'ff'.repeat(30)}7f`) > 10);
+  if (taken) t.ok(signed(`ec${'ff'.repeat(30)}7f`) > 10);
   t.equal(signed(`ec${'ff'.repeat(31)}`), 0, 'p − 1 with a sign');
 });
 
