@@ -123,6 +123,7 @@ t.test('a key or point has one encoding: others of the same point verify nothing
   const verifies = (key: string, r: string): boolean => verifySignature(fromHex(key), 'l', utf8('m'), fromHex(r + zero));
   // Newer releases of OpenSSL (Node 24) refuse points of small order by themselves; then this shows no more than that.
   const taken = verifies(neutral, neutral);
+  if (Number(process.versions.node.split('.')[0]) < 24) t.ok(taken, 'this one takes it');
   const others = {
     'y = p + 1': `ee${'ff'.repeat(30)}7f`,
     'x = 0 with a sign': `01${'00'.repeat(30)}80`,
