@@ -6,6 +6,7 @@
       "sources": [
         "native/addon.cc",
         "native/scan.cc",
+        "native/scan_ahead.cc",
         "native/read.cc",
         "native/digest.cc",
         "native/sha256_many.cc",

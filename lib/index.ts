@@ -403,7 +403,9 @@ export const prepareBackup = async (): Promise<void> => (await import('./ingest/
 export const backup: typeof BackupFile.backup = async (...args) => (await import('./ingest/backup.js')).backup(...args);
 
 /** Compiles what a backup leaves out. @throws RangeError naming a pattern that is not one */
-export async function compileExclusion(...args: Parameters<typeof ExcludeFile.compileExclusion>): Promise<ExcludeFile.Exclusion> {
+export async function compileExclusion(
+  ...args: Parameters<typeof ExcludeFile.compileExclusion>
+): Promise<ExcludeFile.Exclusion | undefined> {
   return (await import('./ingest/exclude.js')).compileExclusion(...args);
 }
 

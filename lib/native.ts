@@ -35,6 +35,13 @@ export interface ScanKernels {
   scanDirectory(path: Uint8Array): Uint8Array;
   /** One record (count 1, empty name) for `path` itself; symlinks are not followed unless `follow`. */
   statPath(path: Uint8Array, follow: boolean): Uint8Array;
+  /** Begins to scan on a thread of its own what scanAhead names. Returns a handle, to be freed with scanAheadFree, which waits for nothing. */
+  scanAheadCreate(): number;
+  /** Asks for directories that are wanted next, each path ended by a NUL byte, the first wanted first and all before what was asked for earlier. */
+  scanAhead(handle: number, paths: Uint8Array): void;
+  /** What scanDirectory returns for `path`, once; undefined when it was not asked for, not begun or not possible: the caller scans it then. Waits for a scan that has begun. */
+  scanAheadTake(handle: number, path: Uint8Array): Uint8Array | undefined;
+  scanAheadFree(handle: number): void;
 }
 
 export interface ReadKernels {

@@ -14,6 +14,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   mallopt(M_TRIM_THRESHOLD, 512 * 1024);
 #endif
   varve::initScan(env, exports);
+  varve::initScanAhead(env, exports);
   varve::initRead(env, exports);
   varve::initDigest(env, exports);
   varve::initCut(env, exports);

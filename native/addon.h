@@ -5,6 +5,7 @@
 namespace varve {
 
 void initScan(Napi::Env env, Napi::Object exports);
+void initScanAhead(Napi::Env env, Napi::Object exports);
 void initRead(Napi::Env env, Napi::Object exports);
 void initDigest(Napi::Env env, Napi::Object exports);
 void initCut(Napi::Env env, Napi::Object exports);

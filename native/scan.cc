@@ -8,6 +8,7 @@
 
 #include "addon.h"
 #include "paths.h"
+#include "scan.h"
 #include "stat_record.h"
 
 namespace varve {
@@ -44,35 +45,11 @@ int readNames(int directory, std::vector<char>& names, std::vector<Entry>& entri
 }
 
 Napi::Value scanDirectory(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
   std::string path = pathArg(info, 0, "path");
-  Located place = locate(path);
-  if (place.error != 0) throw systemError(env, place.error, "open", path);
-  // O_NOFOLLOW: a directory that became a symlink since its parent was scanned must not lead the walk elsewhere.
-  Descriptor directory(openQuietly(place.directory, place.rest.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  if (directory.get() < 0) throw systemError(env, errno, "open", path);
-
-  std::vector<char> names;
-  std::vector<Entry> entries;
-  if (int error = readNames(directory.get(), names, entries)) throw systemError(env, error, "getdents64", path);
-  std::sort(entries.begin(), entries.end(), [&names](const Entry& a, const Entry& b) {
-    int order = std::memcmp(names.data() + a.at, names.data() + b.at, std::min(a.length, b.length));
-    return order != 0 ? order < 0 : a.length < b.length;
-  });
-
-  size_t total = 4;
-  for (const Entry& entry : entries) total += recordLength(entry.length);
-  Napi::Uint8Array out = Napi::Uint8Array::New(env, total);
-  store<uint32_t>(out.Data(), static_cast<uint32_t>(entries.size()));
-  uint8_t* to = out.Data() + 4;
-  struct statx s;
-  for (const Entry& entry : entries) {
-    const char* name = names.data() + entry.at;
-    int failed = statx(directory.get(), name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_WANTED, &s);
-    writeRecord(to, s, failed == 0 ? 0 : errno, name, entry.length);
-    to += recordLength(entry.length);
-  }
-  return out;
+  std::vector<uint8_t> records;
+  ScanFailure failure = scan(path, records);
+  if (failure.error != 0) throw systemError(info.Env(), failure.error, failure.syscall, path);
+  return copyOut(info.Env(), records.data(), records.size());
 }
 
 Napi::Value statPath(const Napi::CallbackInfo& info) {
@@ -88,6 +65,36 @@ Napi::Value statPath(const Napi::CallbackInfo& info) {
 }
 
 }  // namespace
+
+ScanFailure scan(const std::string& path, std::vector<uint8_t>& out) {
+  Located place = locate(path);
+  if (place.error != 0) return {place.error, "open"};
+  // O_NOFOLLOW: a directory that became a symlink since its parent was scanned must not lead the walk elsewhere.
+  Descriptor directory(openQuietly(place.directory, place.rest.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  if (directory.get() < 0) return {errno, "open"};
+
+  std::vector<char> names;
+  std::vector<Entry> entries;
+  if (int error = readNames(directory.get(), names, entries)) return {error, "getdents64"};
+  std::sort(entries.begin(), entries.end(), [&names](const Entry& a, const Entry& b) {
+    int order = std::memcmp(names.data() + a.at, names.data() + b.at, std::min(a.length, b.length));
+    return order != 0 ? order < 0 : a.length < b.length;
+  });
+
+  size_t total = 4;
+  for (const Entry& entry : entries) total += recordLength(entry.length);
+  out.assign(total, 0);
+  store<uint32_t>(out.data(), static_cast<uint32_t>(entries.size()));
+  uint8_t* to = out.data() + 4;
+  struct statx s;
+  for (const Entry& entry : entries) {
+    const char* name = names.data() + entry.at;
+    int failed = statx(directory.get(), name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_WANTED, &s);
+    writeRecord(to, s, failed == 0 ? 0 : errno, name, entry.length);
+    to += recordLength(entry.length);
+  }
+  return {};
+}
 
 void initScan(Napi::Env env, Napi::Object exports) {
   add<scanDirectory>(env, exports, "scanDirectory");

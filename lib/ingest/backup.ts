@@ -37,7 +37,7 @@ export interface BackupOptions {
   /** Files and directories; relative ones are taken from the working directory. */
   readonly paths?: readonly (string | Uint8Array)[];
   readonly stdin?: StreamSource;
-  readonly exclusion?: Exclusion;
+  readonly exclusion?: Exclusion | undefined;
   readonly oneFileSystem?: boolean;
   readonly host?: string;
   /** Names the stream together with the host; by default the sources. */

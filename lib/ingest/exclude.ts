@@ -44,8 +44,8 @@ function beginsWith(path: Uint8Array, header: Uint8Array): boolean {
   }
 }
 
-/** Compiles rules. @throws RangeError naming a pattern that is not one */
-export function compileExclusion(rules: ExclusionRules): Exclusion {
+/** Compiles rules; undefined when they leave nothing out. @throws RangeError naming a pattern that is not one */
+export function compileExclusion(rules: ExclusionRules): Exclusion | undefined {
   const patterns = compilePatterns(rules.patterns ?? []);
   const hasPatterns = (rules.patterns?.length ?? 0) > 0;
   const limit = rules.largerThanBytes ?? Number.POSITIVE_INFINITY;
@@ -53,6 +53,7 @@ export function compileExclusion(rules: ExclusionRules): Exclusion {
     name: typeof name === 'string' ? utf8(name) : name,
     header: utf8(header ?? ''),
   }));
+  if (!hasPatterns && limit === Number.POSITIVE_INFINITY && tags.length === 0) return undefined;
   return {
     excludes: (path, { isDirectory, sizeBytes }) =>
       (!isDirectory && sizeBytes > limit) || (hasPatterns && patterns.matches(path)),

@@ -4,7 +4,7 @@
 import { sha256 } from '../crypto/kdf.js';
 import { native } from '../native.js';
 import { readScan, readStat, type ScanRecord, ScanType } from './scan-record.js';
-import type { WalkContext } from './walk-context.js';
+import type { Exclusion, WalkContext } from './walk-context.js';
 import { childPath, latin1, type SourceNode, type WalkNode } from './walk-node.js';
 
 const ROLLING_SHARE = 512; // a power of two
@@ -21,6 +21,8 @@ export function scanDirectory(context: WalkContext, node: WalkNode): void {
     if (child.type === ScanType.directory) node.subdirectories.push(i);
   });
   node.pending = node.subdirectories.length;
+  // Only what is scanned whole, and no mount point that is not entered.
+  if (node.scan !== undefined && !(context.options.oneFileSystem === true && mountsBelow(node))) context.ahead.prepare(node);
   const head = context.run.cache.head(node.path);
   node.head = head;
   node.known = head !== undefined;
@@ -29,6 +31,10 @@ export function scanDirectory(context: WalkContext, node: WalkNode): void {
     !node.failed &&
     !mustReread(context, node.path) &&
     Buffer.compare(head.fingerprint, node.fingerprint) === 0;
+}
+
+function mountsBelow(node: WalkNode): boolean {
+  return node.subdirectories.some((at) => node.records[at]!.device !== node.device);
 }
 
 /** Whether what is in the directory `path` is read again however unchanged it looks. */
@@ -51,7 +57,7 @@ function scan(context: WalkContext, node: WalkNode): ScanRecord[] {
   }
   let scan: Uint8Array;
   try {
-    scan = native().scanDirectory(node.path);
+    scan = context.ahead.scan(node.path);
   } catch (error) {
     context.problem(node.path, (error as NodeJS.ErrnoException).code ?? 'EIO');
     node.failed = true;
@@ -59,28 +65,21 @@ function scan(context: WalkContext, node: WalkNode): ScanRecord[] {
     return [];
   }
   node.scan = scan;
-  let records = readScan(scan);
-  if (exclusion !== undefined) {
-    const only = exclusion
-      .keepsOnly?.(
-        node.path,
-        records.map(({ name }) => name),
-      )
-      ?.map(latin1);
-    records = records.filter((record) => {
-      if (only !== undefined && !only.includes(latin1(record.name))) return false;
-      if (
-        exclusion.excludes(childPath(node.path, record.name), {
-          isDirectory: record.type === ScanType.directory,
-          sizeBytes: record.sizeBytes,
-        })
-      )
-        return false;
-      return true;
-    });
-    node.fingerprint = sha256(...records.map(({ bytes }) => bytes));
-  } else node.fingerprint = sha256(scan);
+  const all = readScan(scan);
+  const records = exclusion === undefined ? all : wanted(exclusion, node.path, all);
+  node.fingerprint = records.length === all.length ? sha256(scan) : sha256(...records.map(({ bytes }) => bytes));
   return records;
+}
+
+/** The entries of a directory that an exclusion leaves. */
+function wanted(exclusion: Exclusion, path: Uint8Array, records: ScanRecord[]): ScanRecord[] {
+  const names = records.map(({ name }) => name);
+  const only = exclusion.keepsOnly?.(path, names)?.map(latin1);
+  return records.filter((record) => {
+    if (only !== undefined && !only.includes(latin1(record.name))) return false;
+    const { type, sizeBytes } = record;
+    return !exclusion.excludes(childPath(path, record.name), { isDirectory: type === ScanType.directory, sizeBytes });
+  });
 }
 
 function scanSources(context: WalkContext, node: WalkNode, children: Map<string, SourceNode>): ScanRecord[] {

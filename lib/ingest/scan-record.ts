@@ -12,7 +12,7 @@ export class ScanRecord {
   readonly #at: number;
   /** Its number among the records of its scan. */
   readonly position: number;
-  readonly name: Uint8Array;
+  #name: Uint8Array | undefined;
   /** 0 unknown, else one of ScanType. */
   readonly type: number;
 
@@ -21,7 +21,16 @@ export class ScanRecord {
     this.#at = at;
     this.position = position;
     this.type = view.getUint8(at + 6);
-    this.name = name ?? new Uint8Array(view.buffer, view.byteOffset + at + STAT_NAME_AT, view.getUint16(at + 4, true));
+    this.#name = name;
+  }
+
+  get name(): Uint8Array {
+    this.#name ??= new Uint8Array(
+      this.#view.buffer,
+      this.#view.byteOffset + this.#at + STAT_NAME_AT,
+      this.#view.getUint16(this.#at + 4, true),
+    );
+    return this.#name;
   }
 
   /** The same entry under another name. */

@@ -4,6 +4,7 @@
  */
 import type { Problem } from '../format/manifest.js';
 import type { Run } from './run.js';
+import { ScanAhead } from './scan-ahead.js';
 import type { WalkNode } from './walk-node.js';
 
 /** Decides what is left out. `path` is absolute. */
@@ -40,6 +41,7 @@ export class WalkContext {
   readonly run: Run;
   readonly namesKey: Uint8Array;
   readonly options: WalkOptions;
+  readonly ahead = new ScanAhead();
   readonly problems: Problem[] = [];
   /** Entries changed at this second or later may change again unseen. */
   readonly settledBeforeSec = Math.floor(Date.now() / 1000) - 1;

@@ -39,8 +39,16 @@ export class Walk {
     this.#finisher = new DirectoryFinisher(this.#context, this.#maker, this.#starter);
   }
 
-  /** Walks everything below `source` (the root directory). @throws InterruptedError, StoreError, what killed a worker */
+  /** Walks everything below `source` (the root directory), once. @throws InterruptedError, StoreError, what killed a worker */
   async walk(source: SourceNode): Promise<WalkResult> {
+    try {
+      return await this.#walk(source);
+    } finally {
+      this.#context.ahead.close();
+    }
+  }
+
+  async #walk(source: SourceNode): Promise<WalkResult> {
     const record = readStat(native().statPath(utf8('/'), true));
     const rootNode = this.#enter(undefined, -1, source.path, record, source);
     const stack: WalkNode[] = [rootNode];

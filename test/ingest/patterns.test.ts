@@ -110,7 +110,8 @@ t.test('directories are left out for what they hold, but keep the tag that says 
     writeFileSync(join(folder, name, 'CACHEDIR.TAG'), text);
   }
   writeFileSync(join(folder, '.nobackup'), '');
-  const exclusion = compileExclusion({ caches: true, ifPresent: [{ name: '.nobackup' }], largerThanBytes: 10 });
+  const exclusion = compileExclusion({ caches: true, ifPresent: [{ name: '.nobackup' }], largerThanBytes: 10 })!;
+  t.equal(compileExclusion({ patterns: [], caches: false, ifPresent: [] }), undefined, 'rules that leave nothing out are none');
   const names = (list: readonly string[]): Uint8Array[] => list.map((name) => Buffer.from(name));
   const kept = (path: string, list: readonly string[]) =>
     exclusion.keepsOnly(Buffer.from(path), names(list))?.map((name) => Buffer.from(name).toString());
