@@ -1,5 +1,5 @@
 /** Key derivation (docs/format.md §5). Keys in, keys out; no I/O. */
-import { createHash, createHmac, hkdfSync } from 'node:crypto';
+import { createHash, createHmac, hkdfSync, hash as oneShot } from 'node:crypto';
 import { concat, utf8 } from '../bytes.js';
 
 /** HKDF-SHA-256 (RFC 5869) with `info` = label ‖ context. */
@@ -14,6 +14,7 @@ export function hkdf(
 }
 
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
+  if (parts.length === 1) return new Uint8Array(oneShot('sha256', parts[0]!, 'buffer'));
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part);
   return new Uint8Array(hash.digest());
