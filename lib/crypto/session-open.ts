@@ -1,6 +1,7 @@
 /**
- * Opens sealed session keys without promises, for threads that block (docs/format.md §5, Session): the receiving half of HPKE (RFC 9180), mode_psk,
- * DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305. Keys in, keys out; session.ts is the other half.
+ * Opens sealed session keys (docs/format.md §5, Session): the receiving half of HPKE (RFC 9180), mode_psk, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256,
+ * ChaCha20Poly1305. Without promises, because threads that block need it, and through OpenSSL: 0.2 ms a key, 30 with @hpke/core, which seals (session.ts)
+ * and is the oracle in tests. Keys in, keys out.
  */
 import { createDecipheriv, diffieHellman } from 'node:crypto';
 import { concat, constantTimeEqual, EMPTY, utf8 } from '../bytes.js';

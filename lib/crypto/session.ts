@@ -1,9 +1,9 @@
 /**
- * Session keys: made per backup run, sealed to the reader's public key with HPKE (docs/format.md §5, Session). Keys in, bytes out.
+ * Session keys: made per backup run, sealed to the reader's public key with HPKE (docs/format.md §5, Session). Keys in, bytes out; session-open.ts opens them.
  * HPKE is @hpke/core; it is loaded when first needed, so that commands without it start faster.
  */
 import { randomBytes } from 'node:crypto';
-import { concat, constantTimeEqual, utf8 } from '../bytes.js';
+import { concat, utf8 } from '../bytes.js';
 import { hkdf } from './kdf.js';
 import type { DomainKeys } from './roles.js';
 
@@ -62,29 +62,6 @@ export async function createSessionKey(
   const sender = await hpke.createSenderContext({ recipientPublicKey, info: arrayBuffer(info(ids)), psk: pskOf(domain) });
   const ct = new Uint8Array(await sender.seal(arrayBuffer(key), arrayBuffer(commitment)));
   return { key, sealed: { enc: new Uint8Array(sender.enc), ct, commitment } };
-}
-
-/** The session key, or undefined when it does not open or its commitment differs. */
-export async function openSessionKey(
-  readerPrivate: Uint8Array,
-  domain: DomainKeys,
-  ids: SessionIds,
-  sealed: SealedKey,
-): Promise<Uint8Array | undefined> {
-  const hpke = await suite();
-  try {
-    const recipientKey = await hpke.kem.importKey('raw', arrayBuffer(readerPrivate), false);
-    const recipient = await hpke.createRecipientContext({
-      recipientKey,
-      enc: arrayBuffer(sealed.enc),
-      info: arrayBuffer(info(ids)),
-      psk: pskOf(domain),
-    });
-    const key = new Uint8Array(await recipient.open(arrayBuffer(sealed.ct), arrayBuffer(sealed.commitment)));
-    return key.byteLength === 32 && constantTimeEqual(commitmentOf(key, ids.session), sealed.commitment) ? key : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 export function packKey(sessionKey: Uint8Array, packSalt: Uint8Array): Uint8Array {

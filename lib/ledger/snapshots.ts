@@ -68,7 +68,7 @@ export async function openSnapshot(repository: Repository, record: SnapshotRecor
   const name = manifestName(record.id);
   const { envelope, headDigest, sealed } = await readEnvelope(repository, record.id);
   if (!fitsManifest(record, envelope)) throw new CorruptError(name, 'is not what its ledger entry says');
-  const key = await repository.sessionKey(envelope, envelope);
+  const key = repository.sessionKey(envelope, envelope);
   const plaintext = open(manifestKey(key, envelope.session), manifestAad(headDigest), sealed);
   if (plaintext === undefined) throw new CorruptError(name, 'its body does not verify');
   const body = decodeManifestBody(plaintext, name);

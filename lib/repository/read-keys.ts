@@ -33,7 +33,7 @@ export async function collectReadKeys(
       if (sessions.has(hex) || tried.has(attempt)) continue;
       tried.add(attempt);
       try {
-        sessions.set(hex, await repository.sessionKey(header, header));
+        sessions.set(hex, repository.sessionKey(header, header));
         errors.delete(hex);
       } catch (error) {
         if (!(error instanceof CorruptError)) throw error;

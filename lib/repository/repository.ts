@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { concat, equalBytes, toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
 import { type DomainKeys, domainKeys, domainSecret, readerPrivateKey, readerPrivateKeys, x25519Public } from '../crypto/roles.js';
-import { openSessionKey, type SessionIds } from '../crypto/session.js';
+import { type SessionOpener, sessionOpener } from '../crypto/session-open.js';
 import { authorOf, publicKeyOf, sign, verifySignature } from '../crypto/sign.js';
 import {
   BadSignatureError,
@@ -92,7 +92,7 @@ export interface Repository extends RepositoryPlace {
   sessionKey(
     ids: { readonly writer: Uint8Array; readonly domain: Uint8Array; readonly session: Uint8Array },
     sealed: SealedSessionKey,
-  ): Promise<Uint8Array>;
+  ): Uint8Array;
 }
 
 /** Reads and verifies the genesis object. @throws NoRepositoryError, CorruptError, BadSignatureError, NewerFormatError */
@@ -134,7 +134,8 @@ export function openRepository(
     throw new WrongKeyError('this key does not fit the reader key in the genesis object');
   }
   const domains = new Map<string, DomainKeys>();
-  const sessions = new Map<string, Promise<Uint8Array>>();
+  const sessions = new Map<string, Uint8Array>();
+  let openSession: SessionOpener | undefined;
   const repository: Repository = {
     ...place,
     ...options,
@@ -158,32 +159,20 @@ export function openRepository(
       let key = sessions.get(hex);
       if (key === undefined) {
         if (keyring.root === null) throw new RoleError('reader', 'reading what is stored');
-        const privateKeys = readerPrivateKeys(keyring.root, salt, keyring.readers);
-        const names = { repository: place.id, ...ids };
-        key = openWithAny(privateKeys, repository.domainKeys(ids.domain), names, sealed);
+        openSession ??= sessionOpener(readerPrivateKeys(keyring.root, salt, keyring.readers));
+        const { writer, domain, session } = ids;
+        key = openSession(repository.domainKeys(domain), { repository: place.id, writer, domain, session }, sealed);
+        if (key === undefined)
+          throw new CorruptError(
+            `session ${toHex(session)}`,
+            'its sealed key does not open with the reader key in hand; if the reader key was rotated since, export it again',
+          );
         sessions.set(hex, key);
       }
       return key;
     },
   };
   return repository;
-}
-
-/** @throws CorruptError if none of the reader's keys opens it */
-async function openWithAny(
-  privateKeys: readonly Uint8Array[],
-  domain: DomainKeys,
-  ids: SessionIds,
-  sealed: SealedSessionKey,
-): Promise<Uint8Array> {
-  for (const privateKey of privateKeys) {
-    const opened = await openSessionKey(privateKey, domain, ids, sealed);
-    if (opened !== undefined) return opened;
-  }
-  throw new CorruptError(
-    `session ${toHex(ids.session)}`,
-    'its sealed key does not open with the reader key in hand; if the reader key was rotated since, export it again',
-  );
 }
 
 /** The author id of the keyring's writer. @throws RoleError */
