@@ -1,5 +1,5 @@
-// One open index segment: its page keys and, when asked for, its filter are in memory; rows are read with pread and every page is
-// verified at each read. Any number of threads may search one segment at once.
+// One open index segment: its page keys and, when asked for, its filter are in memory; rows are read with pread, and every page is verified when it
+// is read. Pages stay in memory as far as a budget of the process allows. Any number of threads may search one segment at once.
 #pragma once
 
 #include <atomic>
@@ -32,10 +32,11 @@ class Segment {
 
   /** Calls visit(row) for each row of this id until it returns false. A page that does not verify ends the search and marks the segment. */
   template <class Visit> void match(uint64_t hi, uint64_t lo, Visit visit) {
-    alignas(64) uint8_t page[kPageBytes];
+    alignas(64) uint8_t buffer[kPageBytes];
     uint32_t number;
-    if (damaged() || !locatePage(hi, lo, page, number)) return;
-    for (;;) {
+    if (damaged()) return;
+    const uint8_t* page = locatePage(hi, lo, buffer, number);
+    while (page != nullptr) {
       uint32_t low = 0, high = layout_.rowsIn(number);
       const uint32_t count = high;
       while (low < high) {
@@ -50,18 +51,24 @@ class Segment {
         if (!visit(row)) return;
       }
       number++;
-      if (number >= layout_.pages || keys_[number] > (hi >> 32) || !readPage(number, page)) return;
+      if (number >= layout_.pages || keys_[number] > (hi >> 32)) return;
+      page = readPage(number, buffer);
     }
   }
 
  private:
-  bool readPage(uint32_t number, uint8_t* page);
-  bool locatePage(uint64_t hi, uint64_t lo, uint8_t* page, uint32_t& number);
+  /** A verified page: one that is kept, or one read into `buffer`. Null marks the segment. */
+  const uint8_t* readPage(uint32_t number, uint8_t* buffer);
+  void keep(uint32_t number, const uint8_t* page);
+  /** The page on which the first row of this id must stand; null when there is none. */
+  const uint8_t* locatePage(uint64_t hi, uint64_t lo, uint8_t* buffer, uint32_t& number);
 
   int fd_;
   Layout layout_;
   std::vector<uint32_t> keys_;
   std::unique_ptr<uint64_t[]> filter_;
+  /** Pages that are kept, by number; set once and then left alone until the end. Absent in a segment of more pages than the budget. */
+  std::unique_ptr<std::atomic<uint8_t*>[]> kept_;
   std::atomic<bool> damaged_{false};
 };
 

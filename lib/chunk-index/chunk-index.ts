@@ -175,12 +175,12 @@ export class ChunkIndex {
 
   /** With `bases`, what a worker thread passes to native().segmentFind. Valid until refresh, compact or close; stale handles find nothing. */
   handles(): Uint32Array {
-    return Uint32Array.from(this.#slots, (slot) => slot.segment.handle);
+    return Uint32Array.from(this.#slots.map((slot) => slot.segment.handle));
   }
 
   /** Pack index of each segment's first pack, in the order of `handles`. */
   bases(): Uint32Array {
-    return Uint32Array.from(this.#slots, (slot) => slot.base);
+    return Uint32Array.from(this.#slots.map((slot) => slot.base));
   }
 
   /** Every place of a chunk, each once; a pack that is described in two ways has two. Empty when it is unknown; a segment found damaged meanwhile leaves `covered()`. */

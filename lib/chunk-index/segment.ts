@@ -34,6 +34,7 @@ export const DIGEST_AT = 128;
 const MAGIC = 'VARVESEG';
 const DIGEST_BYTES = 32;
 const READ_BYTES = 1 << 18;
+const KEPT_PACK_IDS = 4096;
 
 /** Where the metadata of a segment lies, in bytes. */
 interface Sections {
@@ -109,6 +110,8 @@ export class Segment {
   readonly covered: readonly string[];
   readonly #fd: number;
   readonly #packTable: number;
+  /** Ids of packs that were asked for one by one: whoever reads chunks asks for the same ones again and again. */
+  readonly #packIds = new Map<number, Uint8Array>();
   #damaged = false;
   #closed = false;
 
@@ -158,7 +161,13 @@ export class Segment {
 
   /** Id of pack `pack`, 32 bytes. @throws CorruptError if the table no longer verifies */
   packId(pack: number): Uint8Array {
-    return this.#entry(pack).slice(0, 32);
+    let id = this.#packIds.get(pack);
+    if (id === undefined) {
+      id = this.#entry(pack).slice(0, 32);
+      if (this.#packIds.size >= KEPT_PACK_IDS) this.#packIds.clear();
+      this.#packIds.set(pack, id);
+    }
+    return id;
   }
 
   /** Header of pack `pack`, 256 bytes. @throws CorruptError */

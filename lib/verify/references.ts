@@ -16,6 +16,11 @@ export class References {
     this.#ids.set(id, at - 32);
   }
 
+  /** Forgets all of them, to be used for another page. */
+  clear(): void {
+    this.owners.length = 0;
+  }
+
   get ids(): Uint8Array {
     return this.#ids.subarray(0, this.owners.length * 32);
   }

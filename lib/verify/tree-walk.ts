@@ -64,6 +64,8 @@ export class TreeWalk {
   readonly #numbers: PackNumbers;
   readonly #memo = new PageMemo();
   readonly #breathe: () => Promise<void>;
+  /** Of the page being opened. */
+  readonly #references = new References();
   /** Distinct pages decoded. */
   pages = 0;
   #steps = 0;
@@ -172,7 +174,8 @@ export class TreeWalk {
       packs: new PackSet(),
       tainted: false,
     };
-    const references = new References();
+    const references = this.#references;
+    references.clear();
     references.add(ref.id, -1);
     if (!isLeaf(page)) {
       this.#resolve(references, [], open);
