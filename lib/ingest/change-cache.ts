@@ -237,6 +237,16 @@ export class ChangeCache {
     }
   }
 
+  /** Lengths of the chunks that the file at `path` was last cut into. A guess: whoever uses it compares what comes of it. */
+  cuts(path: Uint8Array): Uint32Array | undefined {
+    const row = this.#get(key('c', path));
+    return row === undefined || row.byteLength % 4 !== 0 ? undefined : new Uint32Array(Uint8Array.from(row).buffer);
+  }
+
+  putCuts(path: Uint8Array, lengths: Uint32Array): void {
+    this.#put(key('c', path), new Uint8Array(lengths.buffer, lengths.byteOffset, lengths.byteLength));
+  }
+
   /** Remembers a directory. `entry` gives the i-th of `count` entries. */
   put(
     path: Uint8Array,

@@ -24,11 +24,8 @@ export interface LookupTables {
  */
 export function lookUp(tables: LookupTables, ids: Uint8Array, ordinal: number): { packs: Uint32Array; isNew: Uint8Array } {
   const count = ids.byteLength / 32;
-  const packs = new Uint32Array(count).fill(ABSENT);
   const isNew = new Uint8Array(count);
-  const addon = native();
-  for (let table = 1; table < tables.claims.length; table++) fill(packs, addon.claimed(tables.claims[table]!, ids), IN_RUN);
-  if (tables.handles.length > 0) fill(packs, addon.segmentFind(tables.handles, tables.bases, ids, tables.usable), 0);
+  const packs = find(tables, tables.claims.slice(1), ids);
   const absent: number[] = [];
   for (let i = 0; i < count; i++) if (packs[i] === ABSENT) absent.push(i);
   if (absent.length === 0) return { packs, isNew };
@@ -37,13 +34,27 @@ export function lookUp(tables: LookupTables, ids: Uint8Array, ordinal: number): 
     wanted = new Uint8Array(absent.length * 32);
     for (let i = 0; i < absent.length; i++) wanted.set(ids.subarray(absent[i]! * 32, absent[i]! * 32 + 32), i * 32);
   }
-  const before = addon.claim(tables.claims[0]!, wanted, ordinal);
+  const before = native().claim(tables.claims[0]!, wanted, ordinal);
   for (let i = 0; i < absent.length; i++) {
     const fresh = before[i] === ABSENT;
     isNew[absent[i]!] = fresh ? 1 : 0;
     packs[absent[i]!] = ((fresh ? ordinal : before[i]!) | IN_RUN) >>> 0;
   }
   return { packs, isNew };
+}
+
+/** The pack of each of n ids; undefined when one of them is not stored. Claims nothing. */
+export function lookUpKnown(tables: LookupTables, ids: Uint8Array): Uint32Array | undefined {
+  const packs = find(tables, tables.claims, ids);
+  return packs.includes(ABSENT) ? undefined : packs;
+}
+
+/** What these claims of the run and the chunk index have. */
+function find(tables: LookupTables, claims: readonly number[], ids: Uint8Array): Uint32Array {
+  const packs = new Uint32Array(ids.byteLength / 32).fill(ABSENT);
+  for (const table of claims) fill(packs, native().claimed(table, ids), IN_RUN);
+  if (tables.handles.length > 0) fill(packs, native().segmentFind(tables.handles, tables.bases, ids, tables.usable), 0);
+  return packs;
 }
 
 /** Takes over what `found` has where `packs` has nothing. */

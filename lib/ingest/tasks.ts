@@ -40,9 +40,21 @@ export interface BlockTask {
   readonly turnNumber: number;
 }
 
+/** Reads a block of a file that looks unchanged and looks its chunks up; stores nothing. */
+export interface KnownTask {
+  readonly kind: 'known';
+  readonly task: number;
+  readonly fd: number;
+  readonly offset: number;
+  readonly length: number;
+  /** Lengths of its chunks; their sum is `length`. */
+  readonly cuts: Uint32Array;
+}
+
 export type Task =
   | FilesTask
   | BlockTask
+  | KnownTask
   | { readonly kind: 'tables'; readonly task: number; readonly tables: LookupTables }
   | { readonly kind: 'flush'; readonly task: number; readonly padded: boolean };
 
@@ -67,9 +79,12 @@ export interface BlockResult {
   readonly packs: Uint32Array;
 }
 
+/** Undefined of a KnownTask with a chunk that is not stored. */
+export type TaskResult = FilesResult | BlockResult | undefined;
+
 export type WorkerMessage =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'done'; readonly task: number; readonly result: FilesResult | BlockResult | undefined }
+  | { readonly kind: 'done'; readonly task: number; readonly result: TaskResult }
   /** A block was cut: the next one may begin `consumed` bytes after its start. `read` < length means the source ended early. */
   | { readonly kind: 'cut'; readonly task: number; readonly consumed: number; readonly read: number }
   | { readonly kind: 'pack'; readonly pack: FinishedPack }

@@ -6,7 +6,18 @@ import { Worker } from 'node:worker_threads';
 import { VarveError } from '../errors.js';
 import { workerFile } from '../native.js';
 import type { FinishedPack } from '../repository/pack-writer.js';
-import type { BlockResult, BlockTask, FilesResult, FilesTask, Task, WorkerMessage, WorkerRequest, WorkerSetup } from './tasks.js';
+import type {
+  BlockResult,
+  BlockTask,
+  FilesResult,
+  FilesTask,
+  KnownTask,
+  Task,
+  TaskResult,
+  WorkerMessage,
+  WorkerRequest,
+  WorkerSetup,
+} from './tasks.js';
 
 /** A task that could not be done, with the system's code if it had one. */
 export class TaskError extends Error {
@@ -18,7 +29,7 @@ export class TaskError extends Error {
 }
 
 interface Pending {
-  readonly resolve: (result: FilesResult | BlockResult | undefined) => void;
+  readonly resolve: (result: TaskResult) => void;
   readonly reject: (error: Error) => void;
   readonly onCut: ((consumed: number, read: number) => void) | undefined;
   readonly bytes: number;
@@ -89,6 +100,12 @@ export class WorkerPool {
       onCut,
       task.data === undefined ? [] : [task.data.buffer as ArrayBuffer],
     ) as Promise<BlockResult>;
+  }
+
+  /** Undefined when something in the block is not stored. */
+  async known(task: Unnumbered<KnownTask>): Promise<BlockResult | undefined> {
+    if (this.#failure !== undefined) throw this.#failure;
+    return this.#send(this.#leastBusy(), task) as Promise<BlockResult | undefined>;
   }
 
   /** Gives every worker new tables; resolves when all use them. */
@@ -163,9 +180,9 @@ export class WorkerPool {
     task: Unnumbered<Task>,
     onCut?: (consumed: number, read: number) => void,
     transfer: ArrayBuffer[] = [],
-  ): Promise<FilesResult | BlockResult | undefined> {
+  ): Promise<TaskResult> {
     const number = this.#nextTask++;
-    const bytes = task.kind === 'files' ? task.arenaBytes : task.kind === 'block' ? task.length : 0;
+    const bytes = task.kind === 'files' ? task.arenaBytes : task.kind === 'block' || task.kind === 'known' ? task.length : 0;
     member.pendingBytes += bytes;
     return new Promise((resolve, reject) => {
       member.pending.set(number, { resolve, reject, onCut, bytes });

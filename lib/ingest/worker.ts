@@ -6,8 +6,19 @@ import { INLINE_MAX_BYTES, ROW_BYTES } from '../format/content.js';
 import { ChunkType, PackClass } from '../format/pack.js';
 import { native } from '../native.js';
 import { PackWriter } from '../repository/pack-writer.js';
-import { lookUp } from './lookup.js';
-import type { BlockResult, BlockTask, FilesResult, FilesTask, Task, WorkerMessage, WorkerRequest, WorkerSetup } from './tasks.js';
+import { lookUp, lookUpKnown } from './lookup.js';
+import type {
+  BlockResult,
+  BlockTask,
+  FilesResult,
+  FilesTask,
+  KnownTask,
+  Task,
+  TaskResult,
+  WorkerMessage,
+  WorkerRequest,
+  WorkerSetup,
+} from './tasks.js';
 
 const DATA_PACK_BYTES = 12 << 20;
 // What looks incompressible is tried at the fastest level only.
@@ -113,28 +124,49 @@ function readBlock(task: BlockTask): BlockResult {
   } else data = task.data;
   const params = { min: 2 ** (task.avgBits - 2), max: 2 ** (task.avgBits + 2), avgBits: task.avgBits };
   const lengths = read === 0 ? new Uint32Array(0) : addon.cut(data, 0, read, setup.gear, params, task.last || read < task.length);
-  let consumed = 0;
-  const pieces = new Uint32Array(lengths.length * 2);
-  lengths.forEach((length, i) => {
-    pieces[i * 2] = consumed;
-    pieces[i * 2 + 1] = length;
-    consumed += length;
-  });
+  const pieces = piecesOf(lengths);
+  const consumed = lengths.length === 0 ? 0 : pieces.at(-2)! + pieces.at(-1)!;
   post({ kind: 'cut', task: task.task, consumed, read });
   const digests = addon.sha256Pieces(data, pieces);
   const isTurn = task.hash !== 0 && Atomics.load(task.turn, 0) === task.turnNumber;
   if (isTurn) hashBlock(task, data, consumed);
   const ids = addon.chunkIds(setup.chunkIdKey, ChunkType.data, digests);
   const stored = storePieces(data, pieces, ids, task.avgBits > 14 ? 'block' : 'piece');
+  // Whoever has the blocks before is given the time it takes to store this one.
+  if (task.hash !== 0 && !isTurn) hashBlock(task, data, consumed);
+  return { rows: rowsOf(lengths, ids), packs: stored };
+}
+
+/** A block of a file that looks unchanged; undefined when not all of it is stored. */
+function readKnown({ fd, offset, length, cuts }: KnownTask): BlockResult | undefined {
+  const data = arenaOf(length);
+  if (addon.readAt(fd, data, 0, length, offset) < length) return undefined;
+  const ids = addon.chunkIds(setup.chunkIdKey, ChunkType.data, addon.sha256Pieces(data, piecesOf(cuts)));
+  const stored = lookUpKnown(tables, ids);
+  return stored && { rows: rowsOf(cuts, ids), packs: stored };
+}
+
+/** [offset, length] of pieces that follow one another. */
+function piecesOf(lengths: Uint32Array): Uint32Array {
+  const pieces = new Uint32Array(lengths.length * 2);
+  let offset = 0;
+  lengths.forEach((length, i) => {
+    pieces[i * 2] = offset;
+    pieces[i * 2 + 1] = length;
+    offset += length;
+  });
+  return pieces;
+}
+
+/** Content rows of chunks. */
+function rowsOf(lengths: Uint32Array, ids: Uint8Array): Uint8Array {
   const rows = new Uint8Array(lengths.length * ROW_BYTES);
   const view = new DataView(rows.buffer);
   lengths.forEach((length, i) => {
     view.setUint32(i * ROW_BYTES, length, true);
     rows.set(ids.subarray(i * 32, i * 32 + 32), i * ROW_BYTES + 8);
   });
-  // Whoever has the blocks before is given the time it takes to store this one.
-  if (task.hash !== 0 && !isTurn) hashBlock(task, data, consumed);
-  return { rows, packs: stored };
+  return rows;
 }
 
 /** Calls `add` when the turn of this block has come. Waits for blocks that were sent earlier only, so two threads never wait for each other. */
@@ -166,12 +198,14 @@ function readBlockInTurn(task: BlockTask): BlockResult {
   }
 }
 
-function work(task: Task): FilesResult | BlockResult | undefined {
+function work(task: Task): TaskResult {
   switch (task.kind) {
     case 'files':
       return readFiles(task);
     case 'block':
       return readBlockInTurn(task);
+    case 'known':
+      return readKnown(task);
     case 'tables':
       tables = task.tables;
       return undefined;
