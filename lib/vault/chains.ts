@@ -13,6 +13,7 @@ import { receiptsOf, standings } from '../ledger/standing.js';
 import type { ChainState, RepositoryPlace } from '../repository/repository.js';
 import { currentPolicy } from '../retention/policy.js';
 import type { Receipted } from '../store/store.js';
+import type { Known } from './accept.js';
 
 export interface Grown {
   readonly entries: LedgerEntry[];
@@ -189,4 +190,14 @@ export class Chains {
     for (let at = 0; packs !== undefined && at < packs.byteLength; at += 32)
       this.#intended.add(toHex(packs.subarray(at, at + 32)));
   }
+}
+
+/** What accepting asks of the chains. */
+export function knownOf(chains: Chains): Known {
+  return {
+    repository: chains.place.id,
+    authority: (author) => chains.authority(author),
+    hasEnded: (author) => chains.hasEnded(author),
+    domains: (author) => chains.domains(author),
+  };
 }
