@@ -7,19 +7,18 @@ import { sha256 } from '../crypto/kdf.js';
 import { sign } from '../crypto/sign.js';
 import { ObjectExistsError } from '../errors.js';
 import { decodeEntry, ENTRY_LABEL, encodeEntry, type LedgerEntry } from '../format/entry.js';
-import { State } from '../format/manifest.js';
 import { entryName } from '../format/names.js';
-import { CertifiedRole, EntryType, type Payload, payloadOf, type Receipt } from '../format/payload.js';
+import { CertifiedRole, EntryType, type Payload, payloadOf } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import { asId } from '../id.js';
 import type { HeadMemory } from '../repository/repository.js';
 import { termsOf } from '../retention/policy.js';
-import { retain } from '../retention/slots.js';
 import type { DirectoryStore } from '../store/directory.js';
 import type { Acknowledged } from '../store/vault-protocol.js';
 import type { Acceptable, Caller } from './accept.js';
 import type { Catalog } from './catalog.js';
 import { checkEntry, type EntryContext, type SentEntry } from './check-entry.js';
+import { receiptsFor } from './receipts.js';
 
 const BATCH = 256;
 /** Keeps an entry well below its largest size: 4,096 receipts are 320 KiB. */
@@ -174,22 +173,7 @@ export class Commits {
         continue;
       }
       const time = timeOfMs(this.#parts.lateMs());
-      // Several of one series in one receipt: what an earlier one takes is not there for a later.
-      const taken = new Map<string, number[]>();
-      const receipts: Receipt[] = some.map(({ entry, hash }) => {
-        const snapshot = payloadOf(entry.payload, 'snapshot');
-        const place = { author: entry.author, sequence: entry.sequence, hash };
-        if (snapshot === undefined) return { ...place, retainUntilSec: 0, slots: 0 };
-        const policy = chains.policy();
-        const chosen = termsOf(policy).classes.find(({ name }) => name === snapshot.class);
-        const key = `${toHex(entry.author)}/${toHex(snapshot.stream)}/${snapshot.class ?? ''}`;
-        const more = taken.get(key) ?? [];
-        taken.set(key, more);
-        const complete = snapshot.state === State.complete;
-        const kept = retain(policy, chosen, time.sec, complete, [...chains.earlier(entry.author, snapshot), ...more]);
-        if (complete) more.push(time.sec);
-        return { ...place, ...kept };
-      });
+      const receipts = receiptsFor(some, chains, time.sec);
       await this.append({ type: EntryType.receipt, receipts }, time);
       for (const { entry } of some) this.#receive(entry, time.sec);
       this.#pending = this.#pending.slice(some.length);
