@@ -3,11 +3,10 @@
  * is promised for a snapshot, which packs are to be pruned.
  */
 import { toHex } from '../bytes.js';
-import { authorOf } from '../crypto/sign.js';
 import type { LedgerEntry } from '../format/entry.js';
 import { State } from '../format/manifest.js';
 import { EntryType, type PolicyPayload, payloadOf, type SnapshotPayload } from '../format/payload.js';
-import { type Authority, authorities } from '../ledger/authority.js';
+import { type Authority, authorities, certifiedDomains } from '../ledger/authority.js';
 import { type Chain, type Ledger, mergeChains } from '../ledger/ledger.js';
 import { receiptsOf, standings } from '../ledger/standing.js';
 import type { ChainState, RepositoryPlace } from '../repository/repository.js';
@@ -164,18 +163,7 @@ export class Chains {
   #authorize(): void {
     const list = authorities(this.place.genesis, (author) => this.#chains.get(toHex(author))?.entries);
     this.#authorities = new Map(list.map((authority) => [toHex(authority.author), authority]));
-    this.#domains = new Map();
-    for (const { author, limit, role } of list) {
-      if (role !== 'admin') continue;
-      for (const { payload } of this.chain(toHex(author)).entries.slice(0, limit)) {
-        const cert = payloadOf(payload, 'writerCert');
-        if (cert === undefined) continue;
-        const writer = toHex(authorOf(cert.publicKey));
-        const domains = this.#domains.get(writer) ?? new Set();
-        domains.add(toHex(cert.domain));
-        this.#domains.set(writer, domains);
-      }
-    }
+    this.#domains = certifiedDomains(this.#admins());
   }
 
   #list(author: Uint8Array, { stream, class: name = '' }: SnapshotPayload): number[] {
