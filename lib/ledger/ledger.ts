@@ -13,7 +13,7 @@ import type { Payload } from '../format/payload.js';
 import { compareTimes, type Timestamp } from '../format/time.js';
 import type { AuthorId } from '../id.js';
 import type { HeadMemory, RepositoryPlace } from '../repository/repository.js';
-import { type Authority, type AuthorRole, authorities, authorized, hasEnd, type Retirement } from './authority.js';
+import { type Authority, type AuthorRole, authorities, authorized, type Retirement, wrongEnd } from './authority.js';
 import { falseClaims } from './claims.js';
 
 /** What reading and writing the ledger takes: no key of content. */
@@ -166,12 +166,11 @@ function checkRetired(
   { author, hashes }: { author: Uint8Array; hashes: readonly Uint8Array[] },
   retired: Retirement,
 ): void {
-  if (!hasEnd(hashes, retired))
+  const wrong = wrongEnd(hashes, retired);
+  if (wrong !== undefined)
     throw new RolledBackError(
       store.location,
-      [
-        `ledger/${toHex(author)} had ${retired.count} entries when its author was retired and has ${hashes.length < retired.count ? hashes.length : 'others'}`,
-      ],
+      [`ledger/${toHex(author)} ${wrong}`],
       'what is missing must come back from a second copy: no acceptance goes against a retirement',
     );
 }
