@@ -12,8 +12,9 @@ import { type ChainHead, EntryType, payloadOf, RotatedRole } from '../format/pay
 import { timeOfMs } from '../format/time.js';
 import type { AuthorId } from '../id.js';
 import type { Repository } from '../repository/repository.js';
+import { appendEntry, requireAuthor } from './append.js';
 import { type AuthorRole, readerKeyInForce } from './authority.js';
-import { appendEntry, authoritiesOf, type Ledger, loadLedger, requireAuthor } from './ledger.js';
+import { authoritiesOf, type Ledger, loadLedger } from './ledger.js';
 
 const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
 

@@ -8,7 +8,8 @@ import {
   type RetentionClass,
 } from '../format/payload.js';
 import { type Timestamp, timeOfMs } from '../format/time.js';
-import { appendEntry, type Ledger, loadLedger } from '../ledger/ledger.js';
+import { appendEntry } from '../ledger/append.js';
+import { type Ledger, loadLedger } from '../ledger/ledger.js';
 import { currentPolicy, termsOf } from './policy.js';
 import { GRACE_SEC } from './prune-plan.js';
 import { type RetentionOptions, type RetentionPlace, signerOf } from './signer.js';

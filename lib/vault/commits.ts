@@ -2,15 +2,15 @@
  * Entries coming into the ledger, one after another: checked (check-entry.ts), made durable, acknowledged by a receipt in the vault's own chain, and only then
  * answered. What waits together shares a receipt entry. A crash between an entry and its receipt is mended by the next start.
  */
-import { concat, toHex } from '../bytes.js';
+import { toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
-import { sign } from '../crypto/sign.js';
 import { ObjectExistsError } from '../errors.js';
-import { decodeEntry, ENTRY_LABEL, encodeEntry, type LedgerEntry } from '../format/entry.js';
+import { decodeEntry, type LedgerEntry } from '../format/entry.js';
 import { entryName } from '../format/names.js';
 import { CertifiedRole, EntryType, type Payload, payloadOf } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import { asId } from '../id.js';
+import { signEntry } from '../ledger/append.js';
 import type { HeadMemory } from '../repository/repository.js';
 import { termsOf } from '../retention/policy.js';
 import type { DirectoryStore } from '../store/directory.js';
@@ -197,10 +197,7 @@ export class Commits {
       time,
       payload,
     };
-    const signed = encodeEntry(entry);
-    const bytes = concat(signed, sign(seed, ENTRY_LABEL, signed));
-    const name = entryName(asId('author', entry.author), entry.sequence);
-    const { entry: decoded } = decodeEntry(bytes, name);
+    const { name, bytes, decoded } = signEntry(entry, seed);
     await store.put(name, [bytes]);
     chains.append(decoded, sha256(bytes));
     catalog.addEntry(author, entry.sequence, bytes.byteLength, Date.now());

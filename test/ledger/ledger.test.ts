@@ -22,8 +22,9 @@ import { type Envelope, MAX_PIN_DEPTH, State } from '../../lib/format/manifest.j
 import { entryName } from '../../lib/format/names.js';
 import { EntryType } from '../../lib/format/payload.js';
 import { asId } from '../../lib/id.js';
+import { appendEntry } from '../../lib/ledger/append.js';
 import { initRepository } from '../../lib/ledger/init.js';
-import { appendEntry, type Chain, loadLedger, mergeChains } from '../../lib/ledger/ledger.js';
+import { type Chain, loadLedger, mergeChains } from '../../lib/ledger/ledger.js';
 import { applyDifference, encodePins, hasPin, joinSorted, resolvePins } from '../../lib/ledger/pins.js';
 import { findSnapshot, snapshotRecords } from '../../lib/ledger/snapshots.js';
 import { openRepository, type Repository } from '../../lib/repository/repository.js';

@@ -12,7 +12,8 @@ import { CorruptError, RefusedError, RoleError, StoreError } from '../../lib/err
 import { manifestName } from '../../lib/format/names.js';
 import { EntryType } from '../../lib/format/payload.js';
 import { timeOfMs } from '../../lib/format/time.js';
-import { appendEntry, loadLedger } from '../../lib/ledger/ledger.js';
+import { appendEntry } from '../../lib/ledger/append.js';
+import { loadLedger } from '../../lib/ledger/ledger.js';
 import { selectSnapshots } from '../../lib/ledger/select.js';
 import { snapshotRecords } from '../../lib/ledger/snapshots.js';
 import { hasExpired, intended, standings } from '../../lib/ledger/standing.js';
