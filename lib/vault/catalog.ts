@@ -7,7 +7,6 @@ import type { ObjectInfo } from '../store/store.js';
 import { refOfName } from '../store/vault-protocol.js';
 
 export type ShelfKind = 'slot' | 'pack' | 'index' | 'manifest';
-export const SHELVES: readonly ShelfKind[] = ['slot', 'pack', 'index', 'manifest'];
 
 const FIRST_ROWS = 1024;
 
