@@ -61,7 +61,7 @@ export function listAuthors(repository: Repository, ledger: Ledger): AuthorRecor
 }
 
 /** The author whose id starts with `prefix`, at least 4 hex digits. @throws NotFoundError if there is none, or several */
-export function findAuthor(authors: readonly AuthorRecord[], prefix: string): AuthorRecord {
+function findAuthor(authors: readonly AuthorRecord[], prefix: string): AuthorRecord {
   const found = /^[0-9a-f]{4,32}$/i.test(prefix)
     ? authors.filter(({ author }) => toHex(author).startsWith(prefix.toLowerCase()))
     : [];

@@ -70,7 +70,7 @@ function checkPolicy({ terms, ...durations }: Policy): void {
 }
 
 /** `policy` with `change`. Pure. @throws RangeError for what cannot be a policy, or a class to remove that is not there */
-export function changedPolicy(policy: Policy, change: PolicyChange): Policy {
+function changedPolicy(policy: Policy, change: PolicyChange): Policy {
   const { classes: changed = [], removeClasses = [], ...rest } = change;
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
   const pick = (names: readonly string[]): Record<string, unknown> =>

@@ -10,7 +10,7 @@ export type ShelfKind = 'slot' | 'pack' | 'index' | 'manifest';
 
 const FIRST_ROWS = 1024;
 
-export class Shelf {
+class Shelf {
   readonly #idBytes: number;
   readonly #byId = new Map<string, number>();
   #ids: Buffer;
