@@ -1,7 +1,8 @@
 /** Ledger entries and their payloads (docs/format.md §11). Pure; signatures are made and checked elsewhere. */
 import { concat, utf8, viewOf } from '../bytes.js';
 import { CborReader, CborWriter } from './cbor.js';
-import { EntryType, type Payload, readPayload, writePayload } from './payload.js';
+import { EntryType, type Payload } from './payload.js';
+import { readPayload, writePayload } from './payload-codec.js';
 import { Kind, splitSigned, withLength } from './preamble.js';
 import { readTime, type Timestamp, writeTime } from './time.js';
 

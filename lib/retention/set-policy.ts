@@ -1,5 +1,6 @@
 /** Showing and changing the policy. A change is a new entry: it holds for snapshots that come after it and for none before. */
 import {
+  DURATIONS,
   type Durations,
   EntryType,
   type PolicyPayload,
@@ -32,7 +33,6 @@ export interface PolicyChange extends Partial<Durations>, Partial<Omit<PolicyTer
   readonly removeClasses?: readonly string[];
 }
 
-const DURATIONS = ['minimumSec', 'hourSec', 'daySec', 'weekSec', 'monthSec', 'yearSec'] as const;
 const LIMITS = ['waitSec', 'longestSec', 'dailyBytes', 'dailySnapshots'] as const;
 
 function full(policy: PolicyPayload): Policy {
