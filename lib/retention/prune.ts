@@ -8,6 +8,7 @@ import type { LedgerEntry } from '../format/entry.js';
 import { indexName, manifestName, packName } from '../format/names.js';
 import { EntryType, type PruneList } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
+import { hexesOf } from '../id.js';
 import { appendEntry } from '../ledger/append.js';
 import { loadLedger } from '../ledger/ledger.js';
 import { joinSorted } from '../ledger/pins.js';
@@ -137,11 +138,7 @@ function accounts(todo: Deletion, done: DoneIds, intents: readonly Intent[]): { 
   const found: { intent: Intent; list: PruneList }[] = [];
   for (const intent of [...intents].sort((a, b) => a.sinceSec - b.sinceSec)) {
     const mine = { packs: [] as string[], snapshots: [] as string[], indexes: [] as string[] };
-    for (const kind of KINDS)
-      for (let at = 0; at < intent[kind].byteLength; at += 32) {
-        const hex = toHex(intent[kind].subarray(at, at + 32));
-        if (left[kind].delete(hex)) mine[kind].push(hex);
-      }
+    for (const kind of KINDS) for (const hex of hexesOf(intent[kind])) if (left[kind].delete(hex)) mine[kind].push(hex);
     for (const list of split(mine)) found.push({ intent, list });
   }
   return found;

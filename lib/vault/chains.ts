@@ -2,10 +2,11 @@
  * The ledger as a vault holds it: loaded and verified once, then grown entry by entry. Answers at once what accepting an object needs to know: who may write, what
  * is promised for a snapshot, which packs are to be pruned.
  */
-import { toHex } from '../bytes.js';
+import { EMPTY, toHex } from '../bytes.js';
 import type { LedgerEntry } from '../format/entry.js';
 import { State } from '../format/manifest.js';
 import { EntryType, type PolicyPayload, payloadOf, type SnapshotPayload } from '../format/payload.js';
+import { hexesOf } from '../id.js';
 import { type Authority, authorities, certifiedDomains } from '../ledger/authority.js';
 import { type Chain, type Ledger, mergeChains } from '../ledger/ledger.js';
 import { receiptsOf, standings } from '../ledger/standing.js';
@@ -174,9 +175,7 @@ export class Chains {
   }
 
   #noteIntent({ payload }: LedgerEntry): void {
-    const { packs } = payloadOf(payload, 'pruneIntent') ?? {};
-    for (let at = 0; packs !== undefined && at < packs.byteLength; at += 32)
-      this.#intended.add(toHex(packs.subarray(at, at + 32)));
+    for (const hex of hexesOf(payloadOf(payload, 'pruneIntent')?.packs ?? EMPTY)) this.#intended.add(hex);
   }
 }
 
