@@ -8,6 +8,8 @@ import { readTime, type Timestamp, writeTime } from './time.js';
 
 export const ENTRY_LABEL = 'varve v1 entry';
 export const MAX_ENTRY_BYTES = 1_048_576;
+/** So many 32-byte ids, 960,000 bytes, keep an entry well below MAX_ENTRY_BYTES. */
+export const IDS_PER_ENTRY = 30_000;
 
 export interface LedgerEntry {
   readonly repository: Uint8Array;

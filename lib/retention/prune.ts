@@ -4,7 +4,7 @@
  */
 import { fromHex, toHex } from '../bytes.js';
 import { CorruptError, InterruptedError } from '../errors.js';
-import type { LedgerEntry } from '../format/entry.js';
+import { IDS_PER_ENTRY, type LedgerEntry } from '../format/entry.js';
 import { indexName, manifestName, packName } from '../format/names.js';
 import { EntryType, type PruneList } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
@@ -15,7 +15,7 @@ import { joinSorted } from '../ledger/pins.js';
 import { isGuardedStore } from '../store/store.js';
 import { type Intent, maturesSec, type PrunePlan } from './prune-plan.js';
 import { type DoneIds, type PruneState, type ReadOptions, readPruneState } from './prune-state.js';
-import { type RetentionOptions, type RetentionPlace, signerOf } from './signer.js';
+import { nowOf, type RetentionOptions, type RetentionPlace, signerOf } from './signer.js';
 
 export interface PruneOptions extends RetentionOptions, ReadOptions {}
 
@@ -40,13 +40,9 @@ export interface SweepReport extends PruneIds {
   readonly entries: readonly LedgerEntry[];
 }
 
-/** Keeps an entry well below MAX_ENTRY_BYTES: 30,000 ids are 960,000 bytes. */
-const IDS_PER_ENTRY = 30_000;
 const KINDS = ['snapshots', 'packs', 'indexes'] as const;
 const DELETES_AT_ONCE = 4;
 const NONE: PruneIds = { packs: [], snapshots: [], indexes: [] };
-
-const nowOf = ({ nowMs }: RetentionOptions): number => (nowMs ?? Date.now)();
 
 /** What may go and what stays, and why; changes nothing and needs no key. @throws CorruptError, RolledBackError, StoreError, InterruptedError */
 export async function planPrune(place: RetentionPlace, options: PruneOptions = {}): Promise<PrunePlan> {
