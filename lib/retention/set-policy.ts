@@ -13,7 +13,7 @@ import { appendEntry } from '../ledger/append.js';
 import { type Ledger, loadLedger } from '../ledger/ledger.js';
 import { currentPolicy, termsOf } from './policy.js';
 import { GRACE_SEC } from './prune-plan.js';
-import { type RetentionOptions, type RetentionPlace, signerOf } from './signer.js';
+import { nowOf, type RetentionOptions, type RetentionPlace, signerOf } from './signer.js';
 
 /** A policy with its terms, be they said or by default. */
 export interface Policy extends Durations {
@@ -120,7 +120,7 @@ export async function setPolicy(
   const changed = JSON.stringify(before) !== JSON.stringify(after);
   if (changed) {
     // The last in merged order is in force: it must not seem older than the one it replaces.
-    const now = timeOfMs((options.nowMs ?? Date.now)());
+    const now = timeOfMs(nowOf(options));
     const time = since !== undefined && now.sec <= since.sec ? { sec: since.sec + 1, nsec: 0 } : now;
     await appendEntry(place, seed, time, () => ({ type: EntryType.policy, ...after }));
   }
