@@ -20,6 +20,7 @@
         "native/segment-merge.cc",
         "native/mount_fd.cc",
         "native/target.cc",
+        "native/target-metadata.cc",
         "native/xattr.cc",
         "native/copy.cc",
         "native/leaf-reader.cc",

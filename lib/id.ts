@@ -57,3 +57,8 @@ export function idHex(id: Uint8Array): string {
 export function shortHex(id: Uint8Array): string {
   return toHex(id.subarray(0, 4));
 }
+
+/** The ids, in hex, that stand one behind the other in `joined`, 32 bytes each. */
+export function* hexesOf(joined: Uint8Array): Iterable<string> {
+  for (let at = 0; at < joined.byteLength; at += 32) yield toHex(joined.subarray(at, at + 32));
+}

@@ -24,6 +24,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   varve::initSegment(env, exports);
   varve::initMountFd(env, exports);
   varve::initTarget(env, exports);
+  varve::initTargetMetadata(env, exports);
   varve::initCopy(env, exports);
   varve::initLeaf(env, exports);
   varve::initDirents(env, exports);

@@ -15,6 +15,7 @@ void initXattr(Napi::Env env, Napi::Object exports);
 void initSegment(Napi::Env env, Napi::Object exports);
 void initMountFd(Napi::Env env, Napi::Object exports);
 void initTarget(Napi::Env env, Napi::Object exports);
+void initTargetMetadata(Napi::Env env, Napi::Object exports);
 void initCopy(Napi::Env env, Napi::Object exports);
 void initLeaf(Napi::Env env, Napi::Object exports);
 void initDirents(Napi::Env env, Napi::Object exports);

@@ -1,6 +1,6 @@
 /** What changed between two snapshots. Directories with the same tree are passed over unread, so the cost is that of the changes. */
 import { compareBytes, equalBytes } from '../bytes.js';
-import { type Entry, isDirectory, isFile } from '../format/tree.js';
+import { type Entry, isDirectory } from '../format/tree.js';
 import { readDirectory } from '../repository/tree-reader.js';
 import { entryAt, joinPath, type OpenTree } from './open-tree.js';
 import { sameContent, sameMetadata, sameTree, sameType } from './same-entry.js';
@@ -77,9 +77,4 @@ function* merge(path: Uint8Array, left: Generator<Entry>, right: Generator<Entry
     if (order <= 0) a = left.next();
     if (order >= 0) b = right.next();
   }
-}
-
-/** Bytes of a file, 0 of anything else. */
-export function fileBytes(entry: Entry | undefined): number {
-  return entry !== undefined && isFile(entry) ? entry.sizeBytes : 0;
 }

@@ -2,7 +2,7 @@
 import { scrypt } from 'node:crypto';
 
 /** Most memory that a derivation may take. */
-export const MAX_SCRYPT_BYTES = 2 ** 31;
+const MAX_SCRYPT_BYTES = 2 ** 31;
 const MAX_SCRYPT_P = 64;
 
 export interface ScryptParameters {

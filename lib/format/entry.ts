@@ -1,12 +1,15 @@
 /** Ledger entries and their payloads (docs/format.md §11). Pure; signatures are made and checked elsewhere. */
 import { concat, utf8, viewOf } from '../bytes.js';
 import { CborReader, CborWriter } from './cbor.js';
-import { EntryType, type Payload, readPayload, writePayload } from './payload.js';
+import { EntryType, type Payload } from './payload.js';
+import { readPayload, writePayload } from './payload-codec.js';
 import { Kind, splitSigned, withLength } from './preamble.js';
 import { readTime, type Timestamp, writeTime } from './time.js';
 
 export const ENTRY_LABEL = 'varve v1 entry';
 export const MAX_ENTRY_BYTES = 1_048_576;
+/** So many 32-byte ids, 960,000 bytes, keep an entry well below MAX_ENTRY_BYTES. */
+export const IDS_PER_ENTRY = 30_000;
 
 export interface LedgerEntry {
   readonly repository: Uint8Array;

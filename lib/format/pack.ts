@@ -23,7 +23,7 @@ export type ChunkType = (typeof ChunkType)[keyof typeof ChunkType];
 export const PackClass = { data: 1, metadata: 2 } as const;
 export type PackClass = (typeof PackClass)[keyof typeof PackClass];
 
-export const Codec = { raw: 0, zstd: 1 } as const;
+const Codec = { raw: 0, zstd: 1 } as const;
 
 /** A session's sealed key as it stands in packs and manifests. */
 export interface SealedSessionKey {
@@ -199,8 +199,8 @@ export function decodeDirectory(bytes: Uint8Array, endBytes: number, object: str
     if (bytes[at + 17] !== 0 || bytes[at + 18] !== 0 || bytes[at + 19] !== 0)
       bad(`frame ${i} has reserved bytes that are not zero`);
     if (offset < previousEnd || sealedBytes <= TAG_BYTES || offset + sealedBytes > endBytes) bad(`frame ${i} is out of place`);
-    if (rawBytes === 0 || rawBytes > MAX_FRAME_BYTES || codec > 1) bad(`frame ${i} has an impossible size or codec`);
-    if (codec === 0 && sealedBytes !== rawBytes + TAG_BYTES) bad(`frame ${i} is raw but of another length`);
+    if (rawBytes === 0 || rawBytes > MAX_FRAME_BYTES || codec > Codec.zstd) bad(`frame ${i} has an impossible size or codec`);
+    if (codec === Codec.raw && sealedBytes !== rawBytes + TAG_BYTES) bad(`frame ${i} is raw but of another length`);
     if (count === 0 || count > chunkCount - firstChunk) bad(`frame ${i} names more chunks than there are`);
     let sum = 0;
     for (let c = firstChunk; c < firstChunk + count; c++) {

@@ -7,8 +7,9 @@ import { RefusedError, RoleError } from '../errors.js';
 import { EntryType } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import type { Repository } from '../repository/repository.js';
+import { appendEntry, requireAuthor } from './append.js';
 import { differences } from './heads.js';
-import { appendEntry, loadLedger, readLedger, requireAuthor } from './ledger.js';
+import { loadLedger, readLedger } from './ledger.js';
 
 export interface AcceptForkOptions {
   readonly reason: string;

@@ -118,6 +118,13 @@ export function hasEnd(
   return there !== undefined && heads.every((head) => equalBytes(there, head));
 }
 
+/** What to say of a chain that does not have the end of its retirement; undefined when it has. */
+export function wrongEnd(hashes: readonly (Uint8Array | undefined)[], retired: Retirement): string | undefined {
+  if (hasEnd(hashes, retired)) return undefined;
+  const { count } = retired;
+  return `had ${count} entries when its author was retired and has ${hashes.length < count ? hashes.length : 'others'}`;
+}
+
 /** The public key that a session must be sealed to: the last rotation's, else the genesis's. `entries` in merged order. */
 export function readerKeyInForce(genesis: Genesis, entries: readonly LedgerEntry[]): Uint8Array {
   let key = genesis.readerKey;

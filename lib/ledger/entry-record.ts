@@ -9,7 +9,7 @@ const NAMES = new Map<number, string>(
 );
 
 /** `writer-cert`, `snapshot`, …; `type 99` for one that this program does not know. */
-export function entryTypeName(type: number): string {
+function entryTypeName(type: number): string {
   return NAMES.get(type) ?? `type ${type}`;
 }
 

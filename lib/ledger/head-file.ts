@@ -7,19 +7,19 @@ import { access, constants, link, mkdir, open, readdir, readFile, unlink } from 
 import { join } from 'node:path';
 import { CorruptError } from '../errors.js';
 import type { RememberedHead, RememberedHeads } from '../repository/repository.js';
+import { codeOf, syncDirectory } from '../store/durable.js';
 
 const NAME = /^heads-(\d{12})\.json$/;
 const NOTHING: RememberedHeads = { chains: {}, accepted: [] };
 
 const nameOf = (number: number): string => `heads-${String(number).padStart(12, '0')}.json`;
-const isCode = (error: unknown, code: string): boolean => (error as NodeJS.ErrnoException).code === code;
 
 async function numbersIn(folder: string): Promise<number[]> {
   try {
     const names = await readdir(folder);
     return names.flatMap((name) => NAME.exec(name)?.[1] ?? []).map(Number);
   } catch (error) {
-    if (isCode(error, 'ENOENT')) return [];
+    if (codeOf(error) === 'ENOENT') return [];
     throw error;
   }
 }
@@ -34,7 +34,7 @@ export async function readHeads(folder: string): Promise<{ number: number; heads
       return { number, heads: parse(await readFile(path, 'utf8'), path) };
     } catch (error) {
       // Another process went on meanwhile and took it away.
-      if (!isCode(error, 'ENOENT')) throw error;
+      if (codeOf(error) !== 'ENOENT') throw error;
     }
   }
 }
@@ -97,16 +97,11 @@ async function add(folder: string, number: number, heads: RememberedHeads): Prom
     }
     await link(temporary, join(folder, nameOf(number)));
   } catch (error) {
-    if (isCode(error, 'EEXIST')) return false;
+    if (codeOf(error) === 'EEXIST') return false;
     throw error;
   } finally {
     await unlink(temporary).catch(() => undefined);
   }
-  const directory = await open(folder, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
+  await syncDirectory(folder);
   return true;
 }

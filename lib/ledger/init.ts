@@ -12,8 +12,8 @@ import { timeOfMs } from '../format/time.js';
 import { addKey, type KeySlot } from '../repository/keys.js';
 import { newRepository, openRepository, type RepositoryPlace } from '../repository/repository.js';
 import { isGuardedStore, type Store } from '../store/store.js';
+import { appendEntry } from './append.js';
 import { whileAlone } from './init-claim.js';
-import { appendEntry } from './ledger.js';
 
 export interface InitOptions {
   /** Opens the first key slot. Without it the caller must keep the keyring, in a key file for instance. */

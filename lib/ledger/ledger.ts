@@ -1,19 +1,18 @@
 /**
- * The ledger: every author's signed chain (docs/format.md §11), loaded, verified and appended to. A chain's last signature vouches for all
+ * The ledger: every author's signed chain (docs/format.md §11), loaded and verified; append.ts writes to it. A chain's last signature vouches for all
  * entries before it through their hashes, so loading checks one signature a chain; `verifyLedger` in lib/verify checks every one.
  */
-import { concat, equalBytes, toHex } from '../bytes.js';
+import { equalBytes, toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
-import { authorOf, publicKeyOf, sign, verifySignature } from '../crypto/sign.js';
-import { BadSignatureError, CorruptError, ObjectExistsError, RoleError, RolledBackError } from '../errors.js';
-import { decodeEntry, ENTRY_LABEL, encodeEntry, type LedgerEntry, misplaced } from '../format/entry.js';
+import { verifySignature } from '../crypto/sign.js';
+import { BadSignatureError, CorruptError, RolledBackError } from '../errors.js';
+import { decodeEntry, ENTRY_LABEL, type LedgerEntry, misplaced } from '../format/entry.js';
 import type { Genesis } from '../format/genesis.js';
 import { entryName, parseEntryName } from '../format/names.js';
-import type { Payload } from '../format/payload.js';
-import { compareTimes, type Timestamp } from '../format/time.js';
+import { compareTimes } from '../format/time.js';
 import type { AuthorId } from '../id.js';
 import type { HeadMemory, RepositoryPlace } from '../repository/repository.js';
-import { type Authority, type AuthorRole, authorities, authorized, hasEnd, type Retirement } from './authority.js';
+import { type Authority, type AuthorRole, authorities, authorized, type Retirement, wrongEnd } from './authority.js';
 import { falseClaims } from './claims.js';
 
 /** What reading and writing the ledger takes: no key of content. */
@@ -73,7 +72,7 @@ async function readChain(repository: RepositoryPlace, author: AuthorId, count: n
  *
  * @throws CorruptError if a chain has a gap
  */
-async function listChains(
+export async function listChains(
   repository: RepositoryPlace,
   prefix = 'ledger/',
 ): Promise<Map<string, { author: AuthorId; count: number }>> {
@@ -107,7 +106,7 @@ async function listChainsOnce(
 }
 
 /** The ledger that each open repository was last seen with, so that a key whose time is over signs nothing more. */
-const seen = new WeakMap<LedgerPlace, Ledger>();
+export const lastSeen = new WeakMap<LedgerPlace, Ledger>();
 
 /**
  * Loads and verifies the ledger, and holds it against the heads that this machine remembers. `everySignature` checks each entry's own signature too.
@@ -119,7 +118,7 @@ export async function loadLedger(repository: LedgerPlace, everySignature = false
   const before = await repository.heads?.recall();
   const ledger = await readLedger(repository, everySignature);
   if (before !== undefined) await repository.heads?.compare(ledger.chains, before);
-  seen.set(repository, ledger);
+  lastSeen.set(repository, ledger);
   return ledger;
 }
 
@@ -166,12 +165,11 @@ function checkRetired(
   { author, hashes }: { author: Uint8Array; hashes: readonly Uint8Array[] },
   retired: Retirement,
 ): void {
-  if (!hasEnd(hashes, retired))
+  const wrong = wrongEnd(hashes, retired);
+  if (wrong !== undefined)
     throw new RolledBackError(
       store.location,
-      [
-        `ledger/${toHex(author)} had ${retired.count} entries when its author was retired and has ${hashes.length < retired.count ? hashes.length : 'others'}`,
-      ],
+      [`ledger/${toHex(author)} ${wrong}`],
       'what is missing must come back from a second copy: no acceptance goes against a retirement',
     );
 }
@@ -213,98 +211,8 @@ export function mergeChains(chains: readonly Pick<Chain, 'entries' | 'limit'>[])
   }
 }
 
-/** What an author may still say, by a ledger. @throws RoleError naming what ended it, or that no admin certified it */
-export function requireAuthor(genesis: Genesis, ledger: Ledger, author: Uint8Array): Authority {
-  const hex = toHex(author);
-  const own = authoritiesOf(genesis, ledger).find((one) => equalBytes(one.author, author));
-  if (own === undefined)
-    throw new RoleError('writer', 'writing', `no admin of this repository certified the key in hand (${hex.slice(0, 8)})`);
-  if (own.retired !== undefined)
-    throw new RoleError(
-      own.role,
-      'writing',
-      `the key in hand (${own.role} ${hex.slice(0, 8)}) was revoked by an admin${own.retired.reason === '' ? '' : `: ${own.retired.reason}`}; nothing it writes counts any more`,
-    );
-  if (own.limit !== Number.POSITIVE_INFINITY)
-    throw new RoleError(
-      own.role,
-      'writing',
-      `the key in hand (${own.role} ${hex.slice(0, 8)}) was replaced by a rotation; use the key file or passphrase that holds its successor (varve key list)`,
-    );
-  return own;
-}
-
 /** Everybody with authority by a loaded ledger. */
 export function authoritiesOf(genesis: Genesis, ledger: Ledger): Authority[] {
   const entries = new Map(ledger.chains.map((chain) => [toHex(chain.author), chain.entries]));
   return authorities(genesis, (author) => entries.get(toHex(author)));
-}
-
-/** SHA-256 of the last of an author's first `count` entries; zeros for none. */
-async function headAt({ store }: RepositoryPlace, author: AuthorId, count: number): Promise<Uint8Array> {
-  return count === 0 ? new Uint8Array(32) : sha256(await store.get(entryName(author, count - 1)));
-}
-
-/** @throws RoleError if the ledger as it was last loaded, and then as it is now, says that `author` may not write */
-async function mustCount(repository: LedgerPlace, author: Uint8Array): Promise<void> {
-  const ledger = seen.get(repository);
-  if (ledger === undefined) return;
-  try {
-    requireAuthor(repository.genesis, ledger, author);
-  } catch (error) {
-    if (!(error instanceof RoleError)) throw error;
-    // A certificate may be younger than what was loaded.
-    const now = await readLedger(repository);
-    requireAuthor(repository.genesis, now, author);
-    seen.set(repository, now);
-  }
-}
-
-/**
- * Appends one entry to the chain of `seed`'s key. A race with another run of the same author is retried behind the other's entry; `payload` may depend on
- * the sequence number.
- *
- * @throws RoleError, StoreError, CorruptError
- */
-export async function appendEntry(
-  repository: LedgerPlace,
-  seed: Uint8Array | null | undefined,
-  time: Timestamp,
-  makePayload: (sequence: number) => Payload,
-): Promise<LedgerEntry> {
-  if (seed === null || seed === undefined) throw new RoleError('writer', 'writing to the ledger');
-  const author = authorOf(publicKeyOf(seed));
-  await mustCount(repository, author);
-  for (let attempt = 0; ; attempt++) {
-    const before = await repository.heads?.recall(true);
-    const { count } = (await listChains(repository, `ledger/${toHex(author)}/`)).get(toHex(author)) ?? { count: 0 };
-    const previous = await headAt(repository, author, count);
-    const remembered = before?.chains[toHex(author)];
-    if (remembered !== undefined) {
-      const last = count === remembered.count ? previous : await headAt(repository, author, Math.min(count, remembered.count));
-      if (count < remembered.count || toHex(last) !== remembered.head)
-        throw new RolledBackError(repository.store.location, [
-          `ledger/${toHex(author)}, the chain of the key in hand, had ${remembered.count} entries and has ${count}${count < remembered.count ? '' : ', others'}`,
-        ]);
-    }
-    const entry: LedgerEntry = {
-      repository: repository.id,
-      author,
-      sequence: count,
-      previous,
-      time,
-      payload: makePayload(count),
-    };
-    const signed = encodeEntry(entry);
-    const bytes = concat(signed, sign(seed, ENTRY_LABEL, signed));
-    decodeEntry(bytes, entryName(author, count));
-    try {
-      await repository.store.put(entryName(author, count), [bytes]); // commit point
-      await repository.heads?.grown([{ author, count: count + 1, head: sha256(bytes), time }]);
-      return entry;
-    } catch (error) {
-      // Another run of this author took the number first: stand behind it.
-      if (!(error instanceof ObjectExistsError) || attempt >= 1000) throw error;
-    }
-  }
 }

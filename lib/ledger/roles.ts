@@ -12,8 +12,9 @@ import { type ChainHead, EntryType, payloadOf, RotatedRole } from '../format/pay
 import { timeOfMs } from '../format/time.js';
 import type { AuthorId } from '../id.js';
 import type { Repository } from '../repository/repository.js';
+import { appendEntry, requireAuthor } from './append.js';
 import { type AuthorRole, readerKeyInForce } from './authority.js';
-import { appendEntry, authoritiesOf, type Ledger, loadLedger, requireAuthor } from './ledger.js';
+import { authoritiesOf, type Ledger, loadLedger } from './ledger.js';
 
 const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
 
@@ -60,7 +61,7 @@ export function listAuthors(repository: Repository, ledger: Ledger): AuthorRecor
 }
 
 /** The author whose id starts with `prefix`, at least 4 hex digits. @throws NotFoundError if there is none, or several */
-export function findAuthor(authors: readonly AuthorRecord[], prefix: string): AuthorRecord {
+function findAuthor(authors: readonly AuthorRecord[], prefix: string): AuthorRecord {
   const found = /^[0-9a-f]{4,32}$/i.test(prefix)
     ? authors.filter(({ author }) => toHex(author).startsWith(prefix.toLowerCase()))
     : [];

@@ -13,7 +13,8 @@ import { timeOfMs } from '../format/time.js';
 import type { AuthorId } from '../id.js';
 import { unlockWithPassphrase } from '../repository/keys.js';
 import type { Repository, RepositoryPlace } from '../repository/repository.js';
-import { appendEntry, authoritiesOf, type Ledger, loadLedger, readLedger } from './ledger.js';
+import { appendEntry } from './append.js';
+import { authoritiesOf, type Ledger, loadLedger, readLedger } from './ledger.js';
 import { adminInHand, certifyWriter, headOf, holdsReaderKeys, newWriterKey, type RoleOptions } from './roles.js';
 
 /** Which key of a keyring a rotation replaces. */

@@ -7,7 +7,7 @@ import type { LedgerEntry } from '../format/entry.js';
 import { State } from '../format/manifest.js';
 import { payloadOf, type Receipt, type SnapshotPayload } from '../format/payload.js';
 import { compareTimes, type Timestamp } from '../format/time.js';
-import { asId, type SnapshotId } from '../id.js';
+import { asId, hexesOf, type SnapshotId } from '../id.js';
 import type { Chain, Ledger } from './ledger.js';
 
 export interface Hold {
@@ -54,10 +54,6 @@ export function seriesOf({ entry, payload }: Pick<Standing, 'entry' | 'payload'>
   return `${toHex(entry.author)}/${toHex(payload.stream)}`;
 }
 
-const idsIn = function* (joined: Uint8Array): Iterable<string> {
-  for (let at = 0; at < joined.byteLength; at += 32) yield toHex(joined.subarray(at, at + 32));
-};
-
 const place = (author: Uint8Array, sequence: number): string => `${toHex(author)}/${sequence}`;
 
 /** The place of an entry, as `Ledger.falseClaims` names it. */
@@ -84,8 +80,8 @@ export function intended(entries: readonly LedgerEntry[]): { packs: Set<string>;
   const found = { packs: new Set<string>(), snapshots: new Set<string>() };
   for (const { payload } of entries) {
     const intent = payloadOf(payload, 'pruneIntent');
-    for (const id of idsIn(intent?.packs ?? EMPTY)) found.packs.add(id);
-    for (const id of idsIn(intent?.snapshots ?? EMPTY)) found.snapshots.add(id);
+    for (const id of hexesOf(intent?.packs ?? EMPTY)) found.packs.add(id);
+    for (const id of hexesOf(intent?.snapshots ?? EMPTY)) found.snapshots.add(id);
   }
   return found;
 }
@@ -140,13 +136,13 @@ function sayingsOf(ledger: Ledger): Sayings {
     const { author, sequence, time, payload } = entry;
     const said: Moment = { time: receipts.get(place(author, sequence))?.time ?? time, at };
     const extend = payloadOf(payload, 'extend');
-    for (const id of idsIn(extend?.snapshots ?? EMPTY)) push(extensions, id, { untilSec: extend!.untilSec, said });
-    for (const id of idsIn(payloadOf(payload, 'pruneDone')?.snapshots ?? EMPTY)) push(dones, id, { entry, said });
+    for (const id of hexesOf(extend?.snapshots ?? EMPTY)) push(extensions, id, { untilSec: extend!.untilSec, said });
+    for (const id of hexesOf(payloadOf(payload, 'pruneDone')?.snapshots ?? EMPTY)) push(dones, id, { entry, said });
     const hold = payloadOf(payload, 'hold');
     if (hold !== undefined) {
       const held: Held = { hold: { author, sequence, time, reason: hold.reason }, said, releasedSec: Number.POSITIVE_INFINITY };
       byPlace.set(place(author, sequence), held);
-      for (const id of idsIn(hold.snapshots)) push(holds, id, held);
+      for (const id of hexesOf(hold.snapshots)) push(holds, id, held);
     }
     // A hold can only be released after it was placed: nobody releases those to come.
     const release = payloadOf(payload, 'release');

@@ -11,7 +11,7 @@ import { sortedTags } from '../format/manifest.js';
 import { EntryType } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import type { Repository } from '../repository/repository.js';
-import { appendEntry } from './ledger.js';
+import { appendEntry } from './append.js';
 import type { Snapshot } from './snapshots.js';
 
 /** Keeps an entry well below MAX_ENTRY_BYTES: 8,192 ids are 270 KiB. */

@@ -11,7 +11,7 @@ import { CorruptError } from '../errors.js';
 import { decodeKeyring, decodeSlot, encodeKeyring, encodeSlotHeader, type Keyring, type SlotHeader } from '../format/key-slot.js';
 import { Kind } from '../format/preamble.js';
 
-export const SCRYPT_LOG2_N = 17;
+const SCRYPT_LOG2_N = 17;
 const SCRYPT_R = 8;
 
 type SlotKind = typeof Kind.keySlot | typeof Kind.keyFile;

@@ -1,6 +1,6 @@
 /**
  * An open repository: a store, its genesis, and the keys in hand. The one place where store, crypto, format and index meet.
- * Opening checks the genesis and its signature, so a swapped or damaged repository is refused at once. Never writes, except `createRepository`.
+ * Opening checks the genesis and its signature, so a swapped or damaged repository is refused at once. Never writes.
  */
 import { randomBytes } from 'node:crypto';
 import { concat, equalBytes, toHex } from '../bytes.js';
@@ -8,15 +8,7 @@ import { sha256 } from '../crypto/kdf.js';
 import { type DomainKeys, domainKeys, domainSecret, readerPrivateKey, readerPrivateKeys, x25519Public } from '../crypto/roles.js';
 import { type SessionOpener, sessionOpener } from '../crypto/session-open.js';
 import { authorOf, publicKeyOf, sign, verifySignature } from '../crypto/sign.js';
-import {
-  BadSignatureError,
-  CorruptError,
-  NoRepositoryError,
-  NotFoundError,
-  RepositoryExistsError,
-  RoleError,
-  WrongKeyError,
-} from '../errors.js';
+import { BadSignatureError, CorruptError, NoRepositoryError, NotFoundError, RoleError, WrongKeyError } from '../errors.js';
 import type { LedgerEntry } from '../format/entry.js';
 import { decodeGenesis, encodeGenesis, GENESIS_LABEL, type Genesis } from '../format/genesis.js';
 import type { Keyring } from '../format/key-slot.js';
@@ -198,16 +190,4 @@ export function newRepository(store: Store, nowMs: number): { place: RepositoryP
   const id = asId('repository', sha256(bytes));
   const writer = { seed: writerSeed, domain, domainSecret: domainSecret(root, salt, domain) };
   return { place: { store, id, genesis }, keyring: { repository: id, root, adminSeed, writer }, genesis: bytes };
-}
-
-/**
- * Makes a new repository in an empty store: genesis, and a keyring that holds every role. The caller writes the first ledger entries and key slots.
- *
- * @throws RepositoryExistsError
- */
-export async function createRepository(store: Store, nowMs: number): Promise<{ place: RepositoryPlace; keyring: Keyring }> {
-  if ((await store.stat(GENESIS_NAME)) !== undefined) throw new RepositoryExistsError(store.location);
-  const { place, keyring, genesis } = newRepository(store, nowMs);
-  await store.put(GENESIS_NAME, [genesis]);
-  return { place, keyring };
 }

@@ -53,7 +53,7 @@ function mayMend(run: Run, existing: Existing, entry: FileEntry): boolean {
 }
 
 /** Removes what stands there. False, with a problem listed, for a directory that holds something and may not be deleted. */
-export function clearPlace(run: Run, directory: TargetDirectory, name: Uint8Array, existing: Existing, path: string): boolean {
+function clearPlace(run: Run, directory: TargetDirectory, name: Uint8Array, existing: Existing, path: string): boolean {
   const isDirectory = existing.type === Type.directory;
   if (run.options.dryRun === true) return true;
   try {

@@ -26,7 +26,7 @@ export interface TargetDirectory {
   ours: boolean;
 }
 
-export const textOf = (name: Uint8Array): string => Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString('latin1');
+const textOf = (name: Uint8Array): string => Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString('latin1');
 export const bytesOf = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'));
 export const pathIn = (directory: TargetDirectory, name: Uint8Array): string =>
   directory.path === '' ? textOf(name) : `${directory.path}/${textOf(name)}`;

@@ -64,7 +64,7 @@ export interface TaskResult {
   readonly wrongFiles: [number, number][];
 }
 
-export const RECORD_TAIL_BYTES = 33;
+const RECORD_TAIL_BYTES = 33;
 
 export interface RecordFields {
   readonly name: Uint8Array;
@@ -79,7 +79,7 @@ export interface RecordFields {
 }
 
 /** Writes a record at `at` and returns its end. */
-export function writeRecord(into: Uint8Array, view: DataView, at: number, fields: RecordFields): number {
+function writeRecord(into: Uint8Array, view: DataView, at: number, fields: RecordFields): number {
   view.setUint16(at, fields.name.byteLength, true);
   into.set(fields.name, at + 2);
   const tail = at + 2 + fields.name.byteLength;

@@ -4,7 +4,7 @@ import { NotFoundError, RefusedError } from '../errors.js';
 import { loadLedger } from '../ledger/ledger.js';
 import { standings } from '../ledger/standing.js';
 import { type AnnounceReport, announcePrune, type PruneOptions } from './prune.js';
-import { type RetentionPlace, signerOf } from './signer.js';
+import { nowOf, type RetentionPlace, signerOf } from './signer.js';
 import { adviceToForget, whyKept } from './why-kept.js';
 
 /**
@@ -18,7 +18,7 @@ export async function forgetSnapshots(
   snapshots: readonly Uint8Array[],
   options: PruneOptions = {},
 ): Promise<AnnounceReport> {
-  const nowSec = (options.nowMs ?? Date.now)() / 1000;
+  const nowSec = nowOf(options) / 1000;
   const ledger = await loadLedger(place);
   signerOf(place, ledger, options, 'forgetting a snapshot', ['admin', 'vault']);
   const known = new Map(standings(ledger, nowSec).map((standing) => [toHex(standing.id), standing]));

@@ -1,17 +1,16 @@
 /** Holds: what an admin puts on snapshots to keep them until an admin takes it off again; and extensions, which nothing takes back. */
 import { EMPTY, fromHex, toHex } from '../bytes.js';
 import { NotFoundError, RefusedError } from '../errors.js';
+import { IDS_PER_ENTRY } from '../format/entry.js';
 import { manifestName } from '../format/names.js';
 import { EntryType, payloadOf } from '../format/payload.js';
 import { compareTimes, type Timestamp, timeOfMs } from '../format/time.js';
-import { appendEntry, type Ledger, loadLedger } from '../ledger/ledger.js';
+import { appendEntry } from '../ledger/append.js';
+import { type Ledger, loadLedger } from '../ledger/ledger.js';
 import { joinSorted } from '../ledger/pins.js';
 import { type Standing, standings } from '../ledger/standing.js';
-import { type RetentionOptions, type RetentionPlace, signerOf } from './signer.js';
+import { nowOf, type RetentionOptions, type RetentionPlace, signerOf } from './signer.js';
 import { holdName } from './why-kept.js';
-
-/** Keeps an entry well below MAX_ENTRY_BYTES. */
-const IDS_PER_ENTRY = 30_000;
 
 export interface PlacedHold {
   /** As `hold list` shows it and `hold release` takes it. */
@@ -24,8 +23,6 @@ export interface PlacedHold {
   readonly snapshots: readonly Uint8Array[];
   readonly released?: { readonly time: Timestamp; readonly reason: string };
 }
-
-const nowOf = ({ nowMs }: RetentionOptions): number => (nowMs ?? Date.now)();
 
 /** Batches of ids that fit an entry, each sorted and without doubles. */
 function batches(ids: readonly Uint8Array[]): Uint8Array[] {

@@ -31,7 +31,7 @@ export function termsOf(policy: PolicyPayload): PolicyTerms {
 }
 
 /** Whether `text` fits a pattern in which `*` stands for any text. Linear in both. */
-export function matchesPattern(pattern: string, text: string): boolean {
+function matchesPattern(pattern: string, text: string): boolean {
   const parts = pattern.split('*');
   if (parts.length === 1) return pattern === text;
   const first = parts[0]!;

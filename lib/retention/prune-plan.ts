@@ -4,6 +4,7 @@
  */
 import { toHex } from '../bytes.js';
 import type { PruneList } from '../format/payload.js';
+import { hexesOf } from '../id.js';
 import type { Standing } from '../ledger/standing.js';
 import type { PackTable } from './pack-table.js';
 import { type PinNode, packLocks } from './pin-locks.js';
@@ -112,10 +113,8 @@ export function namedBy(intents: readonly Intent[], waitSec: number): Named {
   for (const intent of intents) {
     const matures = maturesSec(intent, waitSec);
     for (const kind of ['packs', 'snapshots', 'indexes'] as const)
-      for (let at = 0; at < intent[kind].byteLength; at += 32) {
-        const hex = toHex(intent[kind].subarray(at, at + 32));
+      for (const hex of hexesOf(intent[kind]))
         named[kind].set(hex, Math.min(matures, named[kind].get(hex) ?? Number.POSITIVE_INFINITY));
-      }
   }
   return named;
 }

@@ -8,7 +8,7 @@ import { CorruptError, InterruptedError, NewerFormatError, NotFoundError } from 
 import { decodeIndexHeader, INDEX_HEADER_BYTES } from '../format/index-object.js';
 import { entryName, idHexOf, packHexOf } from '../format/names.js';
 import { type PruneList, payloadOf } from '../format/payload.js';
-import { asId } from '../id.js';
+import { asId, hexesOf } from '../id.js';
 import { type Ledger, loadLedger } from '../ledger/ledger.js';
 import { readEnvelope } from '../ledger/snapshots.js';
 import { disowned, receiptsOf, standings } from '../ledger/standing.js';
@@ -39,10 +39,6 @@ const KINDS = ['packs', 'snapshots', 'indexes'] as const;
 /** How often the clock is looked at, and how long others wait. */
 const BATCH = 64;
 const TURN_MS = 5;
-
-function* hexesOf(joined: Uint8Array): Iterable<string> {
-  for (let at = 0; at < joined.byteLength; at += 32) yield toHex(joined.subarray(at, at + 32));
-}
 
 /** Lets other work run now and then. @throws InterruptedError */
 class Breath {

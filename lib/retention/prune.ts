@@ -4,16 +4,18 @@
  */
 import { fromHex, toHex } from '../bytes.js';
 import { CorruptError, InterruptedError } from '../errors.js';
-import type { LedgerEntry } from '../format/entry.js';
+import { IDS_PER_ENTRY, type LedgerEntry } from '../format/entry.js';
 import { indexName, manifestName, packName } from '../format/names.js';
 import { EntryType, type PruneList } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
-import { appendEntry, loadLedger } from '../ledger/ledger.js';
+import { hexesOf } from '../id.js';
+import { appendEntry } from '../ledger/append.js';
+import { loadLedger } from '../ledger/ledger.js';
 import { joinSorted } from '../ledger/pins.js';
 import { isGuardedStore } from '../store/store.js';
 import { type Intent, maturesSec, type PrunePlan } from './prune-plan.js';
 import { type DoneIds, type PruneState, type ReadOptions, readPruneState } from './prune-state.js';
-import { type RetentionOptions, type RetentionPlace, signerOf } from './signer.js';
+import { nowOf, type RetentionOptions, type RetentionPlace, signerOf } from './signer.js';
 
 export interface PruneOptions extends RetentionOptions, ReadOptions {}
 
@@ -38,13 +40,9 @@ export interface SweepReport extends PruneIds {
   readonly entries: readonly LedgerEntry[];
 }
 
-/** Keeps an entry well below MAX_ENTRY_BYTES: 30,000 ids are 960,000 bytes. */
-const IDS_PER_ENTRY = 30_000;
 const KINDS = ['snapshots', 'packs', 'indexes'] as const;
 const DELETES_AT_ONCE = 4;
 const NONE: PruneIds = { packs: [], snapshots: [], indexes: [] };
-
-const nowOf = ({ nowMs }: RetentionOptions): number => (nowMs ?? Date.now)();
 
 /** What may go and what stays, and why; changes nothing and needs no key. @throws CorruptError, RolledBackError, StoreError, InterruptedError */
 export async function planPrune(place: RetentionPlace, options: PruneOptions = {}): Promise<PrunePlan> {
@@ -136,11 +134,7 @@ function accounts(todo: Deletion, done: DoneIds, intents: readonly Intent[]): { 
   const found: { intent: Intent; list: PruneList }[] = [];
   for (const intent of [...intents].sort((a, b) => a.sinceSec - b.sinceSec)) {
     const mine = { packs: [] as string[], snapshots: [] as string[], indexes: [] as string[] };
-    for (const kind of KINDS)
-      for (let at = 0; at < intent[kind].byteLength; at += 32) {
-        const hex = toHex(intent[kind].subarray(at, at + 32));
-        if (left[kind].delete(hex)) mine[kind].push(hex);
-      }
+    for (const kind of KINDS) for (const hex of hexesOf(intent[kind])) if (left[kind].delete(hex)) mine[kind].push(hex);
     for (const list of split(mine)) found.push({ intent, list });
   }
   return found;

@@ -1,5 +1,6 @@
 /** Showing and changing the policy. A change is a new entry: it holds for snapshots that come after it and for none before. */
 import {
+  DURATIONS,
   type Durations,
   EntryType,
   type PolicyPayload,
@@ -8,10 +9,11 @@ import {
   type RetentionClass,
 } from '../format/payload.js';
 import { type Timestamp, timeOfMs } from '../format/time.js';
-import { appendEntry, type Ledger, loadLedger } from '../ledger/ledger.js';
+import { appendEntry } from '../ledger/append.js';
+import { type Ledger, loadLedger } from '../ledger/ledger.js';
 import { currentPolicy, termsOf } from './policy.js';
 import { GRACE_SEC } from './prune-plan.js';
-import { type RetentionOptions, type RetentionPlace, signerOf } from './signer.js';
+import { nowOf, type RetentionOptions, type RetentionPlace, signerOf } from './signer.js';
 
 /** A policy with its terms, be they said or by default. */
 export interface Policy extends Durations {
@@ -31,7 +33,6 @@ export interface PolicyChange extends Partial<Durations>, Partial<Omit<PolicyTer
   readonly removeClasses?: readonly string[];
 }
 
-const DURATIONS = ['minimumSec', 'hourSec', 'daySec', 'weekSec', 'monthSec', 'yearSec'] as const;
 const LIMITS = ['waitSec', 'longestSec', 'dailyBytes', 'dailySnapshots'] as const;
 
 function full(policy: PolicyPayload): Policy {
@@ -69,7 +70,7 @@ function checkPolicy({ terms, ...durations }: Policy): void {
 }
 
 /** `policy` with `change`. Pure. @throws RangeError for what cannot be a policy, or a class to remove that is not there */
-export function changedPolicy(policy: Policy, change: PolicyChange): Policy {
+function changedPolicy(policy: Policy, change: PolicyChange): Policy {
   const { classes: changed = [], removeClasses = [], ...rest } = change;
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
   const pick = (names: readonly string[]): Record<string, unknown> =>
@@ -119,7 +120,7 @@ export async function setPolicy(
   const changed = JSON.stringify(before) !== JSON.stringify(after);
   if (changed) {
     // The last in merged order is in force: it must not seem older than the one it replaces.
-    const now = timeOfMs((options.nowMs ?? Date.now)());
+    const now = timeOfMs(nowOf(options));
     const time = since !== undefined && now.sec <= since.sec ? { sec: since.sec + 1, nsec: 0 } : now;
     await appendEntry(place, seed, time, () => ({ type: EntryType.policy, ...after }));
   }

@@ -19,6 +19,9 @@ export interface RetentionOptions {
   readonly nowMs?: () => number;
 }
 
+/** The time, milliseconds since 1970. */
+export const nowOf = ({ nowMs }: RetentionOptions): number => (nowMs ?? Date.now)();
+
 /**
  * The seed that signs.
  *

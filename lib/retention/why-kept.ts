@@ -22,11 +22,7 @@ const utc = (sec: number): string => {
 };
 
 /** `2026-03-01 02:00 UTC, as the first of its day and week (class db)`. */
-export function promiseText({
-  retainUntilSec,
-  payload,
-  receipt,
-}: Pick<Standing, 'retainUntilSec' | 'payload' | 'receipt'>): string {
+function promiseText({ retainUntilSec, payload, receipt }: Pick<Standing, 'retainUntilSec' | 'payload' | 'receipt'>): string {
   const names = slotNames(payload.slots | (receipt?.slots ?? 0));
   const longer = retainUntilSec > Math.max(payload.retainUntilSec, receipt?.retainUntilSec ?? 0);
   const why = longer ? 'extended' : names.length === 0 ? 'the minimum' : `the first of its ${names.join(', ')}`;

@@ -52,7 +52,7 @@ export const MAX_BYTES: Readonly<Record<ObjectKind, number>> = {
 };
 
 /** Rows of a page of a listing. */
-export const PAGE_ROWS = 4096;
+const PAGE_ROWS = 4096;
 /** Bytes of entries in one answer to `entries`, about. */
 export const ENTRIES_BYTES = 1 << 20;
 /** How much of a stream, and of a connection, may be under way without being read. */

@@ -7,11 +7,10 @@ import type { ObjectInfo } from '../store/store.js';
 import { refOfName } from '../store/vault-protocol.js';
 
 export type ShelfKind = 'slot' | 'pack' | 'index' | 'manifest';
-export const SHELVES: readonly ShelfKind[] = ['slot', 'pack', 'index', 'manifest'];
 
 const FIRST_ROWS = 1024;
 
-export class Shelf {
+class Shelf {
   readonly #idBytes: number;
   readonly #byId = new Map<string, number>();
   #ids: Buffer;

@@ -3,8 +3,9 @@ import { toHex } from '../bytes.js';
 import { RefusedError, RoleError } from '../errors.js';
 import { CertifiedRole, EntryType } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
+import { appendEntry } from '../ledger/append.js';
 import { authorities } from '../ledger/authority.js';
-import { appendEntry, loadLedger } from '../ledger/ledger.js';
+import { loadLedger } from '../ledger/ledger.js';
 import type { Repository } from '../repository/repository.js';
 import { isGuardedStore } from '../store/store.js';
 

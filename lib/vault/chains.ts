@@ -2,17 +2,18 @@
  * The ledger as a vault holds it: loaded and verified once, then grown entry by entry. Answers at once what accepting an object needs to know: who may write, what
  * is promised for a snapshot, which packs are to be pruned.
  */
-import { toHex } from '../bytes.js';
-import { authorOf } from '../crypto/sign.js';
+import { EMPTY, toHex } from '../bytes.js';
 import type { LedgerEntry } from '../format/entry.js';
 import { State } from '../format/manifest.js';
 import { EntryType, type PolicyPayload, payloadOf, type SnapshotPayload } from '../format/payload.js';
-import { type Authority, authorities } from '../ledger/authority.js';
+import { hexesOf } from '../id.js';
+import { type Authority, authorities, certifiedDomains } from '../ledger/authority.js';
 import { type Chain, type Ledger, mergeChains } from '../ledger/ledger.js';
 import { receiptsOf, standings } from '../ledger/standing.js';
 import type { ChainState, RepositoryPlace } from '../repository/repository.js';
 import { currentPolicy } from '../retention/policy.js';
 import type { Receipted } from '../store/store.js';
+import type { Known } from './accept.js';
 
 export interface Grown {
   readonly entries: LedgerEntry[];
@@ -163,18 +164,7 @@ export class Chains {
   #authorize(): void {
     const list = authorities(this.place.genesis, (author) => this.#chains.get(toHex(author))?.entries);
     this.#authorities = new Map(list.map((authority) => [toHex(authority.author), authority]));
-    this.#domains = new Map();
-    for (const { author, limit, role } of list) {
-      if (role !== 'admin') continue;
-      for (const { payload } of this.chain(toHex(author)).entries.slice(0, limit)) {
-        const cert = payloadOf(payload, 'writerCert');
-        if (cert === undefined) continue;
-        const writer = toHex(authorOf(cert.publicKey));
-        const domains = this.#domains.get(writer) ?? new Set();
-        domains.add(toHex(cert.domain));
-        this.#domains.set(writer, domains);
-      }
-    }
+    this.#domains = certifiedDomains(this.#admins());
   }
 
   #list(author: Uint8Array, { stream, class: name = '' }: SnapshotPayload): number[] {
@@ -185,8 +175,16 @@ export class Chains {
   }
 
   #noteIntent({ payload }: LedgerEntry): void {
-    const { packs } = payloadOf(payload, 'pruneIntent') ?? {};
-    for (let at = 0; packs !== undefined && at < packs.byteLength; at += 32)
-      this.#intended.add(toHex(packs.subarray(at, at + 32)));
+    for (const hex of hexesOf(payloadOf(payload, 'pruneIntent')?.packs ?? EMPTY)) this.#intended.add(hex);
   }
+}
+
+/** What accepting asks of the chains. */
+export function knownOf(chains: Chains): Known {
+  return {
+    repository: chains.place.id,
+    authority: (author) => chains.authority(author),
+    hasEnded: (author) => chains.hasEnded(author),
+    domains: (author) => chains.domains(author),
+  };
 }

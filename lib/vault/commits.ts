@@ -1,80 +1,54 @@
 /**
- * Entries coming into the ledger, one after another: verified, made durable, acknowledged by a receipt in the vault's own chain, and only then answered. What waits
- * together shares a receipt entry. A crash between an entry and its receipt is mended by the next start.
+ * Entries coming into the ledger, one after another: checked (check-entry.ts), made durable, acknowledged by a receipt in the vault's own chain, and only then
+ * answered. What waits together shares a receipt entry. A crash between an entry and its receipt is mended by the next start.
  */
-import { concat, toHex } from '../bytes.js';
+import { toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
-import { sign } from '../crypto/sign.js';
-import { ObjectExistsError, RefusedError } from '../errors.js';
-import { decodeEntry, ENTRY_LABEL, encodeEntry, type LedgerEntry } from '../format/entry.js';
-import type { Envelope } from '../format/manifest.js';
-import { State } from '../format/manifest.js';
+import { ObjectExistsError } from '../errors.js';
+import { decodeEntry, type LedgerEntry } from '../format/entry.js';
 import { entryName } from '../format/names.js';
-import { CertifiedRole, EntryType, type Payload, payloadOf, type Receipt } from '../format/payload.js';
+import { CertifiedRole, EntryType, type Payload, payloadOf } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import { asId } from '../id.js';
-import { hasEnd } from '../ledger/authority.js';
+import { signEntry } from '../ledger/append.js';
 import type { HeadMemory } from '../repository/repository.js';
 import { termsOf } from '../retention/policy.js';
-import { retain } from '../retention/slots.js';
 import type { DirectoryStore } from '../store/directory.js';
 import type { Acknowledged } from '../store/vault-protocol.js';
-import { acceptEntry, type Caller, checkSnapshot, type Known, refuse } from './accept.js';
-import type { AlertCode } from './alerts.js';
+import type { Acceptable, Caller } from './accept.js';
 import type { Catalog } from './catalog.js';
-import type { Chains } from './chains.js';
-import type { Quotas } from './quota.js';
+import { checkEntry, type EntryContext, type SentEntry } from './check-entry.js';
+import { receiptsFor } from './receipts.js';
 
 const BATCH = 256;
 /** Keeps an entry well below its largest size: 4,096 receipts are 320 KiB. */
 const RECEIPTS_PER_ENTRY = 4096;
-const DAY_SEC = 86_400;
-/** So far behind its chain's end, another entry of the same number is no race of two runs. */
-const RACE_ENTRIES = 64;
 
-export interface CommitParts {
+export interface CommitParts extends EntryContext {
   readonly store: DirectoryStore;
-  readonly chains: Chains;
   readonly catalog: Catalog;
-  readonly quotas: Quotas;
   readonly heads: HeadMemory;
   readonly seed: Uint8Array;
   readonly author: string;
-  lateMs(): number;
-  /** Reads a manifest's envelope, and checks its pins again. @throws RefusedError */
-  envelope(object: string, id: Uint8Array): Promise<Envelope>;
-  tell(code: AlertCode, detail: string): void;
   /** After the vault's own key was certified. */
   onCertified(): Promise<void>;
 }
 
-interface Job {
-  readonly caller: Caller;
-  readonly author: string;
-  readonly sequence: number;
-  readonly bytes: Uint8Array;
+interface Job extends SentEntry {
   readonly done: (answer: Acknowledged) => void;
   readonly failed: (error: unknown) => void;
 }
 
-interface Pending {
-  readonly entry: LedgerEntry;
-  readonly hash: Uint8Array;
-}
-
 export class Commits {
   readonly #parts: CommitParts;
-  readonly #known: Known;
   #turn: Promise<unknown> = Promise.resolve();
   #waiting: Job[] = [];
   #scheduled = false;
   /** Entries without a receipt. */
-  #pending: Pending[] = [];
+  #pending: Acceptable[] = [];
 
   constructor(parts: CommitParts) {
-    const { chains } = parts;
     this.#parts = parts;
-    this.#known = knownOf(chains);
   }
 
   /** Runs `work` when nothing else changes the ledger. */
@@ -129,48 +103,25 @@ export class Commits {
     }
   }
 
-  async #store({ caller, author, sequence, bytes }: Job): Promise<void> {
+  async #store(job: Job): Promise<void> {
     const { store, chains, catalog, quotas } = this.#parts;
-    const name = entryName(asId('author', Buffer.from(author, 'hex')), sequence);
-    const chain = chains.chain(author);
-    const count = chain.hashes.length;
-    if (sequence < count) {
-      if (toHex(sha256(bytes)) === toHex(chain.hashes[sequence]!)) return;
-      if (sequence < count - RACE_ENTRIES) this.#parts.tell('refused-overwrite', `another entry was sent for ${name}`);
-      throw new ObjectExistsError(name);
-    }
-    const head = chain.hashes.at(-1) ?? new Uint8Array(32);
-    const { entry, hash } = acceptEntry(name, bytes, { author, sequence }, { count, head }, caller, this.#known);
-    // Whoever reads the ledger would refuse all of it.
-    const retire = payloadOf(entry.payload, 'retire');
-    if (retire !== undefined && !hasEnd(chains.chain(toHex(retire.author)).hashes, { count: retire.count, heads: [retire.head] }))
-      refuse(name, 'retires an author at an end that its chain does not have');
-    const snapshot = payloadOf(entry.payload, 'snapshot');
-    if (snapshot !== undefined) {
-      if (chains.hasSnapshot(snapshot.manifest)) refuse(name, 'names a manifest that is a snapshot already');
-      checkSnapshot(name, entry, await this.#parts.envelope(name, snapshot.manifest), this.#known);
-      const terms = termsOf(chains.policy());
-      quotas.checkSnapshots(entry.author, terms, this.#parts.lateMs());
-      const latest = Math.ceil(this.#parts.lateMs() / 1000) + terms.longestSec + DAY_SEC;
-      if (terms.longestSec > 0 && snapshot.retainUntilSec > latest)
-        throw new RefusedError(
-          `${name} promises to keep its snapshot until ${new Date(snapshot.retainUntilSec * 1000).toISOString()}, longer than the ${Math.floor(terms.longestSec / DAY_SEC)} days that the policy allows; is the writer's clock right?`,
-          { object: name },
-        );
-    }
+    const accepted = await checkEntry(job, this.#parts);
+    if (accepted === undefined) return;
+    const { author, sequence, bytes } = job;
+    const { entry, hash } = accepted;
     // Entries count like everything else: nobody fills the disk with incidents and tags.
     const isWriters = chains.authority(author)?.role === 'writer';
     if (isWriters) quotas.takeBytes(entry.author, bytes.byteLength, termsOf(chains.policy()), this.#parts.lateMs());
     try {
-      await store.put(name, [bytes]);
+      await store.put(entryName(asId('author', entry.author), sequence), [bytes]);
     } catch (error) {
       if (isWriters) quotas.giveBytes(entry.author, bytes.byteLength, this.#parts.lateMs());
       throw error;
     }
     chains.append(entry, hash);
     catalog.addEntry(author, sequence, bytes.byteLength, Date.now());
-    this.#pending.push({ entry, hash });
-    if (snapshot !== undefined) quotas.countSnapshot(entry.author, this.#parts.lateMs());
+    this.#pending.push(accepted);
+    if (payloadOf(entry.payload, 'snapshot') !== undefined) quotas.countSnapshot(entry.author, this.#parts.lateMs());
     await this.#noteMeaning(entry);
   }
 
@@ -222,22 +173,7 @@ export class Commits {
         continue;
       }
       const time = timeOfMs(this.#parts.lateMs());
-      // Several of one series in one receipt: what an earlier one takes is not there for a later.
-      const taken = new Map<string, number[]>();
-      const receipts: Receipt[] = some.map(({ entry, hash }) => {
-        const snapshot = payloadOf(entry.payload, 'snapshot');
-        const place = { author: entry.author, sequence: entry.sequence, hash };
-        if (snapshot === undefined) return { ...place, retainUntilSec: 0, slots: 0 };
-        const policy = chains.policy();
-        const chosen = termsOf(policy).classes.find(({ name }) => name === snapshot.class);
-        const key = `${toHex(entry.author)}/${toHex(snapshot.stream)}/${snapshot.class ?? ''}`;
-        const more = taken.get(key) ?? [];
-        taken.set(key, more);
-        const complete = snapshot.state === State.complete;
-        const kept = retain(policy, chosen, time.sec, complete, [...chains.earlier(entry.author, snapshot), ...more]);
-        if (complete) more.push(time.sec);
-        return { ...place, ...kept };
-      });
+      const receipts = receiptsFor(some, chains, time.sec);
       await this.append({ type: EntryType.receipt, receipts }, time);
       for (const { entry } of some) this.#receive(entry, time.sec);
       this.#pending = this.#pending.slice(some.length);
@@ -261,10 +197,7 @@ export class Commits {
       time,
       payload,
     };
-    const signed = encodeEntry(entry);
-    const bytes = concat(signed, sign(seed, ENTRY_LABEL, signed));
-    const name = entryName(asId('author', entry.author), entry.sequence);
-    const { entry: decoded } = decodeEntry(bytes, name);
+    const { name, bytes, decoded } = signEntry(entry, seed);
     await store.put(name, [bytes]);
     chains.append(decoded, sha256(bytes));
     catalog.addEntry(author, entry.sequence, bytes.byteLength, Date.now());
@@ -293,14 +226,4 @@ export class Commits {
     });
     await heads.grown(grown);
   }
-}
-
-/** What accepting asks of the chains. */
-export function knownOf(chains: Chains): Known {
-  return {
-    repository: chains.place.id,
-    authority: (author) => chains.authority(author),
-    hasEnded: (author) => chains.hasEnded(author),
-    domains: (author) => chains.domains(author),
-  };
 }

@@ -5,7 +5,7 @@ import { advance, type ClockState, firstClock, lateClock, type Reading } from '.
 import { readState, writeState } from './state.js';
 
 /** Reads this machine. */
-export function readMachine(): Reading {
+function readMachine(): Reading {
   try {
     const uptimeMs = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]) * 1000;
     const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();

@@ -4,6 +4,7 @@ import { chmod, mkdir, open, readFile, rename, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fromHex, toHex } from '../bytes.js';
 import { CorruptError, StoreError } from '../errors.js';
+import { codeOf, syncDirectory } from '../store/durable.js';
 
 /** Makes the state folder, for its owner alone. @throws StoreError when others could enter it */
 export async function prepareStateFolder(path: string): Promise<void> {
@@ -23,7 +24,7 @@ export async function readState<T>(path: string, isGood: (value: unknown) => val
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (codeOf(error) === 'ENOENT') return undefined;
     throw new StoreError(path, 'read', error);
   }
   try {
@@ -48,12 +49,7 @@ async function writeFileDurably(path: string, text: string): Promise<void> {
       await file.close();
     }
     await rename(temporary, path);
-    const folder = await open(dirname(path), 'r');
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
+    await syncDirectory(dirname(path));
   } catch (cause) {
     throw new StoreError(path, 'write', cause);
   }

@@ -49,7 +49,7 @@ const INCIDENT_SEC = 30 * 86_400;
 const HERE = new Set(['localhost', '127.0.0.1', '::1', 'ip6-localhost']);
 
 /** What keeps the repository at `store` from being deleted before its time, and against whom. */
-export function enforcementOf(store: Store): { level: Level; why: string } {
+function enforcementOf(store: Store): { level: Level; why: string } {
   const place = (store as Partial<{ place: VaultPlace }>).place;
   if (!isGuardedStore(store) || place === undefined)
     return { level: 'advisory', why: 'a plain directory: holds against mistakes, not against whoever may write to it' };

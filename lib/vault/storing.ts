@@ -10,7 +10,7 @@ import { PACK_FOOTER_BYTES, PACK_HEADER_BYTES } from '../format/pack.js';
 import { termsOf } from '../retention/policy.js';
 import { type Acknowledged, MAX_BYTES, nameOfRef, type ObjectRef } from '../store/vault-protocol.js';
 import { acceptIndex, acceptManifest, acceptPackFooter, acceptPackHeader, type Caller, refuse } from './accept.js';
-import { knownOf } from './commits.js';
+import { knownOf } from './chains.js';
 import { putEntry, putGenesis, putSlot } from './founding.js';
 import type { Guard } from './guard.js';
 import { gather, Incoming } from './incoming.js';

@@ -85,7 +85,7 @@ export class Watch {
 }
 
 /** `90 seconds`, `25 minutes`, `26.5 hours`: the unit in which a person would say it. */
-export function spanText(seconds: number): string {
+function spanText(seconds: number): string {
   if (seconds < 120) return `${Math.round(seconds)} seconds`;
   return seconds < 7200 ? `${Math.round(seconds / 60)} minutes` : `${Math.round(seconds / 360) / 10} hours`;
 }

@@ -9,7 +9,7 @@ import { CorruptError, NotFoundError } from '../errors.js';
 import { decodeEntry, ENTRY_LABEL, type LedgerEntry, MAX_ENTRY_BYTES, misplaced } from '../format/entry.js';
 import { entryName, parseEntryName } from '../format/names.js';
 import type { AuthorId } from '../id.js';
-import { type Authority, authorized, hasEnd, type Retirement } from '../ledger/authority.js';
+import { type Authority, authorized, type Retirement, wrongEnd } from '../ledger/authority.js';
 import { falseClaims } from '../ledger/claims.js';
 import { type Chain, type Ledger, mergeChains } from '../ledger/ledger.js';
 import type { Repository } from '../repository/repository.js';
@@ -53,12 +53,8 @@ function checkRetirements(
     const hex = toHex(retired.author);
     const hashes = chains.find(({ author }) => equalBytes(author, retired.author))?.hashes ?? [];
     if (broken.has(hex)) continue;
-    if (!hasEnd(hashes, retired))
-      findings.error(
-        `ledger/${hex}`,
-        'ROLLED_BACK',
-        `had ${retired.count} entries when its author was retired and has ${hashes.length < retired.count ? hashes.length : 'others'}`,
-      );
+    const wrong = wrongEnd(hashes, retired);
+    if (wrong !== undefined) findings.error(`ledger/${hex}`, 'ROLLED_BACK', wrong);
     if (hashes.length > retired.count)
       findings.warning(
         `ledger/${hex}`,

@@ -12,10 +12,6 @@ import type { Findings } from './report.js';
 
 const DAY = 86_400;
 
-function* hexesOf(joined: Uint8Array): Iterable<string> {
-  for (let at = 0; at < joined.byteLength; at += 32) yield toHex(joined.subarray(at, at + 32));
-}
-
 /** What was announced or deleted, ids in hex. */
 export interface Pruned {
   /** Named by an intent: no new run uses these packs. */

@@ -2,7 +2,7 @@
  * What stands above the snapshots in a mount: `latest`, snapshots/, hosts/, tags/, by-id/, at/ and .varve/ (docs/guide.md, Mounted tree). Snapshots themselves
  * are directories in snapshots/ only; every other name for one is a symlink there. Blocking; opens manifests when a name depends on them.
  */
-import { asUtf8, toHex, utf8 } from '../bytes.js';
+import { toHex, utf8 } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
 import { type Attributes, blocksOf, FileType, NAMES_TTL_SEC, type NamedNode } from './attributes.js';
 import { inoBelow, inoNumber } from './ino.js';
@@ -279,9 +279,4 @@ export function listPage(
     if (attributes !== undefined) named.push({ name: utf8(name), attributes });
   }
   return { entries: named, next: offset + taken.length, end: offset + taken.length >= all.length };
-}
-
-/** A name that is not UTF-8 is no name up here. */
-export function textOfName(name: Uint8Array): string | undefined {
-  return asUtf8(name);
 }

@@ -12,16 +12,17 @@ import { publicKeyOf } from '../../lib/crypto/sign.js';
 import { CborWriter } from '../../lib/format/cbor.js';
 import { encodeRows } from '../../lib/format/content.js';
 import { encodeEnvelope, encodeManifestBody, manifestAad, State } from '../../lib/format/manifest.js';
-import { manifestName, packName } from '../../lib/format/names.js';
+import { GENESIS_NAME, manifestName, packName } from '../../lib/format/names.js';
 import * as pack from '../../lib/format/pack.js';
 import { encodeLeaf } from '../../lib/format/page.js';
 import { EntryType } from '../../lib/format/payload.js';
 import { type Entry, EntryKind, type Owner, writeEntry, type Xattr } from '../../lib/format/tree.js';
-import { appendEntry, loadLedger } from '../../lib/ledger/ledger.js';
+import { appendEntry } from '../../lib/ledger/append.js';
+import { loadLedger } from '../../lib/ledger/ledger.js';
 import { joinSorted } from '../../lib/ledger/pins.js';
 import { openSnapshot, type Snapshot, snapshotRecords, tagChanges } from '../../lib/ledger/snapshots.js';
 import { native } from '../../lib/native.js';
-import { createRepository, openRepository, type Repository, writerAuthor } from '../../lib/repository/repository.js';
+import { newRepository, openRepository, type Repository, writerAuthor } from '../../lib/repository/repository.js';
 import { createDirectoryStore } from '../../lib/store/directory.js';
 
 /** What every node may say of itself. Defaults: mode 0644 (directories 0755), root's, 2024-02-29T12:34:56.123456789Z. */
@@ -157,7 +158,8 @@ export interface TinyRepository {
 /** Makes a repository in `folder`, which must not exist, with its caches in `cacheDir`. */
 export async function tinyRepository(folder: string, cacheDir: string): Promise<TinyRepository> {
   const store = await createDirectoryStore(folder);
-  const { place, keyring } = await createRepository(store, NOW.sec * 1000);
+  const { place, keyring, genesis } = newRepository(store, NOW.sec * 1000);
+  await store.put(GENESIS_NAME, [genesis]);
   const repository = openRepository(place, keyring, cacheDir);
   const { seed, domain } = keyring.writer!;
   await appendEntry(repository, keyring.adminSeed, NOW, () => ({ type: EntryType.genesis }));

@@ -12,7 +12,8 @@ import { EntryType, type Payload, type SnapshotPayload } from '../../lib/format/
 import { timeOfMs } from '../../lib/format/time.js';
 import { asId } from '../../lib/id.js';
 import { backup } from '../../lib/ingest/backup.js';
-import { appendEntry, loadLedger } from '../../lib/ledger/ledger.js';
+import { appendEntry } from '../../lib/ledger/append.js';
+import { loadLedger } from '../../lib/ledger/ledger.js';
 import { certifyWriter, newWriterKey } from '../../lib/ledger/roles.js';
 import { findSnapshot, snapshotRecords } from '../../lib/ledger/snapshots.js';
 import { openRepository, type Repository } from '../../lib/repository/repository.js';

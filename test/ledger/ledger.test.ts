@@ -22,14 +22,16 @@ import { type Envelope, MAX_PIN_DEPTH, State } from '../../lib/format/manifest.j
 import { entryName } from '../../lib/format/names.js';
 import { EntryType } from '../../lib/format/payload.js';
 import { asId } from '../../lib/id.js';
+import { appendEntry } from '../../lib/ledger/append.js';
 import { initRepository } from '../../lib/ledger/init.js';
-import { appendEntry, type Chain, loadLedger, mergeChains } from '../../lib/ledger/ledger.js';
+import { type Chain, loadLedger, mergeChains } from '../../lib/ledger/ledger.js';
 import { applyDifference, encodePins, hasPin, joinSorted, resolvePins } from '../../lib/ledger/pins.js';
 import { findSnapshot, snapshotRecords } from '../../lib/ledger/snapshots.js';
 import { openRepository, type Repository } from '../../lib/repository/repository.js';
 import { DEFAULT_POLICY } from '../../lib/retention/slots.js';
 import { MemoryStore } from '../../lib/store/memory.js';
 import type { Store } from '../../lib/store/store.js';
+import { storedNames } from '../helpers/stored-names.js';
 
 const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
 const NOW = { sec: 1_700_000_000, nsec: 0 };
@@ -53,12 +55,6 @@ async function replace(store: MemoryStore, name: string, bytes: Uint8Array): Pro
   await store.remove(name);
   await store.put(name, [bytes]);
 }
-
-const names = async (store: MemoryStore, prefix: string): Promise<string[]> => {
-  const found: string[] = [];
-  for await (const { name } of store.list(prefix)) found.push(name);
-  return found.sort();
-};
 
 t.test('a new repository has an admin’s chain of three, and the writer’s grows one by one', async (t) => {
   const { repository } = await newRepository();
@@ -186,7 +182,7 @@ t.test('a chain of somebody whom no admin certified is refused, and a name that 
 
 t.test('a repository whose ledger is gone is no empty one', async (t) => {
   const { store, repository } = await newRepository();
-  for (const name of await names(store, 'ledger/')) await store.remove(name);
+  for (const name of await storedNames(store, 'ledger/')) await store.remove(name);
   await t.rejects(loadLedger(repository), { code: 'CORRUPT', message: /first entry is missing/ });
 });
 
@@ -215,9 +211,9 @@ t.test('init leaves what it finds: a repository, or what is left of one', async 
   await t.rejects(initRepository(store, { label: 'again', policy: DEFAULT_POLICY }), RepositoryExistsError);
   await store.put('packs/00/thing', [random(5)]);
   await store.remove('genesis');
-  const before = await names(store, '');
+  const before = await storedNames(store, '');
   await t.rejects(initRepository(store, { label: 'again', policy: DEFAULT_POLICY }), RefusedError);
-  t.same(await names(store, ''), before);
+  t.same(await storedNames(store, ''), before);
   await store.remove('packs/00/thing');
   const { place, keyring } = await initRepository(store, { label: 'again', policy: DEFAULT_POLICY });
   t.equal(
@@ -262,7 +258,7 @@ t.test('of several inits at once one makes the repository, and the others say th
     const { place, keyring, slot } = made[0]!.value;
     t.equal((await loadLedger(openRepository(place, keyring, ''), true)).entries.length, 3);
     t.same(
-      (await names(store, '')).filter((name) => !name.startsWith('ledger/')),
+      (await storedNames(store, '')).filter((name) => !name.startsWith('ledger/')),
       ['genesis', `keys/${slot!.id}`],
     );
   }
@@ -281,7 +277,7 @@ t.test('a claim of an init stands for as long as its process does', async (t) =>
   other.kill();
   await once(other, 'close');
   await waiting;
-  t.notOk((await names(store, '')).includes(claim), 'a claim of a process that is gone is removed');
+  t.notOk((await storedNames(store, '')).includes(claim), 'a claim of a process that is gone is removed');
 
   // What is left of a process before this one, of another machine long ago, or of nobody.
   for (const fields of [{ pid: process.pid }, { pid: 1, host: 'elsewhere', ms: Date.now() - 3_600_000 }, { pid: 'x' }]) {
@@ -289,7 +285,7 @@ t.test('a claim of an init stands for as long as its process does', async (t) =>
     await store.remove('genesis');
     await claims(fields);
     await initRepository(store, { label: 'test', policy: DEFAULT_POLICY });
-    t.notOk((await names(store, '')).includes(claim), JSON.stringify(fields));
+    t.notOk((await storedNames(store, '')).includes(claim), JSON.stringify(fields));
   }
 });
 

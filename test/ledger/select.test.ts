@@ -10,7 +10,7 @@ import { StoreError } from '../../lib/errors.js';
 import { entryName, manifestName } from '../../lib/format/names.js';
 import { EntryType } from '../../lib/format/payload.js';
 import { timeOfMs } from '../../lib/format/time.js';
-import { appendEntry } from '../../lib/ledger/ledger.js';
+import { appendEntry } from '../../lib/ledger/append.js';
 import { type LeftOut, selectSnapshot, selectSnapshots } from '../../lib/ledger/select.js';
 import type { Repository } from '../../lib/repository/repository.js';
 import type { Store } from '../../lib/store/store.js';

@@ -12,7 +12,8 @@ import { CorruptError, RefusedError, RoleError, StoreError } from '../../lib/err
 import { manifestName } from '../../lib/format/names.js';
 import { EntryType } from '../../lib/format/payload.js';
 import { timeOfMs } from '../../lib/format/time.js';
-import { appendEntry, loadLedger } from '../../lib/ledger/ledger.js';
+import { appendEntry } from '../../lib/ledger/append.js';
+import { loadLedger } from '../../lib/ledger/ledger.js';
 import { selectSnapshots } from '../../lib/ledger/select.js';
 import { snapshotRecords } from '../../lib/ledger/snapshots.js';
 import { hasExpired, intended, standings } from '../../lib/ledger/standing.js';
@@ -33,6 +34,7 @@ import {
 } from '../helpers/backup-repository.js';
 import { ClockedStore, type StoreClock } from '../helpers/clocked-store.js';
 import type { Operation } from '../helpers/faulty-store.js';
+import { storedNames } from '../helpers/stored-names.js';
 
 t.setTimeout(600_000);
 
@@ -93,12 +95,6 @@ async function makeLab(t: Test): Promise<Lab> {
   return lab;
 }
 
-async function names(repository: Repository, prefix: string): Promise<string[]> {
-  const found: string[] = [];
-  for await (const { name } of repository.store.list(prefix)) found.push(name);
-  return found.sort();
-}
-
 async function days(lab: Lab, count: number): Promise<string[]> {
   const ids: string[] = [];
   for (let day = 0; day < count; day++) {
@@ -115,7 +111,7 @@ t.test('what has expired is announced, waits, and goes; what is kept reads back'
   const lab = await makeLab(t);
   const ids = await days(lab, 8);
   const repository = await lab.open();
-  const before = await names(repository, 'packs/');
+  const before = await storedNames(repository.store, 'packs/');
   const announced = await announcePrune(repository, lab);
   t.same([...announced.snapshots].sort(), ids.slice(0, 5).sort(), 'kept three days each: five of eight have expired');
   t.ok(announced.packs.length >= 5 && announced.packBytes > 80_000, `${announced.packs.length} packs`);
@@ -130,14 +126,14 @@ t.test('what has expired is announced, waits, and goes; what is kept reads back'
   const swept = await sweepPrune(repository, lab);
   t.same([...swept.snapshots].sort(), ids.slice(0, 5).sort());
   t.same([...swept.packs].sort(), [...announced.packs].sort());
-  const after = await names(repository, 'packs/');
+  const after = await storedNames(repository.store, 'packs/');
   t.equal(after.length, before.length - swept.packs.length);
   t.same(await listed(lab), ids.slice(5));
   await lab.sound(t, 'swept');
   t.same(await sweepPrune(repository, lab), { packs: [], snapshots: [], indexes: [], manifests: [], packBytes: 0, entries: [] });
 
   t.comment(
-    `manifests left: ${(await names(repository, 'snapshots/')).length}, index objects: ${(await names(repository, 'index/')).length}`,
+    `manifests left: ${(await storedNames(repository.store, 'snapshots/')).length}, index objects: ${(await storedNames(repository.store, 'index/')).length}`,
   );
   await days(lab, 18);
   for (let round = 0; round < 4; round++) {
@@ -147,9 +143,9 @@ t.test('what has expired is announced, waits, and goes; what is kept reads back'
   }
   const last = await listed(lab);
   t.equal(last.length, 1, 'the newest one never expires');
-  const manifests = await names(repository, 'snapshots/');
+  const manifests = await storedNames(repository.store, 'snapshots/');
   t.ok(manifests.length <= 17, `${manifests.length}: its manifest, and those that it builds on`);
-  t.ok((await names(repository, 'index/')).length < 12, 'index objects go with the packs of their sessions');
+  t.ok((await storedNames(repository.store, 'index/')).length < 12, 'index objects go with the packs of their sessions');
   await lab.sound(t, 'after two months');
 });
 
@@ -429,7 +425,7 @@ t.test('packs and manifests of interrupted runs are left alone for 72 hours, the
     StoreError,
   );
   const repository = await lab.open();
-  const total = (await names(repository, 'packs/')).length;
+  const total = (await storedNames(repository.store, 'packs/')).length;
   lab.clock.nowMs += 3 * DAY - 1000;
   t.same((await announcePrune(repository, lab)).entries, []);
   lab.clock.nowMs += 1000;
@@ -442,8 +438,8 @@ t.test('packs and manifests of interrupted runs are left alone for 72 hours, the
   const swept = await sweepPrune(repository, lab);
   t.same([swept.packs, swept.indexes], [announced.packs, announced.indexes]);
   t.same(swept.snapshots, [], 'no snapshot goes');
-  t.equal((await names(repository, 'packs/')).length, total - swept.packs.length);
-  t.equal((await names(repository, 'snapshots/')).length, 1);
+  t.equal((await storedNames(repository.store, 'packs/')).length, total - swept.packs.length);
+  t.equal((await storedNames(repository.store, 'snapshots/')).length, 1);
   await lab.sound(t, 'cleared');
 });
 

@@ -27,12 +27,7 @@ import { utf8 } from '../../lib/bytes.js';
 import { NotFoundError, StoreError } from '../../lib/errors.js';
 import { packageRoot } from '../../lib/native.js';
 import { createDirectoryStore, type DirectoryStore, openDirectoryStore } from '../../lib/store/directory.js';
-
-async function names(store: DirectoryStore): Promise<string[]> {
-  const found: string[] = [];
-  for await (const info of store.list('')) found.push(info.name);
-  return found.sort();
-}
+import { storedNames } from '../helpers/stored-names.js';
 
 const temporaries = (store: DirectoryStore): string[] => readdirSync(join(store.location, 'tmp'));
 
@@ -63,7 +58,7 @@ t.test('a store that is only read is not written to', async (t) => {
   const store = await openDirectoryStore(t.testdir({ a: 'x' }));
   await store.get('a');
   await store.stat('a');
-  await names(store);
+  await storedNames(store, '');
   t.same(readdirSync(store.location), ['a']);
 });
 
@@ -81,7 +76,7 @@ t.test('a full disk fails the put, leaves nothing visible and nothing behind, an
     code: 'STORE',
     cause: { code: 'ENOSPC' },
   });
-  t.same(await names(store), ['packs/small']);
+  t.same(await storedNames(store, ''), ['packs/small']);
   t.same(temporaries(store), []);
   await store.put('packs/other', [new Uint8Array(300_000)]);
   t.equal((await store.stat('packs/other'))?.sizeBytes, 300_000);
@@ -104,7 +99,7 @@ t.test('after a failed fsync, of a file or of a directory, nothing is visible an
     await t.rejects(store.put('a/fails', [utf8('x')]), { code: 'STORE', cause: { code: 'EIO' } }, `fsync ${failing}`);
     prototype.sync = sync;
     await t.rejects(store.put('a/later', [utf8('x')]), { code: 'STORE', message: /earlier fsync failed/ });
-    t.same(await names(store), ['a/before']);
+    t.same(await storedNames(store, ''), ['a/before']);
     t.same(temporaries(store), []);
     t.equal((await store.get('a/before')).byteLength, 1, 'reading goes on');
     const fresh = await openDirectoryStore(store.location);
@@ -125,11 +120,11 @@ t.test('leftover temporary files are never listed, and only stale ones of dead w
   const swept = file(`${dead}-00ff`, old);
   const kept = [file(`${dead}-00fe`), file(`${process.pid}-00fd`, old), file('somebody-elses', old)];
   const store = await openDirectoryStore(folder);
-  t.same(await names(store), ['a']);
+  t.same(await storedNames(store, ''), ['a']);
   t.ok(existsSync(join(folder, 'tmp', swept)), 'not before the first put');
   await store.put('b', [utf8('x')]);
   t.same(temporaries(store).sort(), kept.sort());
-  t.same(await names(store), ['a', 'b']);
+  t.same(await storedNames(store, ''), ['a', 'b']);
 });
 
 t.test('things that are no objects are not listed, and never read through', async (t) => {
@@ -141,7 +136,7 @@ t.test('things that are no objects are not listed, and never read through', asyn
   mkdirSync(store.pathOf('packs/folder'));
   spawnSync('mkfifo', [store.pathOf('packs/fifo')]);
   for (const odd of ['UPPER', '.hidden', 'with space', 'lost+found']) writeFileSync(join(store.location, 'packs', odd), 'x');
-  t.same(await names(store), ['packs/real']);
+  t.same(await storedNames(store, ''), ['packs/real']);
   for (const odd of ['packs/link', 'packs/folder', 'packs/fifo']) {
     await t.rejects(store.get(odd), StoreError, `get ${odd}`);
     await t.rejects(store.get(odd, { offset: 0, length: 1 }), StoreError, `range of ${odd}`);
@@ -164,7 +159,7 @@ t.test('an object that vanished or was cut short says so', async (t) => {
   await t.rejects(store.get('a/b'), NotFoundError);
   await t.rejects(store.put('a/b', [utf8('x')]), StoreError, 'a folder taken away under a running store');
   rmSync(store.location, { recursive: true });
-  await t.rejects(names(store), StoreError);
+  await t.rejects(storedNames(store, ''), StoreError);
 });
 
 t.test('a writer killed at any moment leaves each object whole or absent, and all it was told were stored', async (t) => {
@@ -197,7 +192,7 @@ t.test('a writer killed at any moment leaves each object whole or absent, and al
   // three at a time, so that writers also race for tmp/ and o/
   for (let round = 0; round < 30; round += 3) await Promise.all([round, round + 1, round + 2].map(killOne));
   const store = await openDirectoryStore(folder);
-  const present = await names(store);
+  const present = await storedNames(store, '');
   t.ok(acknowledged.length >= 30, `${acknowledged.length} acknowledged`);
   t.same(
     acknowledged.filter((name) => !present.includes(name)),
@@ -285,7 +280,7 @@ t.test('where hard links are refused the object still appears whole and exclusiv
   if (trace === undefined) return void t.pass('a trace', { skip: 'strace is not installed or may not trace' });
   t.equal(trace.failed, '');
   const store = await openDirectoryStore(folder);
-  t.same(await names(store), ['packs/3f/object']);
+  t.same(await storedNames(store, ''), ['packs/3f/object']);
   t.equal(lstatSync(store.pathOf('packs/3f/object')).size, 100);
   t.same(temporaries(store), []);
   t.ok(trace.calls.some((call) => call.startsWith('rename /TMP, /packs/3f/object')));

@@ -11,19 +11,14 @@ import { backup } from '../../lib/ingest/backup.js';
 import { loadLedger } from '../../lib/ledger/ledger.js';
 import type { Store } from '../../lib/store/store.js';
 import { openVaultStore } from '../../lib/store/vault.js';
+import { storedNames } from '../helpers/stored-names.js';
 import { startTestVault, startVaultRepository } from '../helpers/vault.js';
-
-async function names(store: Store, prefix: string): Promise<string[]> {
-  const found: string[] = [];
-  for await (const { name } of store.list(prefix)) found.push(name);
-  return found.sort();
-}
 
 t.test('a repository is made through the admin socket, and names the vault', async (t) => {
   const vault = await startTestVault(t);
   const before = await vault.connect('admin');
   t.equal(before.hello.repository, undefined);
-  t.same(await names(before, ''), []);
+  t.same(await storedNames(before, ''), []);
   await t.rejects(before.get('genesis'), NotFoundError);
   const made = await startVaultRepository(t);
   const reader = await made.open('reader');
@@ -50,8 +45,12 @@ t.test('a backup over the writer socket is read back over the reader socket', as
   const again = await backup(writer, { paths: [source] });
   t.ok(again.newBytes < 10_000, 'what is stored is found again');
   const direct = await startedReader(made);
-  t.same(await names(direct.overVault, ''), await names(direct.onDisk, ''), 'a listing over the vault is that of the directory');
-  for (const name of await names(direct.onDisk, '')) {
+  t.same(
+    await storedNames(direct.overVault, ''),
+    await storedNames(direct.onDisk, ''),
+    'a listing over the vault is that of the directory',
+  );
+  for (const name of await storedNames(direct.onDisk, '')) {
     const bytes = await direct.onDisk.get(name);
     t.same(await direct.overVault.get(name), bytes, name);
     t.match(await direct.overVault.stat(name), { name, sizeBytes: bytes.byteLength });
@@ -85,12 +84,12 @@ t.test('ranges at, across and past the end; the same bytes again; other bytes; a
     await t.rejects(reader.get(bad), RangeError, JSON.stringify(bad));
     await t.rejects(reader.put(bad, []), RangeError, JSON.stringify(bad));
   }
-  t.same(await names(reader, 'ledger/'), (await names(made.vault.guard.store, 'ledger/')).sort());
-  t.same(await names(reader, 'gen'), ['genesis']);
-  t.same(await names(reader, 'packs/3'), []);
+  t.same(await storedNames(reader, 'ledger/'), (await storedNames(made.vault.guard.store, 'ledger/')).sort());
+  t.same(await storedNames(reader, 'gen'), ['genesis']);
+  t.same(await storedNames(reader, 'packs/3'), []);
 
   const admin = await made.connect('admin');
-  const [entry] = await names(reader, 'ledger/');
+  const [entry] = await storedNames(reader, 'ledger/');
   await admin.put(entry!, [await reader.get(entry!)]);
   await t.rejects(admin.put(entry!, [utf8('other bytes')]), ObjectExistsError);
   await t.rejects(admin.put('genesis', [genesis]), { code: 'REPOSITORY_EXISTS' });

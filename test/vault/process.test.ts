@@ -2,11 +2,11 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { freePort } from '../helpers/free-port.js';
 import { MAIN, place, serve } from '../helpers/vault-process.js';
 
 t.test('init, backup, restore, check, dump and status through the sockets of a vault', async (t) => {
@@ -89,14 +89,6 @@ t.test('a forced command that is wrong, or finds no vault, says so as any comman
 });
 
 const SSHD = ['/usr/sbin/sshd', '/usr/local/sbin/sshd'].find(existsSync);
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
-}
 
 t.test(
   'over SSH the forced command decides the role and the writer',

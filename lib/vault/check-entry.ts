@@ -1,0 +1,82 @@
+/**
+ * Whether an entry may be stored now: beside what accept.ts finds in its bytes, what stands in its author's chain, its manifest, and what the policy allows. Stores and
+ * counts nothing.
+ */
+import { toHex } from '../bytes.js';
+import { sha256 } from '../crypto/kdf.js';
+import { ObjectExistsError, RefusedError } from '../errors.js';
+import type { Envelope } from '../format/manifest.js';
+import { entryName } from '../format/names.js';
+import { payloadOf } from '../format/payload.js';
+import { asId } from '../id.js';
+import { hasEnd } from '../ledger/authority.js';
+import { termsOf } from '../retention/policy.js';
+import { type Acceptable, acceptEntry, type Caller, checkSnapshot, refuse } from './accept.js';
+import type { AlertCode } from './alerts.js';
+import { type Chains, knownOf } from './chains.js';
+import type { Quotas } from './quota.js';
+
+const DAY_SEC = 86_400;
+/** So far behind its chain's end, another entry of the same number is no race of two runs. */
+const RACE_ENTRIES = 64;
+
+/** An entry as a connection brings it. */
+export interface SentEntry {
+  readonly caller: Caller;
+  readonly author: string;
+  readonly sequence: number;
+  readonly bytes: Uint8Array;
+}
+
+/** What an entry is held against. */
+export interface EntryContext {
+  readonly chains: Chains;
+  readonly quotas: Quotas;
+  lateMs(): number;
+  /** Reads a manifest's envelope, and checks its pins again. @throws RefusedError */
+  envelope(object: string, id: Uint8Array): Promise<Envelope>;
+  tell(code: AlertCode, detail: string): void;
+}
+
+/**
+ * Checks an entry. Call it when nothing else changes the ledger.
+ *
+ * @returns undefined if this very entry is there already
+ * @throws RefusedError; ObjectExistsError if another entry has its number
+ */
+export async function checkEntry(
+  { caller, author, sequence, bytes }: SentEntry,
+  context: EntryContext,
+): Promise<Acceptable | undefined> {
+  const { chains, quotas } = context;
+  const known = knownOf(chains);
+  const name = entryName(asId('author', Buffer.from(author, 'hex')), sequence);
+  const { hashes } = chains.chain(author);
+  const count = hashes.length;
+  if (sequence < count) {
+    if (toHex(sha256(bytes)) === toHex(hashes[sequence]!)) return undefined;
+    if (sequence < count - RACE_ENTRIES) context.tell('refused-overwrite', `another entry was sent for ${name}`);
+    throw new ObjectExistsError(name);
+  }
+  const head = hashes.at(-1) ?? new Uint8Array(32);
+  const accepted = acceptEntry(name, bytes, { author, sequence }, { count, head }, caller, known);
+  const { entry } = accepted;
+  // Whoever reads the ledger would refuse all of it.
+  const retire = payloadOf(entry.payload, 'retire');
+  if (retire !== undefined && !hasEnd(chains.chain(toHex(retire.author)).hashes, { count: retire.count, heads: [retire.head] }))
+    refuse(name, 'retires an author at an end that its chain does not have');
+  const snapshot = payloadOf(entry.payload, 'snapshot');
+  if (snapshot !== undefined) {
+    if (chains.hasSnapshot(snapshot.manifest)) refuse(name, 'names a manifest that is a snapshot already');
+    checkSnapshot(name, entry, await context.envelope(name, snapshot.manifest), known);
+    const terms = termsOf(chains.policy());
+    quotas.checkSnapshots(entry.author, terms, context.lateMs());
+    const latest = Math.ceil(context.lateMs() / 1000) + terms.longestSec + DAY_SEC;
+    if (terms.longestSec > 0 && snapshot.retainUntilSec > latest)
+      throw new RefusedError(
+        `${name} promises to keep its snapshot until ${new Date(snapshot.retainUntilSec * 1000).toISOString()}, longer than the ${Math.floor(terms.longestSec / DAY_SEC)} days that the policy allows; is the writer's clock right?`,
+        { object: name },
+      );
+  }
+  return accepted;
+}

@@ -1,0 +1,28 @@
+/** What a vault's receipts say: of each entry where it stands in its chain, and of a snapshot until when and in which slots it is kept. Decides and writes nothing else. */
+import { toHex } from '../bytes.js';
+import { State } from '../format/manifest.js';
+import { payloadOf, type Receipt } from '../format/payload.js';
+import { termsOf } from '../retention/policy.js';
+import { retain } from '../retention/slots.js';
+import type { Acceptable } from './accept.js';
+import type { Chains } from './chains.js';
+
+/** The receipts for `entries`, received at `nowSec` one after another. */
+export function receiptsFor(entries: readonly Acceptable[], chains: Chains, nowSec: number): Receipt[] {
+  // Several of one series in one receipt: what an earlier one takes is not there for a later.
+  const taken = new Map<string, number[]>();
+  return entries.map(({ entry, hash }) => {
+    const snapshot = payloadOf(entry.payload, 'snapshot');
+    const place = { author: entry.author, sequence: entry.sequence, hash };
+    if (snapshot === undefined) return { ...place, retainUntilSec: 0, slots: 0 };
+    const policy = chains.policy();
+    const chosen = termsOf(policy).classes.find(({ name }) => name === snapshot.class);
+    const key = `${toHex(entry.author)}/${toHex(snapshot.stream)}/${snapshot.class ?? ''}`;
+    const more = taken.get(key) ?? [];
+    taken.set(key, more);
+    const complete = snapshot.state === State.complete;
+    const kept = retain(policy, chosen, nowSec, complete, [...chains.earlier(entry.author, snapshot), ...more]);
+    if (complete) more.push(nowSec);
+    return { ...place, ...kept };
+  });
+}
