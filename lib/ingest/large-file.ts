@@ -23,7 +23,7 @@ export interface Ingested {
 }
 
 /** Bits of the average chunk for a file of `sizeBytes` (docs/format.md §6, Chunking). Chosen by the bytes that later snapshots add: bench/notes.md. */
-export function averageBits(sizeBytes: number): number {
+function averageBits(sizeBytes: number): number {
   if (sizeBytes < 1 << 20) return 14;
   if (sizeBytes < 16 << 20) return 13;
   return sizeBytes < 2 ** 32 ? 15 : 18;

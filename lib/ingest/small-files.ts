@@ -15,7 +15,7 @@ const ROW = 96;
 const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 
 /** Name of a system error number. */
-export function errnoName(errno: number): string {
+function errnoName(errno: number): string {
   return ERRNO_NAMES.get(errno) ?? `ERRNO_${errno}`;
 }
 

@@ -20,7 +20,7 @@ import type {
 } from './tasks.js';
 
 /** A task that could not be done, with the system's code if it had one. */
-export class TaskError extends Error {
+class TaskError extends Error {
   readonly code: string | undefined;
   constructor(message: string, code: string | undefined) {
     super(message);

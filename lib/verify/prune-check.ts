@@ -5,7 +5,7 @@
 import { EMPTY, toHex } from '../bytes.js';
 import { entryName } from '../format/names.js';
 import { payloadOf } from '../format/payload.js';
-import { asId } from '../id.js';
+import { asId, hexesOf } from '../id.js';
 import { intended, standings, wrongPrunes } from '../ledger/standing.js';
 import type { ReadableLedger } from './ledger-walk.js';
 import type { Findings } from './report.js';

@@ -52,6 +52,10 @@ interface Open {
   tainted: boolean;
 }
 
+function opened(ref: Ref): Open {
+  return { ref, children: [], next: 0, sums: { files: 0, directories: 0, bytes: 0 }, packs: new PackSet(), tainted: false };
+}
+
 const BREATH_STEPS = 128;
 const LINK = utf8('page');
 const LIST = utf8('list');
@@ -166,14 +170,7 @@ export class TreeWalk {
   }
 
   #open(ref: Ref, page: Page): Open {
-    const open: Open = {
-      ref,
-      children: [],
-      next: 0,
-      sums: { files: 0, directories: 0, bytes: 0 },
-      packs: new PackSet(),
-      tainted: false,
-    };
+    const open = opened(ref);
     const references = this.#references;
     references.clear();
     references.add(ref.id, -1);
@@ -253,14 +250,7 @@ export class TreeWalk {
         open.packs.merge(known.packs);
         continue;
       }
-      const page: Open = {
-        ref,
-        children: [],
-        next: 0,
-        sums: { files: 0, directories: 0, bytes: 0 },
-        packs: new PackSet(),
-        tainted: false,
-      };
+      const page = opened(ref);
       try {
         const name = `list page ${toHex(id)}`;
         const bytes = this.#source.chunks.read(id, ChunkType.listPage);
