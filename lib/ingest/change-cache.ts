@@ -16,20 +16,16 @@ import {
   decodeHead,
   encodeCachedEntries,
   encodeHead,
-  readPacks,
   sealed,
   unsealed,
 } from './cache-rows.js';
+import { chooseSparsePacks, encodeSparsePacks } from './sparse-packs.js';
 
 const VERSION = 2;
 const PACK_ROW_BYTES = 36;
-/** Live bytes of sparse packs that one run writes again at most. */
-const REWRITE_LIMIT_BYTES = 128 << 20;
 const RESERVE = 1 << 20;
 const FLUSH_OPERATIONS = 2048;
 const FLUSH_BYTES = 2 << 20;
-/** Sparse packs are written anew when what is dead in them is at least this part of all that is in use: it may cost reading a large file again. */
-const DEAD_PART = 1 / 20;
 
 type Database = Level<Uint8Array, Uint8Array>;
 
@@ -121,7 +117,7 @@ export class ChangeCache {
       this.#packIds.set(number, hex);
       this.#numbers.set(hex, number);
     }
-    this.#chooseAvoided(unsealed(await db.get(key('s'))));
+    this.#avoid(unsealed(await db.get(key('s'))));
     if (!this.#readOnly) await this.#reserve();
     else this.#reservedTo = this.#nextNumber + RESERVE;
   }
@@ -133,17 +129,9 @@ export class ChangeCache {
     await this.#db!.put(key('m'), sealed(meta), { sync: true } as object);
   }
 
-  /** Takes the emptiest of the sparse packs that the last run named, as far as writing their live chunks again stays within bounds. */
-  #chooseAvoided(row: Uint8Array | undefined): void {
-    if (row === undefined) return;
-    const sparse = readPacks(row);
-    const order = Array.from({ length: sparse.length / 2 }, (_, i) => [sparse[i * 2]!, sparse[i * 2 + 1]!] as const).sort(
-      (a, b) => a[1] - b[1],
-    );
-    let bytes = 0;
-    for (const [number, live] of order) {
-      bytes += live;
-      if (bytes > REWRITE_LIMIT_BYTES) return;
+  /** Leaves sparse packs that the last run named out of what is known, so that what lives in them is stored anew. */
+  #avoid(row: Uint8Array | undefined): void {
+    for (const number of row === undefined ? [] : chooseSparsePacks(row)) {
       const hex = this.#packIds.get(number);
       if (hex === undefined) continue;
       this.#avoided.add(hex);
@@ -159,22 +147,7 @@ export class ChangeCache {
 
   /** Remembers which packs the finished snapshot needs less than half of; the next run writes what it needs of them anew, if it is worth it. */
   rememberSparse(used: ReadonlyMap<number, number>): void {
-    if (this.#readOnly) return;
-    const sparse: number[] = [];
-    let allBytes = 0;
-    let deadBytes = 0;
-    for (const [number, live] of used) {
-      const raw = this.#rawBytes.get(number) ?? 0;
-      allBytes += raw;
-      if (live * 2 >= raw) continue;
-      sparse.push(number, live);
-      deadBytes += raw - live;
-    }
-    if (deadBytes < allBytes * DEAD_PART) sparse.length = 0;
-    const out = new Uint8Array(sparse.length * 4);
-    const view = new DataView(out.buffer);
-    for (let i = 0; i < sparse.length; i++) view.setUint32(i * 4, i % 2 === 0 ? sparse[i]! : Math.ceil(sparse[i]! / 16), true);
-    this.#put(key('s'), out);
+    this.#put(key('s'), encodeSparsePacks(used, this.#rawBytes));
   }
 
   /** Pack id of a number, or undefined when the pack is not known to be stored. */
