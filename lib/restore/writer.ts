@@ -3,12 +3,13 @@
  * A chunk that does not verify is never written; its row goes back to the planner.
  */
 import { equalBytes } from '../bytes.js';
-import { ChunkType, MAX_FRAME_BYTES } from '../format/pack.js';
+import { ChunkType } from '../format/pack.js';
 import { native } from '../native.js';
-import { ChunkReader, type FrameMemory, type FramePlace, type ReadKeys } from '../repository/chunk-reader.js';
+import { ChunkReader, type ReadKeys } from '../repository/chunk-reader.js';
 import { openRanges, type Ranges } from '../repository/ranges.js';
 import type { BlockingPlace } from '../store/blocking.js';
 import { DirectoryCache } from './directory-cache.js';
+import { FrameRun } from './frame-run.js';
 import {
   IN_PLACE,
   type PackInfo,
@@ -40,29 +41,14 @@ const MAX_OPEN_FILES = 32;
 const BLOCK_BYTES = 4096;
 const ZEROS = new Uint8Array(BLOCK_BYTES);
 const VERIFY_BYTES = 1 << 20;
-
-/** The frame being written from, always in the same memory: fresh memory for each would cost as much as decoding it. */
-class OneFrame implements FrameMemory {
-  readonly #memory = new Uint8Array(MAX_FRAME_BYTES);
-  #place: FramePlace | undefined;
-  #frame = { raw: this.#memory, verified: new Uint8Array(0) };
-
-  frame(place: FramePlace, decode: (into: Uint8Array) => void): { readonly raw: Uint8Array; readonly verified: Uint8Array } {
-    if (this.#place?.frame !== place.frame || !equalBytes(this.#place.packId, place.packId)) {
-      this.#place = undefined;
-      const raw = this.#memory.subarray(0, place.rawBytes);
-      decode(raw);
-      this.#frame = { raw, verified: new Uint8Array(place.chunkCount) };
-      this.#place = place;
-    }
-    return this.#frame;
-  }
-}
+/** Frames of so many bytes are opened and verified together. */
+const AHEAD_BYTES = 1 << 20;
 
 export class Writer {
   readonly #start: WriterStart;
   readonly #ranges: Ranges;
   readonly #reader: ChunkReader;
+  readonly #frames = new FrameRun();
   #packs = new Map<number, PackInfo>();
   readonly #directories: DirectoryCache;
   readonly #files = new Map<number, number>();
@@ -84,7 +70,7 @@ export class Writer {
       header: (i: number) => pack(i).header,
       directory: (i: number) => pack(i).directory,
     };
-    this.#reader = new ChunkReader(places, this.#ranges, start.keys, { cacheBytes: 0, memory: new OneFrame() });
+    this.#reader = new ChunkReader(places, this.#ranges, start.keys, { cacheBytes: 0, memory: this.#frames });
   }
 
   run(task: Task): TaskResult {
@@ -140,6 +126,7 @@ export class Writer {
     };
     let lastPack = -1;
     let lastFrame = -1;
+    let ahead = 0;
     for (let row = 0, at = 0; at < rows.length; row++, at += ROW_WORDS) {
       if (this.#stopped()) return;
       const file = rows[at + ROW.file]!;
@@ -149,11 +136,10 @@ export class Writer {
         frame: rows[at + ROW.frame]!,
         chunk: rows[at + ROW.chunk]!,
       };
-      if (files.length > 0) {
-        // The next frame takes the place of this one in memory.
-        const sameFrame = location.packIndex === lastPack && location.frame === lastFrame;
-        if (!sameFrame || fileDirectory[files[0]!] !== fileDirectory[file]) flush();
-      }
+      // Another frame may take the place of this one in memory.
+      const sameFrame = location.packIndex === lastPack && location.frame === lastFrame;
+      if (files.length > 0 && (!sameFrame || fileDirectory[files[0]!] !== fileDirectory[file])) flush();
+      if (row === ahead) ahead = this.#readAhead(rows, row);
       lastPack = location.packIndex;
       lastFrame = location.frame;
       let bytes: Uint8Array | undefined;
@@ -175,6 +161,24 @@ export class Writer {
       this.#request.copy(records, recordAt[file]!, recordAt[file + 1]!, bytes.byteOffset);
     }
     flush();
+  }
+
+  /** Has the frames of the rows from `row` on opened together, as far as they are of one pack and small. @returns the first row behind them */
+  #readAhead(rows: Uint32Array, row: number): number {
+    const pack = rows[row * ROW_WORDS + ROW.pack]!;
+    const frames: number[] = [];
+    let bytes = 0;
+    let next = row;
+    for (let at = row * ROW_WORDS; at < rows.length && rows[at + ROW.pack] === pack; at += ROW_WORDS, next++) {
+      const frame = rows[at + ROW.frame]!;
+      if (frame === frames.at(-1)) continue;
+      bytes += this.#reader.frameBytes(pack, frame);
+      if (frames.length > 0 && bytes > AHEAD_BYTES) break;
+      frames.push(frame);
+    }
+    this.#frames.clear();
+    this.#reader.readAhead(pack, frames, next - row);
+    return next;
   }
 
   /** Makes the files whose records stand in the request. */
