@@ -218,6 +218,43 @@ t.test('restore brings back what was asked for', async (t) => {
   t.equal(existsSync(join(folder, 'dry')), false);
 });
 
+t.test('a target that is empty, as a variable that nobody set, is not the working directory', async (t) => {
+  for (const target of [['--target', ''], ['--target=']]) {
+    const { status, stderr } = quick(['restore', `latest:${source}`, ...target, '-n']);
+    t.equal(status, 2);
+    t.match(stderr, /--target DIR/);
+  }
+});
+
+const mayNot =
+  process.getuid?.() !== 0
+    ? 'only root can make a device to back up'
+    : spawnSync('setpriv', ['--bounding-set=-mknod', 'true']).status !== 0
+      ? 'setpriv is missing, or cannot give up a capability here'
+      : undefined;
+
+t.test(
+  'devices that may not be made are named, everything else is there, and the status is 3',
+  { skip: mayNot ?? false },
+  async (t) => {
+    const devices = join(folder, 'devices');
+    mkdirSync(devices);
+    execFileSync('mknod', [join(devices, 'null'), 'c', '1', '3']);
+    writeFileSync(join(devices, 'file'), 'beside it');
+    t.equal(quick(['backup', devices, '--label', 'devices', '--host', 'devices']).status, 0);
+    const target = join(folder, 'without devices');
+    const restoring = ['restore', '--host', 'devices', `latest:${devices}`, '--json', '--target', target];
+    const { status, stdout, stderr } = spawnSync('setpriv', ['--bounding-set=-mknod', process.execPath, MAIN, ...restoring], {
+      env: { ...process.env, ...environment, VARVE_KEY_FILE: join(folder, 'key') },
+      encoding: 'utf8',
+    });
+    t.equal(status, 3, stderr);
+    t.match(JSON.parse(stderr), { item: 'null', problem: 'DEVICE', message: /only root/ });
+    t.match(JSON.parse(stdout), { message_type: 'summary', restored: 1, problems: 1 });
+    t.same(readdirSync(target), ['file']);
+  },
+);
+
 t.test('streams are stored whole or not at all', async (t) => {
   t.equal(quick(['backup', '--stdin', '--stdin-filename', 'in.txt'], { input: 'from a pipe' }).status, 0);
   t.equal(quick(['dump', 'latest:/in.txt']).stdout, 'from a pipe');

@@ -441,10 +441,16 @@ t.test(
       const report = await into(snapshot, target, { verify: true, threads });
       t.same(
         report.problems.map(({ path, code }) => [Buffer.from(path).toString(), code]),
-        [['zero', 'EPERM']],
+        [['zero', 'DEVICE']],
       );
     }
+    t.match(await into(snapshot, newPath(), { dryRun: true }), { problems: [{ code: 'DEVICE' }], problemCount: 1 });
     process.seteuid?.(0);
+    execFileSync('mknod', [join(target, 'zero'), 'c', '1', '3']);
+    process.seteuid?.(65_534);
+    t.match(await into(snapshot, target), { problems: [{ code: 'DEVICE' }], problemCount: 1 });
+    process.seteuid?.(0);
+    t.ok(fs.lstatSync(join(target, 'zero')).isCharacterDevice(), 'a device that could not be made again is not removed');
     t.match(fs.statSync(join(target, 'suid')), { uid: 65_534, gid: 65_534, mode: 0o100755 });
     t.match(fs.statSync(join(target, 'mine')), { uid: 65_534, gid: 65_534, mode: 0o104711 });
     t.match(fs.statSync(join(target, 'secret')), { mode: 0o100000 });
