@@ -37,7 +37,7 @@ const PROGRESS_MS = 200;
  * @throws RefusedError if `delete` is asked for where it would empty the whole system
  * @throws CorruptError if not even the root of the tree can be read
  * @throws StoreError if the target takes nothing more, or the repository cannot be read
- * @throws VarveError INTERRUPTED
+ * @throws InterruptedError
  */
 export async function restore(repository: Repository, snapshot: Snapshot, options: RestoreOptions): Promise<RestoreReport> {
   const name = manifestName(snapshot.id);
