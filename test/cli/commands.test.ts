@@ -2,7 +2,7 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t from 'tap';
 import { initRepository } from '../../lib/ledger/init.js';
@@ -99,6 +99,30 @@ t.test('init wants a key, and says how to give one', async (t) => {
   t.match(made.records[0], { message_type: 'initialized', schema: 1, id: /^[0-9a-f]{64}$/ });
   t.equal(varve(['key', 'list'], { env }).status, 0, 'and the passphrase opens it');
   t.equal(varve(['init'], { env }).status, 1, 'never twice');
+});
+
+t.test('init touches nothing of a directory that holds anything else', async (t) => {
+  for (const name of ['notes', 'keys/id_rsa', 'ledger/2026.csv', `ledger/${'0'.repeat(32)}/deeper/0000000000000000`, 'keys']) {
+    const place = join(folder, `occupied by ${name.replaceAll('/', ' ')}`);
+    mkdirSync(dirname(join(place, name)), { recursive: true });
+    writeFileSync(join(place, name), 'precious');
+    const { status, stderr } = varve(['init'], { env: { VARVE_REPOSITORY: place } });
+    t.equal(status, 2, name);
+    t.match(stderr, new RegExp(`not empty: it holds ${name.slice(0, 38)}.*choose`));
+    const files = (readdirSync(place, { recursive: true }) as string[]).filter((path) => statSync(join(place, path)).isFile());
+    t.same(files, [name], 'and what was there is all there is');
+    t.equal(readFileSync(join(place, name), 'utf8'), 'precious');
+  }
+  const disk = join(folder, 'a new file system');
+  mkdirSync(join(disk, 'lost+found'), { recursive: true });
+  t.equal(
+    varve(['init', '--key-file', join(folder, 'key of the disk')], { env: { ...anonymous, VARVE_REPOSITORY: disk } }).status,
+    0,
+  );
+  t.equal(
+    varve(['check'], { env: { ...anonymous, VARVE_REPOSITORY: disk, VARVE_KEY_FILE: join(folder, 'key of the disk') } }).status,
+    0,
+  );
 });
 
 t.test('every way to give a passphrase opens, wrong ones are 12', async (t) => {
