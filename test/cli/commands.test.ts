@@ -356,6 +356,8 @@ t.test(
     t.equal(quick(['umount', at]).status, 0);
     t.notOk(readFileSync('/proc/mounts', 'utf8').includes(at));
     t.equal(quick(['umount', at]).status, 1);
+    t.equal(quick(['mount', '-q', '--', at]).status, 0, 'options may be ended, as before a name that begins with a dash');
+    t.equal(quick(['umount', '--', at]).status, 0);
     t.equal(quick(['mount', 'latest:/nope', at]).status, 1);
     t.equal(varve(['mount', at], { env: { VARVE_PASSWORD: 'other' } }).status, 12);
   },
