@@ -68,6 +68,13 @@ t.test('help teaches, and usage errors are 2', async (t) => {
     ['snapshots', '-H', 'x'],
     ['backup', '-e', '[x', '/'],
     ['ls', 'latest', '--since', 'soon'],
+    ['snapshots', '--latest', '0', '-r', '/nowhere'],
+    ['snapshots', '--latest', 'two', '-r', '/nowhere'],
+    ['find', '--type', 'z', 'x', '-r', '/nowhere'],
+    ['backup', '--stdin', '/', '-r', '/nowhere'],
+    ['backup', '--stdin', '--files-from', '/dev/null', '-r', '/nowhere'],
+    ['backup', '--stdin-from-command', '-r', '/nowhere'],
+    ['backup', '--stdin-from-command', '--stdin', '-r', '/nowhere', 'true'],
     [],
     ['snapshots'],
   ];
@@ -222,6 +229,9 @@ t.test('backup, and all that looks at it', async (t) => {
     { message_type: 'match', name: 'b.tmp' },
     { message_type: 'summary', found: 1 },
   ]);
+  t.equal(quick(['find', 'a.txt', '-s', 'latest', '--type', 'f', '--json']).records.at(-1)!.snapshots, 1);
+  t.equal(quick(['find', 'a.txt', '-s', short, '--type', 'd', '--json']).records.at(-1)!.found, 0);
+  t.equal(quick(['find', 'a.txt', '-s', 'ffffffff']).status, 1, 'a snapshot that is not there is not searched in silence');
   t.match(quick(['diff', short, 'latest']).stdout, /^\+ {4}.*\/b\.tmp$/m);
   t.equal(quick(['tag', '--add', 'kept', short]).status, 0);
   t.equal(quick(['snapshots', '--json', '--tag', 'kept,x']).records.length, 1);
