@@ -301,6 +301,23 @@ t.test('streams are stored whole or not at all', async (t) => {
   t.equal(quick(['snapshots', '--json']).records.length, before);
 });
 
+t.test('patterns from a file may name variables, one that is not set is refused', async (t) => {
+  const dollar = join(folder, 'dollar');
+  mkdirSync(dollar);
+  for (const name of ['a', 'b', '$RECYCLE.BIN', 'kept']) writeFileSync(join(dollar, name), name);
+  const file = join(folder, 'patterns');
+  writeFileSync(file, `# comment\n$WHERE/a\n\${WHERE}/dollar/b\n\${WHERE}/dollar/kept\n$$RECYCLE.BIN\n`);
+  const kept = (where: string): unknown[] =>
+    quick(['backup', '-n', '--json', dollar, '--exclude-file', file], { env: { WHERE: where } }).records.map(
+      (one) => one.files_new,
+    );
+  t.same(kept(folder), [1], 'a');
+  t.same(kept(dollar), [2], 'b and kept');
+  const unset = quick(['backup', '-n', dollar, '--exclude-file', file]);
+  t.equal(unset.status, 2);
+  t.match(unset.stderr, /WHERE is not set.*\$\$/);
+});
+
 t.test('lists of sources come from files', async (t) => {
   writeFileSync(join(folder, 'globs'), `# comment\n${source}/*.t*\n`);
   writeFileSync(join(folder, 'raw'), Buffer.concat([Buffer.from(`${source}/odd`), Buffer.from([0xff, 0])]));
