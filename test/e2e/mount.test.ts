@@ -19,6 +19,7 @@ import { mountDriver } from '../../lib/mount/drivers.js';
 import { mountRepository } from '../../lib/mount/mount-repository.js';
 import { packageRoot } from '../../lib/native.js';
 import { openRepository, type Repository } from '../../lib/repository/repository.js';
+import { restore } from '../../lib/restore/restore.js';
 import { openStore } from '../../lib/store/open.js';
 
 // A mount must never be touched by the process that serves it: everything here asks through other programs.
@@ -156,6 +157,22 @@ t.test('mounts', { skip: missing ?? false }, async (t) => {
     t.equal((await run('stat', ['-c', stats, join(shown, 'sub/big')])).stdout, first);
     await again.unmount();
     t.same(logs, []);
+  });
+
+  await t.test('rsync finds no difference to what was restored either, nor when it is restored again over it', async (t) => {
+    const targetPath = join(base, 'restored');
+    const snapshot = await selectSnapshot(repository, 'latest');
+    const compare = ['-aHAXn', '--checksum', '--delete', '--itemize-changes', `${source}/`, `${targetPath}${source}/`];
+    t.match(await restore(repository, snapshot, { targetPath, verify: true, numericIds: true }), { problemCount: 0, skipped: 0 });
+    t.equal((await run('rsync', compare)).stdout, '');
+    execFileSync('bash', [
+      '-c',
+      'cd "$1" && rm small && printf y >> sub/big && rm -r deep many/file-7',
+      'bash',
+      targetPath + source,
+    ]);
+    t.match(await restore(repository, snapshot, { targetPath, numericIds: true }), { problemCount: 0 });
+    t.equal((await run('rsync', compare)).stdout, '');
   });
 
   await t.test(
