@@ -159,6 +159,9 @@ t.test('keys are added, changed, exported and removed', async (t) => {
   t.equal(varve(['key', 'passwd'], { env: { VARVE_PASSWORD: 'spare', VARVE_NEW_PASSWORD: 'changed' } }).status, 0);
   t.equal(varve(['key', 'list'], { env: { VARVE_PASSWORD: 'spare' } }).status, 12);
   const key = join(folder, 'key');
+  const neither = varve(['key', 'export', key]);
+  t.equal(neither.status, 2);
+  t.match(neither.stderr, /VARVE_NEW_PASSWORD.*--no-passphrase/);
   t.equal(varve(['key', 'export', key, '--no-passphrase']).status, 0);
   t.equal(statSync(key).mode & 0o777, 0o600);
   const before = readFileSync(key);
