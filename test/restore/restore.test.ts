@@ -259,6 +259,14 @@ t.test('the target itself may be reached through a symlink', async (t) => {
   t.same(listing(real), ['f']);
 });
 
+t.test('a target that cannot be made is an error, in /proc too, and one that lies deeper is made', async (t) => {
+  const snapshot = await tiny.snapshot({ f: file('x') });
+  await t.rejects(into(snapshot, '/proc/varve/target'), { code: 'STORE' });
+  const deep = join(newPath(), 'a', 'b');
+  await into(snapshot, deep);
+  t.same(listing(deep), ['f']);
+});
+
 t.test('a tree with names that lead elsewhere, or twice, is refused and leaves nothing outside', async (t) => {
   for (const names of [['..'], ['/etc'], ['.'], ['a/b'], ['same', 'same'], ['b', 'a'], ['']]) {
     const hostile = names.map((name): [Uint8Array, ReturnType<typeof file>] => [utf8(name), file('hostile')]);
