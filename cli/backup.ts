@@ -9,7 +9,6 @@ import {
   type Pattern,
   prepareBackup,
   type Repository,
-  type StreamSource,
   selectSnapshot,
   shortHex,
   slotNames,
@@ -89,25 +88,24 @@ async function sourcesOf(paths: readonly string[], flags: Flags): Promise<Uint8A
   return all;
 }
 
-function stream(run: Run, paths: readonly string[], flags: Flags): StreamSource | undefined {
-  if (flags.stdin === true && flags.stdinFromCommand === true)
-    throw new UsageError('give --stdin or --stdin-from-command, not both');
-  const name = flags.stdinFilename ?? 'stdin';
-  if (flags.stdin === true) {
-    if (paths.length > 0) throw new UsageError('--stdin stores standard input alone; it does not go with paths');
-    return stdinSource(name);
-  }
-  if (flags.stdinFromCommand !== true) return undefined;
-  if (paths.length === 0)
+/** Which stream is to be stored, if one is. @throws UsageError for what does not go with it */
+function streamKind(paths: readonly string[], flags: Flags): 'stdin' | 'command' | undefined {
+  const { stdin, stdinFromCommand, filesFrom, filesFromVerbatim, filesFromRaw } = flags;
+  if (stdin !== true && stdinFromCommand !== true) return undefined;
+  if (stdin === true && stdinFromCommand === true) throw new UsageError('give --stdin or --stdin-from-command, not both');
+  if (filesFrom !== undefined || filesFromVerbatim !== undefined || filesFromRaw !== undefined)
+    throw new UsageError('a stream is stored alone; --stdin and --stdin-from-command do not go with lists of paths');
+  if (stdin === true && paths.length > 0) throw new UsageError('--stdin stores standard input alone; it does not go with paths');
+  if (stdinFromCommand === true && paths.length === 0)
     throw new UsageError('--stdin-from-command needs a command: varve backup --stdin-from-command -- pg_dump shop');
-  return commandSource(name, paths, run.signal);
+  return stdin === true ? 'stdin' : 'command';
 }
 
 async function runBackup(run: Run, paths: readonly string[], flags: Flags, excludes: readonly Pattern[]): Promise<void> {
   const { out } = run;
-  const streaming = flags.stdin === true || flags.stdinFromCommand === true;
-  const sources = streaming ? [] : await sourcesOf(paths, flags);
-  if (!streaming && sources.length === 0)
+  const kind = streamKind(paths, flags);
+  const sources = kind !== undefined ? [] : await sourcesOf(paths, flags);
+  if (kind === undefined && sources.length === 0)
     throw new UsageError('nothing to back up: name paths, --files-from FILE, --stdin or --stdin-from-command');
   const exclusion = await compiled(() =>
     compileExclusion({
@@ -121,7 +119,8 @@ async function runBackup(run: Run, paths: readonly string[], flags: Flags, exclu
   const host = flags.host ?? (process.env.VARVE_HOST || undefined);
   const work = async (repository: Repository): Promise<void> => {
     // A command starts only now: nothing of it is lost when the repository does not open.
-    const stdin = stream(run, paths, flags);
+    const name = flags.stdinFilename ?? 'stdin';
+    const stdin = kind === 'stdin' ? stdinSource(name) : kind === 'command' ? commandSource(name, paths, run.signal) : undefined;
     const estimate = process.stderr.isTTY && !out.quiet && !out.json ? await lastTotals(repository, sources, host) : undefined;
     const progress = new Progress(out, flags.dryRun === true ? 'would back up' : 'backing up');
     const startedMs = performance.now();

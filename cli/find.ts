@@ -1,5 +1,5 @@
 /** `varve find PATTERN`: which snapshots hold what, each version once. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import {
   compilePatterns,
   type Found,
@@ -7,6 +7,7 @@ import {
   idHex,
   type LeftOut,
   openTrees,
+  selectRecords,
   selectSnapshots,
   shortHex,
   type Unreadable,
@@ -30,9 +31,14 @@ interface FindFlags extends FilterOptions {
 
 export function configure(command: Command, run: Run): void {
   addFilterOptions(command.argument('<pattern...>', 'names, or paths when they hold a /; with *, ?, [a-z] and **'))
-    .option('-s, --snapshot <id>', 'only in this snapshot (repeatable)', collect)
+    .option('-s, --snapshot <snapshot>', 'only in this one: id, latest, latest~N, @TIME (repeatable)', collect)
     .option('-i, --ignore-case', 'whatever the case of letters')
-    .option('--type <letter>', 'only this type: f file, d directory, l symlink')
+    .addOption(
+      new Option(
+        '--type <letter>',
+        'only this type: file, directory, symlink, fifo, socket, character or block device, as find(1) has them',
+      ).choices(['f', 'd', 'l', 'p', 's', 'c', 'b']),
+    )
     .option('--newer <time>', 'only what was modified at or after this time')
     .option('--older <time>', 'only what was modified at or before this time')
     .addHelpText(
@@ -61,8 +67,9 @@ async function find(run: Run, patterns: readonly string[], flags: FindFlags): Pr
   await withRepository(run, async (repository) => {
     const leftOut: string[] = [];
     const tell = tellLeftOut(run, leftOut);
-    const isWanted = ({ id }: { id: Uint8Array }): boolean =>
-      flags.snapshot === undefined || flags.snapshot.some((prefix) => idHex(id).startsWith(prefix));
+    const named =
+      flags.snapshot === undefined ? undefined : (await selectRecords(repository, flags.snapshot)).map(({ id }) => idHex(id));
+    const isWanted = ({ id }: { id: Uint8Array }): boolean => named?.includes(idHex(id)) ?? true;
     const onLeftOut = (one: LeftOut): void => {
       if (isWanted(one.record)) tell(one);
     };

@@ -35,7 +35,7 @@ export function addGlobalOptions(program: Command): void {
     .option('--json', 'JSON lines instead of text', false)
     .option('-q, --quiet', 'say only what was asked for, and errors', false)
     .addOption(
-      new Option('-v, --verbose', 'say more; twice for every item')
+      new Option('-v, --verbose', 'say more: what a backup did without; twice: where in the program an error came from')
         .argParser((_, previous: number) => previous + 1)
         .default(0, '0'),
     )

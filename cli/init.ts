@@ -1,13 +1,16 @@
 /** `varve init`: makes a repository, with a passphrase, a key file, or both. */
-import { resolve } from 'node:path';
+import { readdirSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { exportKeyFile, type Initialized, idHex, initRepository, openStore } from '../lib/index.js';
 import { repositoryPlace } from './globals.js';
+import { safeText } from './human.js';
 import { userAtHost } from './identity.js';
 import { writeKeyFile } from './key-file.js';
 import { stateBase } from './places.js';
 import type { Run } from './run.js';
 import { firstPassphrase, givenPassphrase } from './secrets.js';
+import { UsageError } from './usage-error.js';
 
 export function configure(command: Command, run: Run): void {
   command
@@ -29,12 +32,36 @@ Examples:
     .action(async (options: { label?: string }) => init(run, options.label ?? userAtHost()));
 }
 
+/** What a repository has at its top, and what a new file system has. What init cannot use it refuses later, and leaves. */
+const KNOWN = /^(genesis|packs|index|snapshots|tmp|lost\+found|init-[0-9a-f]{32})$/;
+/** What an interrupted init leaves, and the next clears away. */
+const REMAINS: Readonly<Record<string, RegExp>> = { keys: /^[0-9a-f]{16}$/, ledger: /^[0-9a-f]{32}(\/[0-9]{16})?$/ };
+
+/** A repository among other people's files would take theirs for its own, and `check` would find them out of place. @throws UsageError */
+function requireFree(folder: string): void {
+  const stranger = readdirSync(folder)
+    .flatMap((name) => {
+      if (KNOWN.test(name)) return [];
+      const own = REMAINS[name];
+      if (own === undefined || !statSync(join(folder, name)).isDirectory()) return [name];
+      return (readdirSync(join(folder, name), { recursive: true }) as string[])
+        .filter((inner) => !own.test(inner))
+        .map((inner) => join(name, inner));
+    })
+    .at(0);
+  if (stranger !== undefined)
+    throw new UsageError(
+      `${folder} is not empty: it holds ${safeText(Buffer.from(stranger))}, which is no part of a repository. Nothing was changed; choose a new or an empty directory`,
+    );
+}
+
 async function init(run: Run, label: string): Promise<void> {
   const place = repositoryPlace(run.globals);
   const keyFile = run.globals.keyFile ?? (process.env.VARVE_KEY_FILE || undefined);
   const passphrase = keyFile === undefined ? await firstPassphrase(run.globals) : givenPassphrase(run.globals);
   const store = await openStore(place, { create: true });
   try {
+    if (store.location.startsWith('/')) requireFree(store.location);
     const create = (): Promise<Initialized> =>
       initRepository(store, {
         label,

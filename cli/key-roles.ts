@@ -131,7 +131,9 @@ async function exportTo(run: Run, file: string, flags: ExportFlags): Promise<voi
   await withRepository(run, async (repository) => {
     await loadLedger(repository);
     const keyring = await keyringFor(repository, role, flags.shareDomain === true);
-    const passphrase = flags.passphrase ? await newPassphrase(flags) : undefined;
+    const passphrase = flags.passphrase
+      ? await newPassphrase(flags, ', or leave the file unprotected with --no-passphrase')
+      : undefined;
     const label = flags.name ?? flags.label ?? userAtHost();
     await writeKeyFile(
       file,

@@ -46,6 +46,10 @@ Examples:
   command
     .command('list')
     .description('list the key slots, and all admins, vaults and writers')
+    .addHelpText(
+      'after',
+      '\nKey slots come first: id, time, label. A * marks what opened the repository, and the keys that are in hand.',
+    )
     .action(() =>
       withRepository(run, async (repository, { slotId }) => {
         const ledger = await loadLedger(repository);

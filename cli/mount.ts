@@ -44,7 +44,14 @@ export function configure(command: Command, run: Run): void {
       `
 The command returns when the mount is ready. Unmount with: varve umount DIR
 
-  latest, snapshots/TIME, hosts/HOST/TIME, tags/TAG/TIME, by-id/ID, at/ANY-TIME, history/PATH
+  latest                                       the newest complete snapshot
+  snapshots/TIME                               all of them; TIME is UTC, as 2026-11-22T01-20-27Z
+  hosts/HOST/TIME, tags/TAG/TIME, by-id/ID     other names for them; hosts/HOST/latest
+  at/ANY-TIME                                  what was newest then: at/2026-03-01, at/now (looked up, not listed)
+  .varve/                                      status.json, ledger.jsonl, snapshots/ID.json
+
+Snapshots that are taken later appear by themselves. With getfattr -n, files answer user.varve.sha256, user.varve.snapshot and
+user.varve.state without being read. A mount whose server died answers "not connected" until it is unmounted, and is never empty.
 
 Examples:
   varve mount /mnt/backup
@@ -120,15 +127,13 @@ async function inBackground(run: Run, mountpoint: string): Promise<void> {
       ? await requirePassphrase(globals, keyFile ?? place)
       : undefined;
   const started = await startInBackground({
-    // Earlier options of the same name lose.
-    args: [
-      ...withoutSecrets(process.argv.slice(2)),
+    args: withOptions(withoutSecrets(process.argv.slice(2)), [
       '--foreground',
       '--quiet',
       '--repo',
       isPath ? resolve(place) : place,
       ...(keyFile === undefined ? [] : ['--key-file', resolve(keyFile)]),
-    ],
+    ]),
     passphrase,
     stateDir: stateFolder(id, (message) => out.warn(message)),
     signal: run.signal,
@@ -136,6 +141,12 @@ async function inBackground(run: Run, mountpoint: string): Promise<void> {
   out.record('mounted', { mountpoint: started.mountpoint, driver: started.driver, pid: started.pid, log: started.log });
   out.info(`Mounted at ${mountpoint}; what goes wrong there is told in ${started.log}`);
   out.info(`Look into ${mountpoint}/latest. Unmount with: varve umount ${mountpoint}`);
+}
+
+/** Arguments with further options, of which earlier ones of the same name lose: at the end, or before the `--` that ends options. */
+function withOptions(argv: readonly string[], options: readonly string[]): string[] {
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
+  return [...argv.slice(0, end), ...options, ...argv.slice(end)];
 }
 
 /** Arguments without those that say where the passphrase is: it is known by now, and comes over a pipe. */

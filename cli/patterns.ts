@@ -22,6 +22,28 @@ export function readPatternFile(file: string): Uint8Array[] {
     .map((line) => Buffer.from(line, 'latin1'));
 }
 
+/**
+ * `$NAME` and `${NAME}` of a line, as in restic's pattern files; `$$` is a dollar. A variable that is not set would make another pattern than was meant, perhaps one
+ * that matches everything, so it is refused.
+ *
+ * @throws UsageError
+ */
+function withVariables(line: Uint8Array, file: string): Uint8Array {
+  const text = Buffer.from(line).toString('latin1');
+  const expanded = text.replaceAll(
+    /\$(?:(\$)|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})/g,
+    (_, dollar?: string, bare?: string, braced?: string) => {
+      if (dollar !== undefined) return '$';
+      const name = (bare ?? braced)!;
+      const value = process.env[name];
+      if (value === undefined)
+        throw new UsageError(`${file}: ${text}: the variable ${name} is not set; for a dollar sign itself write $$`);
+      return Buffer.from(value).toString('latin1');
+    },
+  );
+  return Buffer.from(expanded, 'latin1');
+}
+
 /** Adds `--NAME`, `--iNAME`, `--NAME-file`, `--iNAME-file`, all filling one list. */
 export function addPatternOptions(
   command: Command,
@@ -32,11 +54,11 @@ export function addPatternOptions(
   const patterns: Pattern[] = [];
   const one = (ignoreCase: boolean) => (value: string) => void patterns.push({ pattern: argumentBytes(value), ignoreCase });
   const file = (ignoreCase: boolean) => (value: string) =>
-    void patterns.push(...readPatternFile(value).map((pattern) => ({ pattern, ignoreCase })));
+    void patterns.push(...readPatternFile(value).map((line) => ({ pattern: withVariables(line, value), ignoreCase })));
   command
     .option(`${letter === undefined ? '' : `-${letter}, `}--${name} <pattern>`, `${what} (repeatable)`, one(false))
     .option(`--i${name} <pattern>`, `as --${name}, whatever the case of letters`, one(true))
-    .option(`--${name}-file <file>`, `patterns for --${name}, one a line`, file(false))
+    .option(`--${name}-file <file>`, `patterns for --${name}, one a line; $NAME is a variable, $$ a dollar`, file(false))
     .option(`--i${name}-file <file>`, `patterns for --i${name}, one a line`, file(true));
   return patterns;
 }

@@ -41,13 +41,17 @@ export function configure(command: Command, run: Run): void {
     .addHelpText(
       'after',
       `
+A file that holds the right bytes already is left alone, so a restore that was interrupted goes on where it stopped.
+Exit status 3 means that all is there but devices, which only root may make; 15 that some of the data is damaged.
+
 Examples:
   varve restore latest --target /mnt/new
   varve restore @2026-03-01:/home/ann --target /home/ann --overwrite if-newer
   varve restore latest:/srv --target /srv --delete -n`,
     )
     .action(async (argument: string, flags: RestoreFlags) => {
-      if (flags.target === undefined) throw new UsageError('where to? give --target DIR');
+      // An empty one is a variable of a script that was not set; it would mean the working directory.
+      if (flags.target === undefined || flags.target === '') throw new UsageError('where to? give --target DIR');
       const { snapshot: name, path } = parseSnapshotPath(argument);
       const include = includes.length === 0 ? undefined : await compiled(() => compileMatcher(includes));
       const exclude = excludes.length === 0 ? undefined : await compiled(() => compileMatcher(excludes));
@@ -115,5 +119,9 @@ function summarize(run: Run, report: RestoreReport, snapshotId: string, seconds:
   );
   if (report.problemCount === 0) return;
   out.info(`Not complete: ${countText(report.problemCount, 'problem')}, named above.`);
-  run.status = report.problems.some(({ code }) => code === 'CORRUPT' || code === 'VERIFY') ? Exit.integrity : Exit.failed;
+  const codes = new Set(report.problems.map(({ code }) => code));
+  if (codes.has('CORRUPT') || codes.has('VERIFY')) run.status = Exit.integrity;
+  else if (codes.size === 1 && codes.has('DEVICE') && report.problemCount === report.problems.length)
+    run.status = Exit.sourceUnread;
+  else run.status = Exit.failed;
 }

@@ -104,11 +104,10 @@ export interface NewPassphraseOptions {
   readonly newPasswordCommand?: string;
 }
 
-/** A passphrase that is to be, beside the one that opens the repository. @throws UsageError */
-export async function newPassphrase(options: NewPassphraseOptions): Promise<string> {
+/** A passphrase that is to be, beside the one that opens the repository. @param otherwise - what else can be done. @throws UsageError */
+export async function newPassphrase(options: NewPassphraseOptions, otherwise = ''): Promise<string> {
   const known = givenNewPassphrase(options);
-  const ways =
-    'give it with --new-password-file, --new-password-command, VARVE_NEW_PASSWORD or VARVE_NEW_PASSWORD_FILE, _COMMAND or _FD, or run on a terminal';
+  const ways = `give it with --new-password-file, --new-password-command, VARVE_NEW_PASSWORD or VARVE_NEW_PASSWORD_FILE, _COMMAND or _FD, or run on a terminal${otherwise}`;
   return checked(known ?? (await askNew('New passphrase', ways)));
 }
 

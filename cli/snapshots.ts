@@ -17,6 +17,7 @@ import { type Run, withRepository } from './run.js';
 import { addFilterOptions, type FilterOptions, filterOf } from './snapshot-arguments.js';
 import { printRecords, selectRecords } from './snapshot-records.js';
 import { tableLines } from './table.js';
+import { UsageError } from './usage-error.js';
 
 export function configure(command: Command, run: Run): void {
   addFilterOptions(command)
@@ -35,6 +36,8 @@ A snapshot whose manifest does not open is named on stderr and left out; the sta
     )
     .action(async (names: string[], flags: FilterOptions & { latest?: string }) => {
       const filter = filterOf(flags);
+      if (flags.latest !== undefined && !/^[1-9]\d*$/.test(flags.latest))
+        throw new UsageError(`--latest ${flags.latest}: must be a number of snapshots, 1 or more`);
       await withRepository(run, async (repository) => {
         if (repository.keyring.root === null) {
           printRecords(run, await selectRecords(repository, names, filter, flags.latest));

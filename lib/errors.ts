@@ -163,9 +163,16 @@ export class BusyError extends VarveError {
   }
 }
 
-/** The caller's AbortSignal fired. Nothing became visible. */
+/** What an interruption leaves, where a person would ask. */
+const AFTER: Readonly<Record<string, string>> = {
+  backup: '; nothing became visible, and what was stored is reused by the next run',
+  restore: '; run it again and it completes what is there',
+  prune: '; run it again and it goes on',
+};
+
+/** The caller's AbortSignal fired. */
 export class InterruptedError extends VarveError {
   constructor(what: string) {
-    super('INTERRUPTED', `${what} interrupted; nothing became visible, and what was stored is reused by the next run`);
+    super('INTERRUPTED', `${what} was interrupted${AFTER[what] ?? ''}`);
   }
 }

@@ -43,8 +43,15 @@ export function judgeExisting(run: Run, directory: TargetDirectory, entry: Entry
     existing.mtimeSec < entry.mtimeSec || (existing.mtimeSec === entry.mtimeSec && existing.mtimeNsec < entry.mtimeNsec);
   if (run.overwrite === 'if-newer' && !isOlder) return { kind: 'keep' };
   if (sameKind && isFile(entry) && mayMend(run, existing, entry)) return { kind: 'mend', existing };
+  // What cannot be made again is not removed first.
+  if (isDevice(entry) && !run.privileged) {
+    run.journal.device(path);
+    return { kind: 'refused' };
+  }
   return clearPlace(run, directory, entry.name, existing, path) ? { kind: 'new' } : { kind: 'refused' };
 }
+
+export const isDevice = (entry: Entry): boolean => 'major' in entry;
 
 function mayMend(run: Run, existing: Existing, entry: FileEntry): boolean {
   if (existing.nlink !== 1) return false;

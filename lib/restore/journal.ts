@@ -53,6 +53,11 @@ export class Journal {
     this.problem(path, code, `${what}: ${code}`);
   }
 
+  /** Lists a device that this user may not make. */
+  device(path: string): void {
+    this.problem(path, 'DEVICE', 'a device, which only root may make; restore again as root to have it');
+  }
+
   /** Lists an extended attribute that the target does not take, once for each name. */
   attribute(path: string, name: Uint8Array, errno: number): void {
     const code = getSystemErrorName(-errno);

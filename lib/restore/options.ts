@@ -22,7 +22,7 @@ export interface RestoreProgress {
 export interface RestoreProblem {
   /** Relative to the target. */
   readonly path: Uint8Array;
-  /** An errno name, or CORRUPT, VERIFY, KIND. */
+  /** An errno name, or CORRUPT, VERIFY, KIND, LINK, DEVICE (only root may make one). */
   readonly code: string;
   readonly message: string;
 }

@@ -2,7 +2,7 @@
  * Windows on their way: planned here, written by the writers, finished here in the order of the walk. At most two are under way, so that
  * one is being planned while another is being written, and memory stays bounded.
  */
-import { VarveError } from '../errors.js';
+import { InterruptedError } from '../errors.js';
 import { finishWindow } from './finish.js';
 import type { Planner } from './plan.js';
 import type { Run } from './run.js';
@@ -49,7 +49,7 @@ export class Pipeline {
     return (++this.#asked & 31) === 0 && Date.now() >= this.#sliceEnd;
   }
 
-  /** Lets others run, and sends off a full window. @throws what failed meanwhile; VarveError INTERRUPTED */
+  /** Lets others run, and sends off a full window. @throws what failed meanwhile; InterruptedError */
   async pause(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
     this.#sliceEnd = Date.now() + SLICE_MS;
@@ -95,9 +95,7 @@ export class Pipeline {
   }
 }
 
-/** @throws VarveError INTERRUPTED */
+/** @throws InterruptedError */
 export function throwIfAborted(run: Run): void {
-  if (run.options.signal?.aborted === true) {
-    throw new VarveError('INTERRUPTED', 'restore interrupted; run it again and it completes what is there');
-  }
+  if (run.options.signal?.aborted === true) throw new InterruptedError('restore');
 }

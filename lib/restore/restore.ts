@@ -2,8 +2,9 @@
  * Restores a snapshot, or a part of it, into a folder. Never writes outside that folder, whatever the snapshot or the folder holds; what cannot be restored
  * is listed and everything else is. Run again after an interruption, it completes what is there.
  */
-import { closeSync, constants, mkdirSync, openSync, realpathSync, statSync } from 'node:fs';
+import { closeSync, constants, existsSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { dirname } from 'node:path';
 import { NotFoundError, RefusedError, StoreError } from '../errors.js';
 import { manifestName } from '../format/names.js';
 import { type DirectoryEntry, type Entry, isDirectory, isFile } from '../format/tree.js';
@@ -37,7 +38,7 @@ const PROGRESS_MS = 200;
  * @throws RefusedError if `delete` is asked for where it would empty the whole system
  * @throws CorruptError if not even the root of the tree can be read
  * @throws StoreError if the target takes nothing more, or the repository cannot be read
- * @throws VarveError INTERRUPTED
+ * @throws InterruptedError
  */
 export async function restore(repository: Repository, snapshot: Snapshot, options: RestoreOptions): Promise<RestoreReport> {
   const name = manifestName(snapshot.id);
@@ -83,6 +84,13 @@ interface Target {
   readonly fresh: boolean;
 }
 
+/** Makes `path` and what is missing above it. Not with `recursive`: Node never comes back where mkdir(2) says ENOENT below a folder that is there, as in /proc. */
+function makeFolders(path: string): void {
+  const above = dirname(path);
+  if (!existsSync(above)) makeFolders(above);
+  mkdirSync(path, { mode: 0o700 });
+}
+
 function openTarget(options: RestoreOptions): Target {
   const { targetPath } = options;
   const isWhole = options.subPath === undefined || /^\/*$/.test(Buffer.from(options.subPath).toString('latin1'));
@@ -94,7 +102,7 @@ function openTarget(options: RestoreOptions): Target {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       fresh = true;
       if (options.dryRun === true) return { fd: undefined, fresh };
-      mkdirSync(targetPath, { recursive: true, mode: 0o700 });
+      makeFolders(targetPath);
     }
     if (options.delete === true && isWhole && realpathSync(targetPath) === '/') {
       throw new RefusedError(

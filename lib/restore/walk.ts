@@ -6,7 +6,7 @@ import { toHex } from '../bytes.js';
 import { CorruptError } from '../errors.js';
 import { type Entry, EntryKind, type FileEntry, isDirectory, isFile } from '../format/tree.js';
 import { readDirectory, readPieces } from '../repository/tree-reader.js';
-import { differingPieces, judgeExisting, openUp } from './existing.js';
+import { differingPieces, isDevice, judgeExisting, openUp } from './existing.js';
 import { setMetadata } from './metadata.js';
 import { type Pipeline, throwIfAborted } from './pipeline.js';
 import type { Run } from './run.js';
@@ -54,7 +54,9 @@ export class Walk {
             if (pending !== undefined) await pending;
           } catch (error) {
             throwIfAborted(this.#run);
-            journal.failure(path, error);
+            // Root without CAP_MKNOD, in a container for instance.
+            if (isDevice(entry) && (error as NodeJS.ErrnoException).code === 'EPERM') journal.device(path);
+            else journal.failure(path, error);
           }
         }
       }
@@ -87,6 +89,10 @@ export class Walk {
       return undefined;
     }
     if (judgement.kind === 'mend') return this.#mend(directory, entry as FileEntry, path, judgement.existing);
+    if (isDevice(entry) && !run.privileged) {
+      run.journal.device(path);
+      return undefined;
+    }
     if (dryRun) {
       this.#remember(directory, entry, path, undefined);
       this.#count(entry, 'restored');

@@ -2,7 +2,7 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t from 'tap';
 import { initRepository } from '../../lib/ledger/init.js';
@@ -68,6 +68,13 @@ t.test('help teaches, and usage errors are 2', async (t) => {
     ['snapshots', '-H', 'x'],
     ['backup', '-e', '[x', '/'],
     ['ls', 'latest', '--since', 'soon'],
+    ['snapshots', '--latest', '0', '-r', '/nowhere'],
+    ['snapshots', '--latest', 'two', '-r', '/nowhere'],
+    ['find', '--type', 'z', 'x', '-r', '/nowhere'],
+    ['backup', '--stdin', '/', '-r', '/nowhere'],
+    ['backup', '--stdin', '--files-from', '/dev/null', '-r', '/nowhere'],
+    ['backup', '--stdin-from-command', '-r', '/nowhere'],
+    ['backup', '--stdin-from-command', '--stdin', '-r', '/nowhere', 'true'],
     [],
     ['snapshots'],
   ];
@@ -101,6 +108,30 @@ t.test('init wants a key, and says how to give one', async (t) => {
   t.equal(varve(['init'], { env }).status, 1, 'never twice');
 });
 
+t.test('init touches nothing of a directory that holds anything else', async (t) => {
+  for (const name of ['notes', 'keys/id_rsa', 'ledger/2026.csv', `ledger/${'0'.repeat(32)}/deeper/0000000000000000`, 'keys']) {
+    const place = join(folder, `occupied by ${name.replaceAll('/', ' ')}`);
+    mkdirSync(dirname(join(place, name)), { recursive: true });
+    writeFileSync(join(place, name), 'precious');
+    const { status, stderr } = varve(['init'], { env: { VARVE_REPOSITORY: place } });
+    t.equal(status, 2, name);
+    t.match(stderr, new RegExp(`not empty: it holds ${name.slice(0, 38)}.*choose`));
+    const files = (readdirSync(place, { recursive: true }) as string[]).filter((path) => statSync(join(place, path)).isFile());
+    t.same(files, [name], 'and what was there is all there is');
+    t.equal(readFileSync(join(place, name), 'utf8'), 'precious');
+  }
+  const disk = join(folder, 'a new file system');
+  mkdirSync(join(disk, 'lost+found'), { recursive: true });
+  t.equal(
+    varve(['init', '--key-file', join(folder, 'key of the disk')], { env: { ...anonymous, VARVE_REPOSITORY: disk } }).status,
+    0,
+  );
+  t.equal(
+    varve(['check'], { env: { ...anonymous, VARVE_REPOSITORY: disk, VARVE_KEY_FILE: join(folder, 'key of the disk') } }).status,
+    0,
+  );
+});
+
 t.test('every way to give a passphrase opens, wrong ones are 12', async (t) => {
   const file = join(folder, 'pass');
   writeFileSync(file, 'pass\n');
@@ -128,6 +159,9 @@ t.test('keys are added, changed, exported and removed', async (t) => {
   t.equal(varve(['key', 'passwd'], { env: { VARVE_PASSWORD: 'spare', VARVE_NEW_PASSWORD: 'changed' } }).status, 0);
   t.equal(varve(['key', 'list'], { env: { VARVE_PASSWORD: 'spare' } }).status, 12);
   const key = join(folder, 'key');
+  const neither = varve(['key', 'export', key]);
+  t.equal(neither.status, 2);
+  t.match(neither.stderr, /VARVE_NEW_PASSWORD.*--no-passphrase/);
   t.equal(varve(['key', 'export', key, '--no-passphrase']).status, 0);
   t.equal(statSync(key).mode & 0o777, 0o600);
   const before = readFileSync(key);
@@ -198,6 +232,9 @@ t.test('backup, and all that looks at it', async (t) => {
     { message_type: 'match', name: 'b.tmp' },
     { message_type: 'summary', found: 1 },
   ]);
+  t.equal(quick(['find', 'a.txt', '-s', 'latest', '--type', 'f', '--json']).records.at(-1)!.snapshots, 1);
+  t.equal(quick(['find', 'a.txt', '-s', short, '--type', 'd', '--json']).records.at(-1)!.found, 0);
+  t.equal(quick(['find', 'a.txt', '-s', 'ffffffff']).status, 1, 'a snapshot that is not there is not searched in silence');
   t.match(quick(['diff', short, 'latest']).stdout, /^\+ {4}.*\/b\.tmp$/m);
   t.equal(quick(['tag', '--add', 'kept', short]).status, 0);
   t.equal(quick(['snapshots', '--json', '--tag', 'kept,x']).records.length, 1);
@@ -218,6 +255,43 @@ t.test('restore brings back what was asked for', async (t) => {
   t.equal(existsSync(join(folder, 'dry')), false);
 });
 
+t.test('a target that is empty, as a variable that nobody set, is not the working directory', async (t) => {
+  for (const target of [['--target', ''], ['--target=']]) {
+    const { status, stderr } = quick(['restore', `latest:${source}`, ...target, '-n']);
+    t.equal(status, 2);
+    t.match(stderr, /--target DIR/);
+  }
+});
+
+const mayNot =
+  process.getuid?.() !== 0
+    ? 'only root can make a device to back up'
+    : spawnSync('setpriv', ['--bounding-set=-mknod', 'true']).status !== 0
+      ? 'setpriv is missing, or cannot give up a capability here'
+      : undefined;
+
+t.test(
+  'devices that may not be made are named, everything else is there, and the status is 3',
+  { skip: mayNot ?? false },
+  async (t) => {
+    const devices = join(folder, 'devices');
+    mkdirSync(devices);
+    execFileSync('mknod', [join(devices, 'null'), 'c', '1', '3']);
+    writeFileSync(join(devices, 'file'), 'beside it');
+    t.equal(quick(['backup', devices, '--label', 'devices', '--host', 'devices']).status, 0);
+    const target = join(folder, 'without devices');
+    const restoring = ['restore', '--host', 'devices', `latest:${devices}`, '--json', '--target', target];
+    const { status, stdout, stderr } = spawnSync('setpriv', ['--bounding-set=-mknod', process.execPath, MAIN, ...restoring], {
+      env: { ...process.env, ...environment, VARVE_KEY_FILE: join(folder, 'key') },
+      encoding: 'utf8',
+    });
+    t.equal(status, 3, stderr);
+    t.match(JSON.parse(stderr), { item: 'null', problem: 'DEVICE', message: /only root/ });
+    t.match(JSON.parse(stdout), { message_type: 'summary', restored: 1, problems: 1 });
+    t.same(readdirSync(target), ['file']);
+  },
+);
+
 t.test('streams are stored whole or not at all', async (t) => {
   t.equal(quick(['backup', '--stdin', '--stdin-filename', 'in.txt'], { input: 'from a pipe' }).status, 0);
   t.equal(quick(['dump', 'latest:/in.txt']).stdout, 'from a pipe');
@@ -228,6 +302,23 @@ t.test('streams are stored whole or not at all', async (t) => {
   t.equal(failed.status, 1);
   t.match(failed.stderr, /status 3; no snapshot/);
   t.equal(quick(['snapshots', '--json']).records.length, before);
+});
+
+t.test('patterns from a file may name variables, one that is not set is refused', async (t) => {
+  const dollar = join(folder, 'dollar');
+  mkdirSync(dollar);
+  for (const name of ['a', 'b', '$RECYCLE.BIN', 'kept']) writeFileSync(join(dollar, name), name);
+  const file = join(folder, 'patterns');
+  writeFileSync(file, `# comment\n$WHERE/a\n\${WHERE}/dollar/b\n\${WHERE}/dollar/kept\n$$RECYCLE.BIN\n`);
+  const kept = (where: string): unknown[] =>
+    quick(['backup', '-n', '--json', dollar, '--exclude-file', file], { env: { WHERE: where } }).records.map(
+      (one) => one.files_new,
+    );
+  t.same(kept(folder), [1], 'a');
+  t.same(kept(dollar), [2], 'b and kept');
+  const unset = quick(['backup', '-n', dollar, '--exclude-file', file]);
+  t.equal(unset.status, 2);
+  t.match(unset.stderr, /WHERE is not set.*\$\$/);
 });
 
 t.test('lists of sources come from files', async (t) => {
@@ -295,6 +386,8 @@ t.test(
     t.equal(quick(['umount', at]).status, 0);
     t.notOk(readFileSync('/proc/mounts', 'utf8').includes(at));
     t.equal(quick(['umount', at]).status, 1);
+    t.equal(quick(['mount', '-q', '--', at]).status, 0, 'options may be ended, as before a name that begins with a dash');
+    t.equal(quick(['umount', '--', at]).status, 0);
     t.equal(quick(['mount', 'latest:/nope', at]).status, 1);
     t.equal(varve(['mount', at], { env: { VARVE_PASSWORD: 'other' } }).status, 12);
   },

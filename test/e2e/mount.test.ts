@@ -19,6 +19,7 @@ import { mountDriver } from '../../lib/mount/drivers.js';
 import { mountRepository } from '../../lib/mount/mount-repository.js';
 import { packageRoot } from '../../lib/native.js';
 import { openRepository, type Repository } from '../../lib/repository/repository.js';
+import { restore } from '../../lib/restore/restore.js';
 import { openStore } from '../../lib/store/open.js';
 
 // A mount must never be touched by the process that serves it: everything here asks through other programs.
@@ -84,6 +85,16 @@ function makeSource(path: string): void {
     chmod 4751 sub/big; chown 1000:1001 sub/big; chmod 1777 empty
     touch -d '1955-03-04 05:06:07.123456789 UTC' sub/big; touch -h -d '2033-01-01 00:00:00.5 UTC' dangling
     python3 -c "import socket; socket.socket(socket.AF_UNIX).bind('socket')"
+    python3 -c "
+import os
+open('n' * 255, 'w').write('the longest name')
+open(b'not-' + b'\\xe9' * 251, 'w').write('and one in another encoding')
+os.mkdir('links')
+open('links/0', 'w').write('one file of ten thousand names')
+for n in range(1, 10000): os.link('links/0', 'links/%d' % n)
+for level in range(300): os.mkdir('deep'); os.chdir('deep')
+open('bottom', 'w').write('three hundred down')
+"
   `;
   execFileSync('bash', ['-c', script, 'bash', path]);
 }
@@ -112,6 +123,8 @@ t.test('mounts', { skip: missing ?? false }, async (t) => {
     ]);
     t.equal(new Set(hard.stdout.trim().split('\n')).size, 1, 'hard links are one inode');
     t.match(hard.stdout, / 3\n/, 'with the true count');
+    t.equal((await run('stat', ['-c', '%h', join(shown, 'links/9999')])).stdout, '10000\n');
+    t.equal((await run('cat', [join(shown, 'deep/'.repeat(300), 'bottom')])).stdout, 'three hundred down');
     const blocks = Number((await run('stat', ['-c', '%b', join(shown, 'sparse')])).stdout);
     t.ok(blocks > 0 && blocks < 4096, `a sparse file has few blocks (${blocks})`);
     const seek = 'import os,sys; f=os.open(sys.argv[1],0); print(os.lseek(f,0,os.SEEK_DATA)>0, os.lseek(f,0,os.SEEK_HOLE))';
@@ -144,6 +157,22 @@ t.test('mounts', { skip: missing ?? false }, async (t) => {
     t.equal((await run('stat', ['-c', stats, join(shown, 'sub/big')])).stdout, first);
     await again.unmount();
     t.same(logs, []);
+  });
+
+  await t.test('rsync finds no difference to what was restored either, nor when it is restored again over it', async (t) => {
+    const targetPath = join(base, 'restored');
+    const snapshot = await selectSnapshot(repository, 'latest');
+    const compare = ['-aHAXn', '--checksum', '--delete', '--itemize-changes', `${source}/`, `${targetPath}${source}/`];
+    t.match(await restore(repository, snapshot, { targetPath, verify: true, numericIds: true }), { problemCount: 0, skipped: 0 });
+    t.equal((await run('rsync', compare)).stdout, '');
+    execFileSync('bash', [
+      '-c',
+      'cd "$1" && rm small && printf y >> sub/big && rm -r deep many/file-7',
+      'bash',
+      targetPath + source,
+    ]);
+    t.match(await restore(repository, snapshot, { targetPath, numericIds: true }), { problemCount: 0 });
+    t.equal((await run('rsync', compare)).stdout, '');
   });
 
   await t.test(

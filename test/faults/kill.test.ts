@@ -23,7 +23,7 @@ import {
 } from '../helpers/backup-repository.js';
 import { changeSource, idsOf, makeSource, usable } from '../helpers/fault-source.js';
 
-const KILLS = Number(process.env.VARVE_KILLS ?? 60);
+const KILLS = Number(process.env.VARVE_KILLS ?? 100);
 
 /** Kills `child` so long after it has begun its work, unless it ends before. */
 async function killChild(child: ChildProcess, afterMs: number): Promise<{ code: number | null; signal: string | null }> {

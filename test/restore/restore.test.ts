@@ -259,6 +259,14 @@ t.test('the target itself may be reached through a symlink', async (t) => {
   t.same(listing(real), ['f']);
 });
 
+t.test('a target that cannot be made is an error, in /proc too, and one that lies deeper is made', async (t) => {
+  const snapshot = await tiny.snapshot({ f: file('x') });
+  await t.rejects(into(snapshot, '/proc/varve/target'), { code: 'STORE' });
+  const deep = join(newPath(), 'a', 'b');
+  await into(snapshot, deep);
+  t.same(listing(deep), ['f']);
+});
+
 t.test('a tree with names that lead elsewhere, or twice, is refused and leaves nothing outside', async (t) => {
   for (const names of [['..'], ['/etc'], ['.'], ['a/b'], ['same', 'same'], ['b', 'a'], ['']]) {
     const hostile = names.map((name): [Uint8Array, ReturnType<typeof file>] => [utf8(name), file('hostile')]);
@@ -441,10 +449,16 @@ t.test(
       const report = await into(snapshot, target, { verify: true, threads });
       t.same(
         report.problems.map(({ path, code }) => [Buffer.from(path).toString(), code]),
-        [['zero', 'EPERM']],
+        [['zero', 'DEVICE']],
       );
     }
+    t.match(await into(snapshot, newPath(), { dryRun: true }), { problems: [{ code: 'DEVICE' }], problemCount: 1 });
     process.seteuid?.(0);
+    execFileSync('mknod', [join(target, 'zero'), 'c', '1', '3']);
+    process.seteuid?.(65_534);
+    t.match(await into(snapshot, target), { problems: [{ code: 'DEVICE' }], problemCount: 1 });
+    process.seteuid?.(0);
+    t.ok(fs.lstatSync(join(target, 'zero')).isCharacterDevice(), 'a device that could not be made again is not removed');
     t.match(fs.statSync(join(target, 'suid')), { uid: 65_534, gid: 65_534, mode: 0o100755 });
     t.match(fs.statSync(join(target, 'mine')), { uid: 65_534, gid: 65_534, mode: 0o104711 });
     t.match(fs.statSync(join(target, 'secret')), { mode: 0o100000 });
