@@ -148,6 +148,12 @@ async function runBackup(run: Run, paths: readonly string[], flags: Flags, exclu
           ...jsonName('path', path),
           problem: code,
         }),
+      ...(run.globals.verbose > 1 && {
+        onFile: (path: Uint8Array, state: 'new' | 'changed') => {
+          out.record('file', { action: state, ...jsonName('path', path) });
+          out.info(`${state.padEnd(8)}${safeText(path)}`);
+        },
+      }),
       onNote: (note) => run.globals.verbose > 0 && out.warn(note),
     };
     let report: BackupReport;

@@ -35,7 +35,10 @@ export function addGlobalOptions(program: Command): void {
     .option('--json', 'JSON lines instead of text', false)
     .option('-q, --quiet', 'say only what was asked for, and errors', false)
     .addOption(
-      new Option('-v, --verbose', 'say more: what a backup did without; twice: where in the program an error came from')
+      new Option(
+        '-v, --verbose',
+        'say more: what a backup did without; twice: each file that it reads, and where in the program an error came from',
+      )
         .argParser((_, previous: number) => previous + 1)
         .default(0, '0'),
     )

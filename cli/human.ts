@@ -24,6 +24,14 @@ export function durationText(seconds: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
 
+/** `40 seconds`, `24 minutes`, `3 hours`, `12 days`. */
+export function ageText(seconds: number): string {
+  if (seconds < 120) return countText(Math.max(0, Math.round(seconds)), 'second');
+  if (seconds < 7200) return countText(Math.round(seconds / 60), 'minute');
+  if (seconds < 172_800) return countText(Math.round(seconds / 3600), 'hour');
+  return countText(Math.round(seconds / 86_400), 'day');
+}
+
 /** `1 file`, `2 files`. */
 export function countText(count: number, noun: string, plural = `${noun}s`): string {
   // toLocaleString would load ICU's tables for this: 30 ms.

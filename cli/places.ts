@@ -1,8 +1,8 @@
 /** Where the program keeps what it may lose (caches) and what it should not (state), one folder for each repository. */
-import { accessSync, constants, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { idHex, type RepositoryId } from '../lib/index.js';
+import { idHex, makeFolders, type RepositoryId } from '../lib/index.js';
 import type { Globals } from './globals.js';
 
 function base(own: string | undefined, xdg: string | undefined, fallback: string): string {
@@ -15,7 +15,7 @@ function base(own: string | undefined, xdg: string | undefined, fallback: string
 /** Makes `folder` for this user alone. @returns why it cannot be used, or undefined */
 function prepare(folder: string): string | undefined {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolders(folder);
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
     return undefined;
   } catch (error) {

@@ -1,7 +1,7 @@
 /** `varve status`: what enforces retention, how old the newest snapshots are, what is held, and what somebody should look at. */
 import type { Command } from 'commander';
 import { repositoryStatus } from '../lib/index.js';
-import { durationText } from './human.js';
+import { ageText } from './human.js';
 import { type Run, withRepository } from './run.js';
 
 export function configure(command: Command, run: Run): void {
@@ -37,7 +37,7 @@ async function status(run: Run): Promise<void> {
       out.text(`Vault:        ${vault.publicKey}${vault.certified ? '' : ', not certified yet: varve key certify-vault'}`);
     for (const { stream, snapshot, ageSec, overdue, class: name } of streams)
       out.text(
-        `Stream ${stream.slice(0, 8)}: newest snapshot ${snapshot.slice(0, 8)} is ${durationText(ageSec)} old${name === null ? '' : `, class ${name}`}${overdue ? '; OVERDUE' : ''}`,
+        `Stream ${stream.slice(0, 8)}: newest snapshot ${snapshot.slice(0, 8)} is ${ageText(ageSec)} old${name === null ? '' : `, class ${name}`}${overdue ? '; OVERDUE' : ''}`,
       );
     for (const { snapshot, reason, since } of holds)
       out.text(`Hold on ${snapshot.slice(0, 8)} since ${since.slice(0, 10)}: ${reason}`);

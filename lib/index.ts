@@ -59,6 +59,7 @@ export type { OpenTree, OpenTrees, OpenTreesOptions } from './browse/open-tree.j
 export type { RepositoryStats } from './browse/repository-stats.js';
 export { asUtf8, compareBytes, equalBytes, fromHex, lossyUtf8, toHex, utf8 } from './bytes.js';
 export * from './errors.js';
+export { makeFolders } from './folders.js';
 export type { Keyring } from './format/key-slot.js';
 export type { Payload, PolicyPayload, RetentionClass } from './format/payload.js';
 export type { Timestamp } from './format/time.js';

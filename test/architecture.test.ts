@@ -4,7 +4,7 @@ import { dirname, join, posix, relative } from 'node:path';
 import t from 'tap';
 import { packageRoot } from '../lib/native.js';
 
-const BOTTOM = ['errors', 'bytes', 'id'];
+const BOTTOM = ['errors', 'bytes', 'id', 'folders'];
 const CORE = ['store', 'chunk-index', 'format', 'crypto', 'chunker', 'native', ...BOTTOM];
 const LEDGER = ['ledger', 'repository', ...CORE];
 
@@ -13,6 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   errors: BOTTOM,
   bytes: BOTTOM,
   id: BOTTOM,
+  folders: BOTTOM,
   native: BOTTOM,
   store: ['native', ...BOTTOM],
   format: BOTTOM,
@@ -138,7 +139,7 @@ t.test('a forced command of SSH, started for every connection, loads little', as
   const loaded = [...loadedWith('cli/stdio.ts'), ...loadedWith('lib/vault/stdio.ts')].sort();
   t.ok(loaded.includes('lib/vault/announce.ts'), 'it was looked at');
   t.same(
-    loaded.filter((file) => !/^(lib\/(bytes|errors|id|index)|cli\/stdio|lib\/vault\/(stdio|announce))\.ts$/.test(file)),
+    loaded.filter((file) => !/^(lib\/(bytes|errors|folders|id|index)|cli\/stdio|lib\/vault\/(stdio|announce))\.ts$/.test(file)),
     ['lib/retention/slots.ts', 'lib/retention/why-kept.ts', 'lib/store/vault-protocol.ts'],
   );
 });

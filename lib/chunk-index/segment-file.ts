@@ -2,11 +2,13 @@
  * Bringing a segment file into being: a temporary file is filled by native code, stamped with the digest of its metadata and renamed.
  * No fsync: a cache that a power cut tears does not verify and is dropped. Any number of processes may write the same segment at once.
  */
+
 import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, writeSync } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CorruptError } from '../errors.js';
+import { makeFolders } from '../folders.js';
 import { native } from '../native.js';
 import { DIGEST_AT, metadataDigest, type Segment, segmentName } from './segment.js';
 
@@ -33,7 +35,7 @@ async function createSegment(
   fill: (fd: number, salt: number, covered: Uint8Array) => Promise<void>,
 ): Promise<string> {
   const { file, salt, covered } = segmentName(names);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  makeFolders(folder);
   const temporary = join(folder, `.segment-${randomBytes(8).toString('hex')}.tmp`);
   const fd = openSync(temporary, 'wx+', 0o600);
   try {

@@ -29,6 +29,10 @@ export function slotName(id: Uint8Array): string {
   return `keys/${toHex(id)}`;
 }
 
+export function isSlotName(name: string): boolean {
+  return /^keys\/[0-9a-f]{16}$/.test(name);
+}
+
 /** What every claim of an init begins with (lib/ledger/init-claim.ts); claims are no objects. */
 export const INIT_CLAIM_PREFIX = 'init-';
 

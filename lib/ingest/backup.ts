@@ -55,6 +55,8 @@ export interface BackupOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (counts: WalkCounts) => void;
   readonly onProblem?: (problem: Problem) => void;
+  /** Called for every regular file that is going to be read. */
+  readonly onFile?: (path: Uint8Array, state: 'new' | 'changed') => void;
   /** A condition that costs time but nothing else, for people. */
   readonly onNote?: (note: string) => void;
   /** The clock; for tests. */
@@ -208,7 +210,7 @@ async function walkSources(
   sources: readonly Uint8Array[],
   options: BackupOptions,
 ): Promise<WalkResult> {
-  const { exclusion, oneFileSystem, force, signal, onProgress, onProblem } = options;
+  const { exclusion, oneFileSystem, force, signal, onProgress, onProblem, onFile } = options;
   const walk = new Walk(run, namesKey, {
     ...(exclusion && { exclusion }),
     ...(oneFileSystem !== undefined && { oneFileSystem }),
@@ -216,6 +218,7 @@ async function walkSources(
     ...(signal && { signal }),
     ...(onProgress && { onProgress }),
     ...(onProblem && { onProblem }),
+    ...(onFile && { onFile }),
   });
   return walk.walk(sourceTree(sources));
 }

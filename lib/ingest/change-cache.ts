@@ -4,9 +4,11 @@
  *
  * A record counts only if every pack it names has its row, which is written after the pack is durable; so a killed run leaves nothing that misleads.
  */
-import { mkdirSync, rmSync } from 'node:fs';
+
+import { rmSync } from 'node:fs';
 import { Level } from 'level';
 import { toHex } from '../bytes.js';
+import { makeFolders } from '../folders.js';
 import { CborReader, CborWriter } from '../format/cbor.js';
 import {
   allStored,
@@ -58,7 +60,7 @@ export class ChangeCache {
     readOnly = false,
   ): Promise<ChangeCache> {
     const open = async (): Promise<ChangeCache> => {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      makeFolders(folder);
       const db: Database = new Level(folder, {
         keyEncoding: 'view',
         valueEncoding: 'view',

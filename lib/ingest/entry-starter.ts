@@ -82,6 +82,7 @@ export class EntryStarter {
         case ScanType.regular:
           if (known) this.#context.counts.filesChanged++;
           else this.#context.counts.filesNew++;
+          this.#context.options.onFile?.(path, known ? 'changed' : 'new');
           this.#startFile(node, i, record, path, 0, former);
           return;
         case ScanType.symlink:

@@ -42,8 +42,10 @@ export function mustReread(context: WalkContext, path: Uint8Array): boolean {
   if (context.options.force === true) return true;
   // A few directories are read again in every run whatever their times say, each once in ROLLING_SHARE runs.
   let hash = 0;
-  for (const byte of path) hash = (Math.imul(hash, 31) + byte) | 0;
-  return (((hash >>> 8) + context.run.cache.runs) & (ROLLING_SHARE - 1)) === ROLLING_SHARE - 1;
+  for (const byte of path) hash = Math.imul(hash ^ byte, 0x0100_0193);
+  // Mixed, or siblings such as `folder 1` to `folder 500` would fall due together.
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
+  return (((hash >>> 16) + context.run.cache.runs) & (ROLLING_SHARE - 1)) === ROLLING_SHARE - 1;
 }
 
 /** Entries of a directory that are wanted, in order; sets the fingerprint of exactly those. */

@@ -22,6 +22,8 @@ export interface WalkOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: WalkCounts) => void;
   readonly onProblem?: (problem: Problem) => void;
+  /** Called for every regular file that is going to be read. */
+  readonly onFile?: (path: Uint8Array, state: 'new' | 'changed') => void;
 }
 
 export interface WalkCounts {

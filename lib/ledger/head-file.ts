@@ -2,10 +2,12 @@
  * The file in which this machine remembers what it saw of a ledger, changed by any number of processes at once. Every state has a number and a file of its own,
  * made whole by link(2), which only one process can do for a number: whoever comes second reads what the first wrote, and goes on from there.
  */
+
 import { randomBytes } from 'node:crypto';
-import { access, constants, link, mkdir, open, readdir, readFile, unlink } from 'node:fs/promises';
+import { access, constants, link, open, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CorruptError } from '../errors.js';
+import { makeFolders } from '../folders.js';
 import type { RememberedHead, RememberedHeads } from '../repository/repository.js';
 import { codeOf, syncDirectory } from '../store/durable.js';
 
@@ -59,7 +61,7 @@ function parse(text: string, path: string): RememberedHeads {
 
 /** Makes the folder, and finds out whether files can be made in it. @throws the system's error */
 export async function prepareFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  makeFolders(folder);
   await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
 }
 

@@ -6,7 +6,7 @@
 import { publicKeyOf } from '../crypto/sign.js';
 import { ObjectExistsError, RefusedError, RepositoryExistsError } from '../errors.js';
 import type { Keyring } from '../format/key-slot.js';
-import { GENESIS_NAME } from '../format/names.js';
+import { GENESIS_NAME, isSlotName, parseEntryName } from '../format/names.js';
 import { EntryType, type PolicyPayload } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import { addKey, type KeySlot } from '../repository/keys.js';
@@ -50,6 +50,12 @@ async function clearRemains(store: Store): Promise<void> {
   }
   const remains: string[] = [];
   for (const folder of ['keys/', 'ledger/']) for await (const { name } of store.list(folder)) remains.push(name);
+  const foreign = remains.find((name) => !isSlotName(name) && parseEntryName(name) === undefined);
+  if (foreign !== undefined)
+    throw new RefusedError(
+      `${store.location} holds ${foreign}, which is no part of a repository. Nothing was changed; choose another place`,
+      { object: foreign },
+    );
   for (const name of remains) await store.remove(name);
 }
 

@@ -107,7 +107,7 @@ export async function detach(mountpoint: string, { lazy }: { readonly lazy: bool
     if (!lazy)
       throw new MountError(
         mountpoint,
-        'is in use: a process has a file open or its working directory there (fuser -vm shows which); or unmount lazily',
+        'is in use: a process has a file open or its working directory there (fuser -vm shows which); or take it off although it is in use: varve umount --lazy',
       );
     const lazyProblem = await detachOnce(mountpoint, true);
     if (lazyProblem !== undefined) throw new MountError(mountpoint, `cannot unmount: ${lazyProblem.message}`);

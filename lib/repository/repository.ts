@@ -94,6 +94,13 @@ export async function locateRepository(store: Store): Promise<RepositoryPlace> {
     bytes = await store.get(GENESIS_NAME);
   } catch (cause) {
     if (cause instanceof NotFoundError) {
+      for (const folder of ['packs/', 'snapshots/'])
+        for await (const { name } of store.list(folder))
+          throw new NoRepositoryError(
+            store.location,
+            `${store.location} holds ${name} but no genesis object: it is what is left of a repository. Copy the file genesis there from another copy of it`,
+            cause,
+          );
       throw new NoRepositoryError(
         store.location,
         `there is no repository at ${store.location}; create one with: varve init -r ${store.location}`,

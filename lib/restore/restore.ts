@@ -2,10 +2,11 @@
  * Restores a snapshot, or a part of it, into a folder. Never writes outside that folder, whatever the snapshot or the folder holds; what cannot be restored
  * is listed and everything else is. Run again after an interruption, it completes what is there.
  */
-import { closeSync, constants, existsSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs';
+
+import { closeSync, constants, openSync, realpathSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname } from 'node:path';
 import { NotFoundError, RefusedError, StoreError } from '../errors.js';
+import { makeFolders } from '../folders.js';
 import { manifestName } from '../format/names.js';
 import { type DirectoryEntry, type Entry, isDirectory, isFile } from '../format/tree.js';
 import { hasPin, resolvePins } from '../ledger/pins.js';
@@ -82,13 +83,6 @@ interface Target {
   /** Undefined in a dry run whose target does not exist. */
   readonly fd: number | undefined;
   readonly fresh: boolean;
-}
-
-/** Makes `path` and what is missing above it. Not with `recursive`: Node never comes back where mkdir(2) says ENOENT below a folder that is there, as in /proc. */
-function makeFolders(path: string): void {
-  const above = dirname(path);
-  if (!existsSync(above)) makeFolders(above);
-  mkdirSync(path, { mode: 0o700 });
 }
 
 function openTarget(options: RestoreOptions): Target {

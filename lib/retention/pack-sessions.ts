@@ -2,12 +2,14 @@
  * Which session stored each pack, as far as somebody wants to know. It stands in the header of the pack, which never changes, so what was read once is kept in a private
  * file of the cache folder: a second plan reads the headers of packs that came since. The file may be deleted at any time; one that is damaged counts for nothing.
  */
+
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+import { open, readFile, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { equalBytes, toHex, utf8 } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
 import { CorruptError, NewerFormatError, NotFoundError } from '../errors.js';
+import { makeFolders } from '../folders.js';
 import { packNameOf } from '../format/names.js';
 import { PACK_HEADER_BYTES, sessionOfPackHeader } from '../format/pack.js';
 import type { Store } from '../store/store.js';
@@ -109,7 +111,7 @@ export class PackSessions {
     bytes.set(sha256(bytes.subarray(0, at)), at);
     const temporary = `${this.#path}.${process.pid}-${toHex(randomBytes(6))}`;
     try {
-      await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
+      makeFolders(dirname(this.#path));
       const file = await open(temporary, 'wx', 0o600);
       try {
         await file.writeFile(bytes);

@@ -1,8 +1,9 @@
 /** One vault at a time serves a repository: LevelDB's lock on a database in the repository's `tmp/`, which the system drops with the process. */
-import { mkdir } from 'node:fs/promises';
+
 import { join } from 'node:path';
 import { Level } from 'level';
 import { BusyError, StoreError } from '../errors.js';
+import { makeFolders } from '../folders.js';
 
 export interface Lock {
   release(): Promise<void>;
@@ -11,7 +12,7 @@ export interface Lock {
 /** @throws BusyError when another process holds it */
 export async function lockRepository(folder: string): Promise<Lock> {
   const path = join(folder, 'tmp', 'vault.lock');
-  await mkdir(path, { recursive: true, mode: 0o700 });
+  makeFolders(path);
   const database = new Level(path);
   try {
     await database.open();

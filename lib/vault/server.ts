@@ -2,11 +2,13 @@
  * The vault's process: one unix socket for each role, a private control socket for the forced commands of SSH, the lock on the repository, and the timer that looks at
  * clocks, expected snapshots and pruning.
  */
+
 import { chmodSync, rmSync, statSync } from 'node:fs';
-import { mkdir, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { BusyError, StoreError } from '../errors.js';
+import { makeFolders } from '../folders.js';
 import { native } from '../native.js';
 import { VAULT_ROLES, type VaultRole } from '../store/vault-protocol.js';
 import type { Caller } from './accept.js';
@@ -41,7 +43,7 @@ const NARROW_WINDOW_BYTES = 512 << 10;
 export async function startVault(options: VaultOptions): Promise<Vault> {
   // For how it sets malloc when it is loaded: without, what many large puts have freed stays with the process.
   native();
-  await mkdir(options.repository, { recursive: true, mode: 0o700 });
+  makeFolders(options.repository);
   const repository = await realpath(options.repository);
   const lock = await lockRepository(repository);
   try {

@@ -1,15 +1,17 @@
 /** Files of a vault's own state: its key, clocks, quotas. Each is written whole, durably, and read back with a check of what it holds. */
+
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, open, readFile, rename, stat } from 'node:fs/promises';
+import { chmod, open, readFile, rename, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fromHex, toHex } from '../bytes.js';
 import { CorruptError, StoreError } from '../errors.js';
+import { makeFolders } from '../folders.js';
 import { codeOf, syncDirectory } from '../store/durable.js';
 
 /** Makes the state folder, for its owner alone. @throws StoreError when others could enter it */
 export async function prepareStateFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    makeFolders(path);
     const info = await stat(path);
     if (process.getuid !== undefined && info.uid !== process.getuid()) throw new Error('it belongs to another user');
     if ((info.mode & 0o077) !== 0) await chmod(path, 0o700);

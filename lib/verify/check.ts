@@ -208,7 +208,11 @@ class CheckJob {
         findings.thrown(error, name, affected);
       }
     }
-    for (const name of missingIndexes) findings.warning(name, 'is missing; what it said is read from the packs');
+    const [missing] = missingIndexes;
+    if (missing !== undefined) {
+      const others = missingIndexes.size === 1 ? 'is' : `and ${missingIndexes.size - 1} more index objects are`;
+      findings.warning(missing, `${others} missing; what was said there is read from the packs`);
+    }
     await this.#walk(listing, readable, ledger, undefined);
     return readable;
   }

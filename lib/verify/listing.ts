@@ -1,6 +1,6 @@
 /** One listing of all that is in the store, sorted by kind of object; what has no business there is reported. Reads no object. */
 import { toHex } from '../bytes.js';
-import { GENESIS_NAME, isInitClaim, parseEntryName, parseIdName, parsePackName } from '../format/names.js';
+import { GENESIS_NAME, isInitClaim, isSlotName, parseEntryName, parseIdName, parsePackName } from '../format/names.js';
 import type { Store } from '../store/store.js';
 import type { Findings } from './report.js';
 
@@ -32,7 +32,7 @@ export async function listStore(store: Store, findings: Findings): Promise<Listi
       packs.set(toHex(pack), sizeBytes);
       packBytes += sizeBytes;
     } else if (name === GENESIS_NAME) genesisBytes = sizeBytes;
-    else if (/^keys\/[0-9a-f]{16}$/.test(name)) slots.set(name, sizeBytes);
+    else if (isSlotName(name)) slots.set(name, sizeBytes);
     else if (parseIdName('index', name) !== undefined) index.set(name, sizeBytes);
     else if (parseIdName('snapshots', name) !== undefined) manifests.set(name, sizeBytes);
     else if (parseEntryName(name) !== undefined) entries.set(name, sizeBytes);

@@ -103,6 +103,36 @@ t.test('a dry run stores nothing, --force reads all again, --no-cache leaves no 
   t.equal(existsSync(elsewhere), false);
 });
 
+t.test('-vv names every file that is read, and -v none', async (t) => {
+  const backup = (...options: string[]): Ran => varve(['backup', '-n', source, '--label', 'verbose', ...options]);
+  const files = names.filter((name) => statSync(join(source, name)).isFile());
+  const lines = backup('-vv')
+    .stdout.split('\n')
+    .filter((line) => line.startsWith('new '));
+  t.same(lines.sort(), files.map((name) => `new     ${join(source, name)}`).sort());
+  t.notMatch(backup('-v').stdout, /^new /m);
+  const records = backup('-vv', '--json').records.filter(({ message_type: type }) => type === 'file');
+  t.same(records.map(({ action, path }) => `${action} ${path}`).sort(), files.map((name) => `new ${join(source, name)}`).sort());
+});
+
+t.test('what is left of a repository without its genesis is told from no repository', async (t) => {
+  const env = { VARVE_REPOSITORY: at('headless') };
+  execFileSync('cp', ['-a', at('repo'), at('headless')]);
+  rmSync(at('headless', 'genesis'));
+  const ran = varve(['snapshots'], { env });
+  t.equal(ran.status, 10);
+  t.match(ran.stderr, /holds packs\/.*no genesis object.*Copy the file genesis/);
+  t.notMatch(ran.stderr, /varve init/);
+});
+
+t.test('folders under /proc are an answer, not an endless loop', async (t) => {
+  for (const name of ['VARVE_CACHE_DIR', 'VARVE_STATE_DIR']) {
+    const ran = varve(['snapshots', '-q'], { env: { [name]: '/proc/varve' } });
+    t.equal(ran.status, 0, `${name}: ${ran.stderr}`);
+    t.match(ran.stderr, /folder cannot be used|names another place/);
+  }
+});
+
 t.test('--time is what the author claims, and nothing else goes by it', async (t) => {
   const made = ok(varve(['backup', source, '--time', '1999-12-31T23:59:59Z', '--label', 'claims', '--json']), '--time');
   const { snapshot_id: id, retain_until: until } = made.records.at(-1) as unknown as Record<string, string>;
@@ -209,7 +239,7 @@ t.test(
       encoding: 'utf8',
     });
     t.equal(refused.status, 1);
-    t.match(refused.stderr, /in use.*lazily/);
+    t.match(refused.stderr, /in use.*--lazy/);
     ok(varve(['umount', '--lazy', mountpoint]), '--lazy');
     t.notOk(readFileSync('/proc/mounts', 'utf8').includes(mountpoint));
   },

@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { compareBytes, concat, toHex } from '../../lib/bytes.js';
+import { compareBytes, concat, toHex, utf8 } from '../../lib/bytes.js';
 import { sha256 } from '../../lib/crypto/kdf.js';
 import { authorOf, publicKeyOf, sign } from '../../lib/crypto/sign.js';
 import {
@@ -204,6 +204,17 @@ t.test('without a key nothing is appended', async (t) => {
     appendEntry(repository, null, NOW, () => snapshotPayload()),
     RoleError,
   );
+});
+
+t.test('init removes nothing that is not its own', async (t) => {
+  for (const name of ['keys/id_rsa', 'ledger/2026.csv', `ledger/${'0'.repeat(32)}/deeper`]) {
+    const { store } = await newRepository();
+    await store.put(name, [utf8('precious')]);
+    await store.remove('genesis');
+    const before = await storedNames(store, '');
+    await t.rejects(initRepository(store, { label: 'again', policy: DEFAULT_POLICY }), RefusedError, name);
+    t.same(await storedNames(store, ''), before);
+  }
 });
 
 t.test('init leaves what it finds: a repository, or what is left of one', async (t) => {
