@@ -4,8 +4,13 @@ import { lossyUtf8, toHex } from '../bytes.js';
 import { CorruptError, StoreError } from '../errors.js';
 import { MAX_PROBLEMS, type RestoreOptions, type RestoreProblem, type RestoreReport } from './options.js';
 
-/** Errors that will meet every further file too. */
-const FATAL = new Set(['ENOSPC', 'EDQUOT', 'EROFS']);
+const AGAIN = 'make room and run the same command again: what is whole is left as it is';
+/** Errors that will meet every further file too, and what to do. */
+const FATAL: Readonly<Record<string, string>> = {
+  ENOSPC: `no space is left (ENOSPC); ${AGAIN}`,
+  EDQUOT: `the quota is used up (EDQUOT); ${AGAIN}`,
+  EROFS: 'it is read-only (EROFS)',
+};
 
 export class Journal {
   restored = 0;
@@ -49,7 +54,8 @@ export class Journal {
   /** Lists what the system refused. @throws StoreError when it will refuse everything else too */
   errno(path: string, errno: number, what: string): void {
     const code = getSystemErrorName(-errno);
-    if (FATAL.has(code)) throw new StoreError(this.#options.targetPath, 'write to', new Error(code));
+    const fatal = FATAL[code];
+    if (fatal !== undefined) throw new StoreError(this.#options.targetPath, 'write to', new Error(fatal));
     this.problem(path, code, `${what}: ${code}`);
   }
 
@@ -61,7 +67,8 @@ export class Journal {
   /** Lists an extended attribute that the target does not take, once for each name. */
   attribute(path: string, name: Uint8Array, errno: number): void {
     const code = getSystemErrorName(-errno);
-    if (FATAL.has(code)) throw new StoreError(this.#options.targetPath, 'write to', new Error(code));
+    const fatal = FATAL[code];
+    if (fatal !== undefined) throw new StoreError(this.#options.targetPath, 'write to', new Error(fatal));
     const key = toHex(name);
     if (this.#refusedAttributes.has(key)) return;
     this.#refusedAttributes.add(key);

@@ -80,6 +80,30 @@ t.test('every way to leave something out of a backup leaves out just that', asyn
   }
 });
 
+t.test('a restore that fills the target says what to do, and doing that completes it', async (t) => {
+  const target = at('small disk');
+  mkdirSync(target);
+  if (process.getuid?.() !== 0 || spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'varve-test', target]).status !== 0) {
+    t.pass('a full target', { skip: 'mounting needs root' });
+    return;
+  }
+  try {
+    const large = at('large source');
+    mkdirSync(large);
+    for (const name of ['a', 'b', 'c']) writeFileSync(join(large, name), Buffer.from(name.repeat(40_000)));
+    ok(varve(['backup', '-q', large, '--host', 'full']), 'backup');
+    const restore = (): Ran => varve(['restore', `latest:${large}`, '--host', 'full', '--target', target]);
+    const full = restore();
+    t.equal(full.status, 1);
+    t.match(full.stderr, /no space is left \(ENOSPC\); make room and run the same command again/);
+    ok({ ...full, status: spawnSync('mount', ['-o', 'remount,size=1m', target]).status ?? 1 }, 'remount');
+    ok(restore(), 'again');
+    for (const name of ['a', 'b', 'c']) t.equal(readFileSync(join(target, name), 'latin1'), name.repeat(40_000));
+  } finally {
+    spawnSync('umount', [target]);
+  }
+});
+
 t.test('sources come from a list as they stand there', async (t) => {
   writeFileSync(at('verbatim'), `${source}/name.txt\n${source}/inner\n`);
   const { records } = ok(varve(['backup', '-n', '--json', '--files-from-verbatim', at('verbatim')]), 'verbatim');
