@@ -38,6 +38,8 @@ export interface FileSystem {
   listxattr(nodeId: number): readonly Uint8Array[];
   getxattr(nodeId: number, name: Uint8Array): Uint8Array | undefined;
   statfs(): StatFs;
+  /** Where `nodeId` stands, for people who read the log; undefined when there is no better name than its number. */
+  pathOf?(nodeId: number): string | undefined;
   /** What no answer could say and somebody should know, a line each, once; drivers ask after each request. */
   notices?(): readonly string[];
   /** The kernel dropped `count` references to `nodeId`. */

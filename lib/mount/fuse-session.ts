@@ -93,13 +93,21 @@ export function serveRequest(fs: FileSystem, options: SessionOptions, request: F
   } catch (error) {
     const nodeId = readU64(request.view, 16);
     const reason = error instanceof Error ? error.message : String(error);
-    options.onLog(`${OPERATION_NAMES.get(opcode) ?? `operation ${opcode}`} of node ${nodeId} failed: ${reason}`);
+    options.onLog(`${OPERATION_NAMES.get(opcode) ?? `operation ${opcode}`} of ${nameOf(fs, nodeId)} failed: ${reason}`);
     result = opcode === Op.FORGET || opcode === Op.BATCH_FORGET ? NO_REPLY : -Errno.EIO;
   }
   if (result === NO_REPLY) return 0;
   const total = result < 0 ? OUT_HEADER_BYTES : OUT_HEADER_BYTES + result;
   encodeReplyHeader(out, total, result < 0 ? -result : 0, request);
   return total;
+}
+
+function nameOf(fs: FileSystem, nodeId: number): string {
+  try {
+    return fs.pathOf?.(nodeId) ?? `node ${nodeId}`;
+  } catch {
+    return `node ${nodeId}`;
+  }
 }
 
 /** Whether the answer may take long: a large read. */

@@ -96,6 +96,11 @@ export class RepositoryFileSystem {
     return directory === undefined ? undefined : this.#tree.listing(directory, offset, limit);
   }
 
+  /** Where `nodeId` stands, for people. @throws CorruptError */
+  pathOf(nodeId: number): string | undefined {
+    return this.#above(nodeId) === undefined ? this.#tree.pathOf(nodeId) : undefined;
+  }
+
   readlink(nodeId: number): Uint8Array | undefined {
     const above = this.#above(nodeId);
     if (above !== undefined) return above.kind === 'symlink' ? utf8(above.target) : undefined;

@@ -3,6 +3,7 @@
  * numbers come from the table that all threads share; so any thread can find the entry behind a nodeId that another gave out, by going up to the snapshot's
  * root and down again. What was found is kept, bounded.
  */
+import { lossyUtf8 } from '../bytes.js';
 import { type Entry, isDirectory, isFile } from '../format/tree.js';
 import type { TreeSource } from '../repository/tree-reader.js';
 import {
@@ -112,6 +113,21 @@ export class SnapshotTree {
     if (known !== undefined) return known;
     const place = this.#place(nodeId);
     return place === undefined ? undefined : this.#locate(nodeId, place);
+  }
+
+  /** Where `nodeId` stands, for people: `1234abcd:/path`. Undefined for what stands above snapshots. @throws CorruptError */
+  pathOf(nodeId: number): string | undefined {
+    const names: string[] = [];
+    for (let at = nodeId; ; ) {
+      const root = this.#rootOf(at);
+      if (root !== undefined) return `${root.snapshot.hex.slice(0, 8)}:/${names.join('/')}`;
+      const place = this.#place(at);
+      const located = place === undefined ? undefined : this.locate(at);
+      if (place === undefined || located === undefined) return undefined;
+      // JSON spells out what could break a line of the log.
+      names.unshift(JSON.stringify(lossyUtf8(located.entry.name)).slice(1, -1));
+      at = place.directory.nodeId;
+    }
   }
 
   #locate(nodeId: number, { directory, position }: Place): Located | undefined {

@@ -377,7 +377,9 @@ for n in range(100000):
     await t.rejects(run('cat', [join(at, 'latest', folder, 'broken')]), /Input\/output error/);
     await run('cmp', [join(at, 'latest', folder, 'whole'), join(folder, 'whole')]);
     const pack = victim.split('/').at(-1)!;
-    t.match(await logged(logs, pack), pack, 'the pack is named');
+    const line = await logged(logs, pack);
+    t.match(line, pack, 'the pack is named');
+    t.match(line, /^read of [0-9a-f]{8}:\/\S+ failed: /, 'and the path');
     const manifests = join(base, 'damaged/snapshots');
     const newest = (await run('readlink', [join(at, 'latest')])).stdout.trim();
     const hex = JSON.parse((await run('cat', [join(at, '.varve/status.json')])).stdout).latest.id as string;
