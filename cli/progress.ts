@@ -23,16 +23,19 @@ const CLEAR_LINE = '\r\u001b[K';
 export class Progress {
   readonly #out: Output;
   readonly #verb: string;
-  readonly #startedMs = performance.now();
+  readonly #nowMs: () => number;
+  readonly #startedMs: number;
   readonly #terminal: boolean;
   #nextMs: number;
   #bar: SingleBar | undefined;
   #loading = false;
   #stopped = false;
 
-  constructor(out: Output, verb: string) {
+  constructor(out: Output, verb: string, nowMs: () => number = () => performance.now()) {
     this.#out = out;
     this.#verb = verb;
+    this.#nowMs = nowMs;
+    this.#startedMs = nowMs();
     this.#terminal = process.stderr.isTTY === true && !out.json;
     this.#nextMs = this.#startedMs + (this.#terminal ? 0 : LINE_INTERVAL_MS);
     if (this.#terminal) out.beforeStderr = () => void (this.#bar !== undefined && process.stderr.write(CLEAR_LINE));
@@ -40,7 +43,7 @@ export class Progress {
 
   /** Call as often as is convenient. */
   update(step: Step): void {
-    const now = performance.now();
+    const now = this.#nowMs();
     if (this.#out.quiet || this.#stopped || now < this.#nextMs) return;
     this.#nextMs = now + (this.#terminal ? BAR_INTERVAL_MS : LINE_INTERVAL_MS);
     const seconds = Math.max(0.001, (now - this.#startedMs) / 1000);

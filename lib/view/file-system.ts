@@ -2,8 +2,9 @@
  * A repository as a file system: joins what stands above the snapshots with the trees inside them. Blocking, for one serving thread; several of them share
  * nothing but the table of numbers. Throws whatever does not verify and leaves it to the mount driver to say EIO.
  */
-import { asUtf8, EMPTY, utf8 } from '../bytes.js';
-import { isDirectory, isFile } from '../format/tree.js';
+import { asUtf8, utf8 } from '../bytes.js';
+import { NotFoundError } from '../errors.js';
+import { isFile } from '../format/tree.js';
 import type { SnapshotFilter } from '../ledger/snapshots.js';
 import type { TreeSource } from '../repository/tree-reader.js';
 import {
@@ -20,6 +21,7 @@ import { entryXattr, listEntryXattrs } from './entry-xattrs.js';
 import type { FileContents } from './file-content.js';
 import { inoNumber, rootIno } from './ino.js';
 import type { NodeTable } from './node-table.js';
+import { OneSnapshot, snapshotDirectory } from './one-snapshot.js';
 import { Fixed, listPage, RootNames, type RootNode, type Texts } from './root-names.js';
 import type { ShownSnapshot, SnapshotTable } from './snapshot-table.js';
 import { type Directory, type Located, SnapshotTree } from './snapshot-tree.js';
@@ -53,6 +55,7 @@ export class RepositoryFileSystem {
   readonly #options: ViewOptions;
   readonly #names: RootNames;
   readonly #tree: SnapshotTree;
+  readonly #only: OneSnapshot | undefined;
   #polledMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: ViewParts, options: ViewOptions) {
@@ -60,14 +63,12 @@ export class RepositoryFileSystem {
     this.#options = options;
     this.#names = new RootNames(parts.table, parts.numbers, parts.texts, parts.nowMs);
     this.#tree = new SnapshotTree(parts, (nodeId) => this.#rootDirectory(nodeId), options.ownerRoot);
+    this.#only = options.only && new OneSnapshot(parts, this.#tree, options.only);
   }
 
   lookup(parent: number, name: Uint8Array): Attributes | undefined {
     const above = this.#above(parent);
-    if (above === undefined || above.kind === 'snapshot') {
-      const directory = this.#tree.directory(parent);
-      return directory === undefined ? undefined : this.#tree.lookup(directory, name);
-    }
+    if (above === undefined || above.kind === 'snapshot') return this.#tree.lookup(this.#directory(parent), name);
     const text = asUtf8(name);
     const found = above.kind === 'directory' && text !== undefined ? above.find(text) : undefined;
     return found === undefined ? undefined : this.#attributesAbove(found, NAMES_TTL_SEC);
@@ -84,16 +85,13 @@ export class RepositoryFileSystem {
     const above = this.#above(nodeId);
     if (above?.kind === 'directory')
       return listPage(above.list(), offset, limit, (child) => this.#attributesAbove(child, NAMES_TTL_SEC));
-    const directory = this.#tree.directory(nodeId);
-    if (directory === undefined) return { entries: [], next: offset, end: true };
-    return this.#tree.list(directory, offset, limit);
+    return this.#tree.list(this.#directory(nodeId), offset, limit);
   }
 
   /** Entries of a directory inside a snapshot as records; undefined for one above. */
   readdirRecords(nodeId: number, offset: number, limit: number): Listing | undefined {
     if (this.#above(nodeId)?.kind === 'directory') return undefined;
-    const directory = this.#tree.directory(nodeId);
-    return directory === undefined ? undefined : this.#tree.listing(directory, offset, limit);
+    return this.#tree.listing(this.#directory(nodeId), offset, limit);
   }
 
   /** Where `nodeId` stands, for people. @throws CorruptError */
@@ -104,11 +102,11 @@ export class RepositoryFileSystem {
   readlink(nodeId: number): Uint8Array | undefined {
     const above = this.#above(nodeId);
     if (above !== undefined) return above.kind === 'symlink' ? utf8(above.target) : undefined;
-    const entry = this.#tree.locate(nodeId)?.entry;
-    return entry !== undefined && 'target' in entry ? entry.target : undefined;
+    const { entry } = this.#inside(nodeId);
+    return 'target' in entry ? entry.target : undefined;
   }
 
-  /** @throws CorruptError, StoreError when the bytes cannot be verified */
+  /** @throws CorruptError, StoreError when the bytes cannot be verified; NotFoundError for what is no file: nothing read would mean that it ends there */
   read(nodeId: number, offset: number, into: Uint8Array): number {
     const above = this.#above(nodeId);
     if (above?.kind === 'file') {
@@ -116,14 +114,14 @@ export class RepositoryFileSystem {
       into.set(bytes);
       return bytes.byteLength;
     }
-    const located = above === undefined ? this.#tree.locate(nodeId) : undefined;
-    if (located === undefined || !isFile(located.entry)) return 0;
+    const located = above === undefined ? this.#inside(nodeId) : undefined;
+    if (located === undefined || !isFile(located.entry)) throw new NotFoundError('file', `with number ${nodeId}`);
     return this.#parts.contents.read(located.source, located.entry, offset, into);
   }
 
   seek(nodeId: number, offset: number, what: 'data' | 'hole'): number | undefined {
     const above = this.#above(nodeId);
-    const located = above === undefined ? this.#tree.locate(nodeId) : undefined;
+    const located = above === undefined ? this.#inside(nodeId) : undefined;
     if (located !== undefined && isFile(located.entry))
       return this.#parts.contents.seek(located.source, located.entry, offset, what);
     const size = this.getattr(nodeId)?.sizeBytes ?? 0;
@@ -145,7 +143,7 @@ export class RepositoryFileSystem {
     let blocks = 0;
     let files = 0;
     try {
-      const latest = this.#only() ?? this.#parts.table.latest();
+      const latest = this.#only === undefined ? this.#parts.table.latest() : this.#only.snapshot;
       if (latest !== undefined) {
         const { totals } = this.#parts.table.summary(latest).root;
         blocks = Math.ceil(totals.bytes / 4096);
@@ -171,7 +169,7 @@ export class RepositoryFileSystem {
 
   /** The node above the snapshots that `nodeId` is. Looks for new snapshots once a second. */
   #above(nodeId: number): RootNode | undefined {
-    if (this.#options.only !== undefined) return undefined;
+    if (this.#only !== undefined) return undefined;
     const node = this.#names.resolve(nodeId);
     if (node !== undefined && node.kind !== 'snapshot' && this.#poll()) return this.#names.resolve(nodeId);
     // A number that another thread gave to a snapshot this one has not heard of.
@@ -225,7 +223,7 @@ export class RepositoryFileSystem {
 
   #located(nodeId: number): Located | undefined {
     const above = this.#above(nodeId);
-    if (above === undefined) return nodeId === Fixed.root ? this.#onlyLocated() : this.#tree.locate(nodeId);
+    if (above === undefined) return this.#inside(nodeId);
     if (above.kind !== 'snapshot') return undefined;
     const { snapshot } = above;
     return {
@@ -237,60 +235,28 @@ export class RepositoryFileSystem {
   }
 
   #rootDirectory(nodeId: number): Directory | undefined {
-    if (this.#options.only !== undefined) return nodeId === Fixed.root ? this.#onlyDirectory() : undefined;
-    const node = this.#names.resolve(nodeId);
-    return node?.kind === 'snapshot' ? this.#snapshotDirectory(node.snapshot, nodeId) : undefined;
+    if (this.#only !== undefined) return nodeId === Fixed.root ? this.#only?.directory() : undefined;
+    // Asked of a file too, by its place: this thread may not have heard of the snapshot that another gave it a number in.
+    const node = this.#above(nodeId);
+    return node?.kind === 'snapshot' ? snapshotDirectory(this.#parts, node.snapshot, nodeId) : undefined;
   }
 
-  #snapshotDirectory(snapshot: ShownSnapshot, nodeId: number): Directory {
-    const ino = rootIno(snapshot.record.id);
-    const { root } = this.#parts.table.summary(snapshot);
-    return { nodeId, snapshot, source: this.#parts.sourceOf(snapshot), tree: root.tree, ino, rootIno: ino, numbers: [] };
-  }
-
-  #only(): ShownSnapshot | undefined {
-    const { only } = this.#options;
-    return only === undefined ? undefined : this.#parts.table.withHex(only.hex);
-  }
-
-  /** The directory shown as the root when only one is: found anew in each thread, by its path. */
-  #onlyDirectory(): Directory | undefined {
-    const snapshot = this.#only();
-    if (snapshot === undefined) return undefined;
-    const top = this.#snapshotDirectory(snapshot, this.#names.directoryOf(snapshot));
-    const located = this.#onlyLocated();
-    if (located === undefined || !isDirectory(located.entry)) return undefined;
-    return { ...top, nodeId: Fixed.root, tree: located.entry.tree.slice(), ino: located.ino };
-  }
-
-  #onlyLocated(): Located | undefined {
-    const snapshot = this.#only();
-    if (snapshot === undefined) return undefined;
-    const source = this.#parts.sourceOf(snapshot);
-    const top = rootIno(snapshot.record.id);
-    let located: Located = { snapshot, source, entry: this.#parts.table.summary(snapshot).root, ino: top };
-    for (const name of splitPath(this.#options.only?.path ?? EMPTY)) {
-      if (!isDirectory(located.entry)) return undefined;
-      const child = this.#tree.child(located, top, name);
-      if (child === undefined) return undefined;
-      located = child;
-    }
+  /** What `nodeId` is inside a snapshot. @throws NotFoundError: nothing said of what is not known would be true */
+  #inside(nodeId: number): Located {
+    const located = nodeId === Fixed.root ? this.#only?.located() : this.#tree.locate(nodeId);
+    if (located === undefined) throw new NotFoundError('entry', `with number ${nodeId}`);
     return located;
   }
 
+  /** @throws NotFoundError: an empty listing would say that nothing is there */
+  #directory(nodeId: number): Directory {
+    const directory = this.#tree.directory(nodeId);
+    if (directory === undefined) throw new NotFoundError('directory', `with number ${nodeId}`);
+    return directory;
+  }
+
   #onlyAttributes(): Attributes | undefined {
-    const located = this.#onlyLocated();
+    const located = this.#only?.located();
     return located === undefined ? undefined : this.#tree.attributesOf(Fixed.root, located);
   }
-}
-
-/** Names of a slash-separated path; empty ones are left out. */
-export function splitPath(path: Uint8Array): Uint8Array[] {
-  const names: Uint8Array[] = [];
-  for (let start = 0, at = 0; at <= path.byteLength; at++) {
-    if (at < path.byteLength && path[at] !== 0x2f) continue;
-    if (at > start) names.push(path.subarray(start, at));
-    start = at + 1;
-  }
-  return names;
 }

@@ -292,6 +292,55 @@ t.test(
   },
 );
 
+t.test('a file that may not be read is named, everything else is stored, and the status is 3', async (t) => {
+  const asRoot = process.getuid?.() === 0;
+  // Root without these two capabilities is refused by mode bits as anybody is.
+  const refused = ['--bounding-set=-dac_override,-dac_read_search'];
+  if (asRoot && spawnSync('setpriv', [...refused, 'true']).status !== 0) {
+    t.pass('a file that root may not read', { skip: 'setpriv is missing, or cannot give up a capability here' });
+    return;
+  }
+  const place = join(folder, 'guarded');
+  mkdirSync(place);
+  writeFileSync(join(place, 'open'), 'open');
+  writeFileSync(join(place, 'secret'), 'secret', { mode: 0 });
+  const backup = (...options: string[]) => {
+    const words = [process.execPath, MAIN, 'backup', place, '--label', 'guarded', ...options];
+    return spawnSync(asRoot ? 'setpriv' : words.shift()!, asRoot ? [...refused, ...words] : words, {
+      env: { ...process.env, ...environment, VARVE_KEY_FILE: join(folder, 'key') },
+      encoding: 'utf8',
+    });
+  };
+  const programs = backup('--json');
+  t.equal(programs.status, 3, programs.stderr);
+  t.match(JSON.parse(programs.stderr), { message_type: 'warning', item: join(place, 'secret'), problem: 'EACCES' });
+  const summary = JSON.parse(programs.stdout) as { snapshot_id: string };
+  t.match(summary, { message_type: 'summary', state: 'partial', total_files: 1, problems: 1 });
+  const people = backup();
+  t.equal(people.status, 3, people.stderr);
+  t.equal(people.stderr, `varve: ${join(place, 'secret')}: permission denied (EACCES)\n`);
+  t.match(people.stdout, /Not complete: 1 problem, named above\n.*marked partial/);
+  t.equal(quick(['dump', `${summary.snapshot_id}:${place}/open`]).stdout, 'open');
+});
+
+t.test('a file that changes while it is read is named, and the status is 3', async (t) => {
+  const place = join(folder, 'restless');
+  mkdirSync(place);
+  const growing = join(place, 'growing');
+  writeFileSync(growing, Buffer.alloc(20_000_000, 'grows '));
+  const script = `const fs = require('fs'); for (;;) fs.appendFileSync(${JSON.stringify(growing)}, 'line\\n');`;
+  const writer = spawn(process.execPath, ['-e', script], { stdio: 'ignore' });
+  t.teardown(() => void writer.kill('SIGKILL'));
+  let ran = quick(['backup', place, '--label', 'restless', '--json']);
+  // On a busy machine the writer may sleep while the file is read; not every time.
+  for (let i = 0; i < 10 && ran.status !== 3; i++) ran = quick(['backup', place, '--label', 'restless', '--json']);
+  writer.kill('SIGKILL');
+  await once(writer, 'close');
+  t.equal(ran.status, 3, ran.stderr);
+  t.match(JSON.parse(ran.stderr), { item: growing, problem: 'CHANGED', message: /growing: changed while it was read/ });
+  t.match(ran.records.at(-1), { message_type: 'summary', state: 'partial', total_files: 1, problems: 1 });
+});
+
 t.test('streams are stored whole or not at all', async (t) => {
   t.equal(quick(['backup', '--stdin', '--stdin-filename', 'in.txt'], { input: 'from a pipe' }).status, 0);
   t.equal(quick(['dump', 'latest:/in.txt']).stdout, 'from a pipe');

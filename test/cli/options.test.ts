@@ -149,6 +149,33 @@ t.test('what is left of a repository without its genesis is told from no reposit
   t.notMatch(ran.stderr, /varve init/);
 });
 
+t.test('a repository of a newer program is left alone, and every command says to upgrade', async (t) => {
+  const env = { VARVE_REPOSITORY: at('newer') };
+  execFileSync('cp', ['-a', at('repo'), at('newer')]);
+  const genesis = readFileSync(at('newer', 'genesis'));
+  genesis[5]! += 1;
+  rmSync(at('newer', 'genesis'));
+  writeFileSync(at('newer', 'genesis'), genesis);
+  const before = readdirSync(at('newer'), { recursive: true }).sort();
+  for (const args of [['snapshots'], ['backup', source], ['check'], ['restore', 'latest', '-t', at('nowhere')], ['prune']]) {
+    const ran = varve([...args, '--json'], { env });
+    t.equal(ran.status, 1, args.join(' '));
+    t.equal(ran.stdout, '');
+    t.match(JSON.parse(ran.stderr), {
+      message_type: 'exit_error',
+      error: 'NEWER_FORMAT',
+      object: 'genesis',
+      version: 2,
+      message: /newer than this program reads; upgrade varve/,
+    });
+  }
+  const made = varve(['init'], { env: { ...env, VARVE_KEY_FILE: at('key of nothing') } });
+  t.equal(made.status, 1, 'nor is one made over it');
+  t.match(made.stderr, /already a repository/);
+  t.equal(existsSync(at('key of nothing')), false);
+  t.same(readdirSync(at('newer'), { recursive: true }).sort(), before);
+});
+
 t.test('folders under /proc are an answer, not an endless loop', async (t) => {
   for (const name of ['VARVE_CACHE_DIR', 'VARVE_STATE_DIR']) {
     const ran = varve(['snapshots', '-q'], { env: { [name]: '/proc/varve' } });

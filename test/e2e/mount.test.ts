@@ -203,6 +203,66 @@ t.test('mounts', { skip: missing ?? false }, async (t) => {
     },
   );
 
+  await t.test('a directory of 100,000 entries lists every name once', async (t) => {
+    const many = join(base, 'a hundred thousand');
+    mkdirSync(many);
+    // Names of many lengths, so that replies end at every place in an entry. Links cost less to make than files.
+    const make = `
+import os, sys
+os.chdir(sys.argv[1])
+for n in range(100000):
+    if n % 10000 == 0: os.mknod('%05d' % n); first = '%05d' % n
+    else: os.link(first, '%05d' % n + 'x' * (n * 7 % 61))`;
+    await run('python3', ['-c', make, many]);
+    // Apart from the others, which have what is newest read as a whole.
+    const { repository: own } = await newRepository('many');
+    await backup(own, { paths: [many], host: 'alpha' });
+    const at = mountpoint('mnt-many');
+    const mounted = await mountRepository(own, { mountpoint: at });
+    const list = async (path: string): Promise<string[]> =>
+      (await run('ls', ['-f', path], { maxBuffer: 1 << 26 })).stdout.split('\n').slice(0, -1).sort();
+    const want = await list(many);
+    t.equal(want.length, 100_002, 'with . and ..');
+    for (const time of ['first', 'second']) {
+      const have = await list(join(at, 'latest', many));
+      t.equal(have.length, want.length, `the ${time} time`);
+      t.ok(
+        want.every((name, i) => name === have[i]),
+        `the same names the ${time} time`,
+      );
+    }
+    await mounted.unmount();
+  });
+
+  await t.test('a repository without snapshots shows the directories in which they will appear', async (t) => {
+    const { repository: fresh } = await newRepository('fresh');
+    const logs: string[] = [];
+    const at = mountpoint('mnt-fresh');
+    const mounted = await mountRepository(fresh, { mountpoint: at, onLog: (message) => logs.push(message) });
+    const shown = (await run('find', [at, '-mindepth', '1', '-printf', '%y %P\\n'])).stdout.trim().split('\n').sort();
+    t.same(shown, [
+      'd .varve',
+      'd .varve/snapshots',
+      'd at',
+      'd by-id',
+      'd hosts',
+      'd snapshots',
+      'd tags',
+      'f .varve/ledger.jsonl',
+      'f .varve/status.json',
+    ]);
+    for (const name of ['latest', 'at/now', 'hosts/alpha']) await t.rejects(run('stat', [join(at, name)]), /No such file/, name);
+    t.match(JSON.parse((await run('cat', [join(at, '.varve/status.json')])).stdout), { snapshots: 0, latest: null });
+    await backup(fresh, { paths: [join(source, 'sub')], host: 'alpha' });
+    await sleep(2000);
+    t.match((await run('ls', [at])).stdout, /^latest$/m, 'the first one appears');
+    // Large reads wake threads that have not heard of the snapshot.
+    await run('cmp', [join(at, 'latest', source, 'sub/big'), join(source, 'sub/big')]);
+    await mounted.unmount();
+    t.same(readdirSync(at), []);
+    t.same(logs, []);
+  });
+
   await t.test('one snapshot from a path down can be the root', async (t) => {
     const at = mountpoint('mnt-2');
     const mounted = await mountRepository(repository, {

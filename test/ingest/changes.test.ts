@@ -37,6 +37,7 @@ import {
   startChild,
   type TestRepository,
 } from '../helpers/backup-repository.js';
+import { ClockedStore } from '../helpers/clocked-store.js';
 
 const ROOT = process.getuid?.() === 0;
 /** After so long, a time stamp can no longer hide a change made within its own tick. */
@@ -423,6 +424,50 @@ t.test('the change cache may be deleted, damaged in any byte, or held by another
   await holder.close();
   t.same(differences(await readLatest(await repo.open()), source), []);
 });
+
+t.test(
+  'two runs at once: each stream has a change cache of its own, and of one stream only the second does without',
+  async (t) => {
+    const folder = scratch(t);
+    const repo = await makeRepository(folder);
+    const [one, other] = [join(folder, 'one'), join(folder, 'other')];
+    for (const source of [one, other]) {
+      mkdirSync(source);
+      writeFileSync(join(source, 'file'), randomBytes(100_000));
+    }
+    const clock = { nowMs: Date.now(), stored: new Map<string, number>() };
+    let begun = (): void => undefined;
+    let goOn = (): void => undefined;
+    const storing = new Promise<void>((resolve) => {
+      begun = resolve;
+    });
+    const until = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    /** Backs `source` up. @returns the notes */
+    const notes = async (source: string, before: () => Promise<void> | void = () => undefined): Promise<string[]> => {
+      const said: string[] = [];
+      const options = { paths: [source], onNote: (note: string) => void said.push(note) };
+      const { state } = await repo.backup(
+        options,
+        (store) => new ClockedStore(store, clock, (doing) => (doing === 'put' ? before() : undefined)),
+      );
+      t.equal(state, 'complete');
+      return said;
+    };
+    const first = notes(one, () => {
+      begun();
+      return until;
+    });
+    await storing;
+    t.same(await notes(other), [], 'another source');
+    t.match(await notes(one), [/^another run of this stream holds the change cache/], 'the same source');
+    goOn();
+    t.same(await first, [], 'the first run notices nothing');
+    t.same(await notes(one), [], 'nor does the next');
+    t.same(differences(await readLatest(await repo.open()), one), []);
+  },
+);
 
 t.test('the index cache may be deleted or garbage: nothing is stored twice', async (t) => {
   const folder = scratch(t);
