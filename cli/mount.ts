@@ -50,8 +50,8 @@ The command returns when the mount is ready. Unmount with: varve umount DIR
   at/ANY-TIME                                  what was newest then: at/2026-03-01, at/now (looked up, not listed)
   .varve/                                      status.json, ledger.jsonl, snapshots/ID.json
 
-Snapshots that are taken later appear by themselves. With getfattr -n, files answer user.varve.sha256, user.varve.snapshot and
-user.varve.state without being read. A mount whose server died answers "not connected" until it is unmounted, and is never empty.
+Snapshots that are taken later appear by themselves. With getfattr -n, files answer user.varve.sha256, user.varve.snapshot,
+user.varve.state and user.varve.first-seen without being read. A mount whose server died answers "not connected" until it is unmounted, and is never empty.
 
 Examples:
   varve mount /mnt/backup

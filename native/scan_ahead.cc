@@ -15,8 +15,8 @@ namespace varve {
 namespace {
 
 /** What may lie ready before the thread waits for the walk. */
-constexpr size_t READY_BYTES = 4 << 20;
-constexpr size_t READY_COUNT = 256;
+constexpr size_t READY_BYTES = 1 << 20;
+constexpr size_t READY_COUNT = 64;
 
 class Ahead : public std::enable_shared_from_this<Ahead> {
  public:

@@ -8,11 +8,13 @@ import { isFile } from '../format/tree.js';
 import type { Located } from './snapshot-tree.js';
 
 const VIRTUAL = ['user.varve.sha256', 'user.varve.snapshot', 'user.varve.state'] as const;
+/** Time of the oldest snapshot from which on it is unchanged. It takes looking into others, so file-system.ts answers it. */
+export const FIRST_SEEN = 'user.varve.first-seen';
 
 export function listEntryXattrs(located: Located, withVirtual: boolean): Uint8Array[] {
   const stored = located.entry.xattrs.map(({ name }) => name);
   if (!withVirtual) return stored;
-  return [...stored, ...VIRTUAL.map(utf8).filter((name) => virtualXattr(located, name) !== undefined)];
+  return [...stored, ...VIRTUAL.map(utf8).filter((name) => virtualXattr(located, name) !== undefined), utf8(FIRST_SEEN)];
 }
 
 /** A value, or undefined. @throws CorruptError when it is long and its chunk does not verify */

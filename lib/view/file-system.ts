@@ -2,8 +2,9 @@
  * A repository as a file system: joins what stands above the snapshots with the trees inside them. Blocking, for one serving thread; several of them share
  * nothing but the table of numbers. Throws whatever does not verify and leaves it to the mount driver to say EIO.
  */
-import { asUtf8, utf8 } from '../bytes.js';
+import { asUtf8, lossyUtf8, utf8 } from '../bytes.js';
 import { NotFoundError } from '../errors.js';
+import { rfc3339 } from '../format/time.js';
 import { isFile } from '../format/tree.js';
 import type { SnapshotFilter } from '../ledger/snapshots.js';
 import type { TreeSource } from '../repository/tree-reader.js';
@@ -17,8 +18,9 @@ import {
   SNAPSHOT_TTL_SEC,
 } from './attributes.js';
 import type { DirectoryPages } from './directory-pages.js';
-import { entryXattr, listEntryXattrs } from './entry-xattrs.js';
+import { entryXattr, FIRST_SEEN, listEntryXattrs } from './entry-xattrs.js';
 import type { FileContents } from './file-content.js';
+import { firstSeen } from './first-seen.js';
 import { inoNumber, rootIno } from './ino.js';
 import type { NodeTable } from './node-table.js';
 import { OneSnapshot, snapshotDirectory } from './one-snapshot.js';
@@ -94,9 +96,12 @@ export class RepositoryFileSystem {
     return this.#tree.listing(this.#directory(nodeId), offset, limit);
   }
 
-  /** Where `nodeId` stands, for people. @throws CorruptError */
+  /** Where `nodeId` stands, for people: `1234abcd:/path`. @throws CorruptError */
   pathOf(nodeId: number): string | undefined {
-    return this.#above(nodeId) === undefined ? this.#tree.pathOf(nodeId) : undefined;
+    const found = this.#above(nodeId) === undefined ? this.#tree.pathOf(nodeId) : undefined;
+    // JSON spells out what could break a line of the log.
+    const names = found?.names.map((name) => JSON.stringify(lossyUtf8(name)).slice(1, -1));
+    return found && `${found.snapshot.hex.slice(0, 8)}:/${names!.join('/')}`;
   }
 
   readlink(nodeId: number): Uint8Array | undefined {
@@ -136,7 +141,9 @@ export class RepositoryFileSystem {
 
   getxattr(nodeId: number, name: Uint8Array): Uint8Array | undefined {
     const located = this.#located(nodeId);
-    return located === undefined ? undefined : entryXattr(located, name);
+    if (located === undefined || asUtf8(name) !== FIRST_SEEN) return located && entryXattr(located, name);
+    const path = [...(this.#only?.path ?? []), ...(this.#tree.pathOf(nodeId)?.names ?? [])];
+    return utf8(rfc3339(firstSeen(this.#parts, this.#tree, located, path).time));
   }
 
   statfs(): { blockSizeBytes: number; blocks: number; files: number; nameMaxBytes: number } {

@@ -2,7 +2,7 @@
  * Which snapshots a mount shows and what they are called: the ledger's snapshots in order, names, `latest`, by host, by tag, by time. Manifests are opened when
  * they are needed; one that is damaged stays in the table and throws when it is. Groups and filters, which cannot know where it belongs, leave it out and say so.
  */
-import { toHex } from '../bytes.js';
+import { equalBytes, toHex } from '../bytes.js';
 import { CorruptError, NewerFormatError, NotFoundError } from '../errors.js';
 import { State } from '../format/manifest.js';
 import type { Timestamp } from '../format/time.js';
@@ -109,6 +109,12 @@ export class SnapshotTable {
 
   withHex(hex: string): ShownSnapshot | undefined {
     return this.#byHex.get(hex);
+  }
+
+  /** Snapshots of the same stream before this one, the nearest first, whatever the filter shows. */
+  *earlierOf({ hex, record }: ShownSnapshot): Generator<ShownSnapshot> {
+    for (let i = this.#all.findIndex((other) => other.hex === hex) - 1; i >= 0; i--)
+      if (equalBytes(this.#all[i]!.record.payload.stream, record.payload.stream)) yield this.#all[i]!;
   }
 
   /** The one shown snapshot whose id begins with `prefix` of at least four digits. */

@@ -3,7 +3,6 @@
  * numbers come from the table that all threads share; so any thread can find the entry behind a nodeId that another gave out, by going up to the snapshot's
  * root and down again. What was found is kept, bounded.
  */
-import { lossyUtf8 } from '../bytes.js';
 import { type Entry, isDirectory, isFile } from '../format/tree.js';
 import type { TreeSource } from '../repository/tree-reader.js';
 import {
@@ -115,17 +114,16 @@ export class SnapshotTree {
     return place === undefined ? undefined : this.#locate(nodeId, place);
   }
 
-  /** Where `nodeId` stands, for people: `1234abcd:/path`. Undefined for what stands above snapshots. @throws CorruptError */
-  pathOf(nodeId: number): string | undefined {
-    const names: string[] = [];
+  /** The snapshot in which `nodeId` stands, and the names from the root of what is mounted of it. Undefined for what stands above snapshots. @throws CorruptError */
+  pathOf(nodeId: number): { snapshot: ShownSnapshot; names: Uint8Array[] } | undefined {
+    const names: Uint8Array[] = [];
     for (let at = nodeId; ; ) {
       const root = this.#rootOf(at);
-      if (root !== undefined) return `${root.snapshot.hex.slice(0, 8)}:/${names.join('/')}`;
+      if (root !== undefined) return { snapshot: root.snapshot, names };
       const place = this.#place(at);
       const located = place === undefined ? undefined : this.locate(at);
       if (place === undefined || located === undefined) return undefined;
-      // JSON spells out what could break a line of the log.
-      names.unshift(JSON.stringify(lossyUtf8(located.entry.name)).slice(1, -1));
+      names.unshift(located.entry.name);
       at = place.directory.nodeId;
     }
   }

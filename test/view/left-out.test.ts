@@ -10,12 +10,11 @@ import { manifestName } from '../../lib/format/names.js';
 import { loadLedger } from '../../lib/ledger/ledger.js';
 import { selectSnapshot } from '../../lib/ledger/select.js';
 import { type SnapshotFilter, snapshotRecords } from '../../lib/ledger/snapshots.js';
-import { blockingPlace } from '../../lib/store/blocking.js';
-import { openFileSystem } from '../../lib/view/file-system-thread.js';
 import { Manifests } from '../../lib/view/manifests.js';
 import { Fixed } from '../../lib/view/root-names.js';
 import { forgeManifest, forgeSession, HandChain, snapshotPayload } from '../helpers/attacker.js';
 import { makeRepository, scratch } from '../helpers/backup-repository.js';
+import { openView, type View } from '../helpers/view.js';
 
 const folder = scratch(t);
 const source = join(folder, 'source');
@@ -46,26 +45,8 @@ const ids = [
   // Right in itself, but not what its ledger entry says.
   await commit(() => undefined, { body }, 1),
 ];
-const place = blockingPlace(repository.store);
-
-async function open(filter?: SnapshotFilter): Promise<ReturnType<typeof openFileSystem>> {
-  const fs = openFileSystem({
-    location: repository.store.location,
-    place,
-    repositoryId: repository.id,
-    genesis: repository.genesis,
-    keyring: made.keyring,
-    cacheDir: made.cacheDir,
-    ledger: await loadLedger(repository),
-    numbers: undefined,
-    frames: undefined,
-    view: { ownerRoot: false, listVirtualXattrs: false, ...(filter === undefined ? {} : { filter }) },
-    cacheBytes: { frames: 1 << 20, pages: 1 << 20, lists: 1 << 20 },
-  });
-  t.teardown(() => fs.close());
-  return fs;
-}
-const names = (fs: ReturnType<typeof openFileSystem>, nodeId: number): string[] =>
+const open = (filter?: SnapshotFilter): Promise<View> => openView(t, repository, filter === undefined ? {} : { filter });
+const names = (fs: View, nodeId: number): string[] =>
   fs.readdir(nodeId, 0, 100).entries.map(({ name }) => Buffer.from(name).toString());
 
 t.test('hosts/ and tags/ show what opens, and each that does not is told once', async (t) => {

@@ -4,14 +4,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { utf8 } from '../../lib/bytes.js';
-import { loadLedger } from '../../lib/ledger/ledger.js';
-import { blockingPlace } from '../../lib/store/blocking.js';
-import { openFileSystem } from '../../lib/view/file-system-thread.js';
 import { createNodeTable } from '../../lib/view/node-table.js';
 import { Fixed } from '../../lib/view/root-names.js';
 import { makeRepository, scratch } from '../helpers/backup-repository.js';
-
-type FileSystem = ReturnType<typeof openFileSystem>;
+import { nodeAt, openView, snapshotNodes, type View } from '../helpers/view.js';
 
 const folder = scratch(t);
 const source = join(folder, 'source');
@@ -22,30 +18,9 @@ const made = await makeRepository(folder);
 const repository = await made.open();
 const numbers = createNodeTable();
 
-async function open(): Promise<FileSystem> {
-  const fs = openFileSystem({
-    location: repository.store.location,
-    place: blockingPlace(repository.store),
-    repositoryId: repository.id,
-    genesis: repository.genesis,
-    keyring: made.keyring,
-    cacheDir: made.cacheDir,
-    ledger: await loadLedger(repository),
-    numbers,
-    frames: undefined,
-    view: { ownerRoot: false, listVirtualXattrs: false },
-    cacheBytes: { frames: 1 << 20, pages: 1 << 20, lists: 1 << 20 },
-  });
-  t.teardown(() => fs.close());
-  return fs;
-}
-
+const open = (): Promise<View> => openView(t, repository, {}, numbers);
 /** Number of the newest snapshot's `path`, as `fs` gives it out. */
-function numberOf(fs: FileSystem, path: string): number {
-  let at = fs.readdir(Fixed.snapshots, 0, 100).entries.at(-1)!.attributes.nodeId;
-  for (const name of path.split('/').filter((part) => part !== '')) at = fs.lookup(at, utf8(name))!.nodeId;
-  return at;
-}
+const numberOf = (fs: View, path: string): number => nodeAt(fs, snapshotNodes(fs).at(-1)!, path);
 
 t.test('a thread that has not heard of a snapshot serves what another gave numbers to', async (t) => {
   const [first, second, third, fourth] = [await open(), await open(), await open(), await open()] as const;
