@@ -15,6 +15,15 @@ import { SMALL_FILE_BYTES } from './small-files.js';
 import type { WalkContext } from './walk-context.js';
 import { childPath, latin1, type WalkNode } from './walk-node.js';
 
+/** A file that is being read. */
+interface Started {
+  readonly path: Uint8Array;
+  /** The change cache has it. */
+  readonly known: boolean;
+  /** 1 when it changed while it was read the first time. */
+  readonly attempt: 0 | 1;
+}
+
 export class EntryStarter {
   readonly #context: WalkContext;
   readonly #maker: EntryMaker;
@@ -80,10 +89,9 @@ export class EntryStarter {
     try {
       switch (record.type) {
         case ScanType.regular:
-          if (known) this.#context.counts.filesChanged++;
-          else this.#context.counts.filesNew++;
+          this.#context.counts[known ? 'filesChanged' : 'filesNew']++;
           this.#context.options.onFile?.(path, known ? 'changed' : 'new');
-          this.#startFile(node, i, record, path, 0, former);
+          this.#startFile(node, i, record, { path, known, attempt: 0 }, former);
           return;
         case ScanType.symlink:
           node.entries[i] = Object.assign(this.#maker.common(node, record, path), {
@@ -118,13 +126,14 @@ export class EntryStarter {
     }
   }
 
-  #startFile(node: WalkNode, i: number, record: ScanRecord, path: Uint8Array, attempt: number, former?: Former): void {
+  #startFile(node: WalkNode, i: number, record: ScanRecord, file: Started, former?: Former): void {
+    const { path, attempt } = file;
     const done = (outcome: Ingested | string): void => {
-      if (typeof outcome === 'string') this.#context.fail(node, i, path, outcome);
+      if (typeof outcome === 'string') this.#fileFailed(node, i, file, outcome);
       else if (outcome.changed && attempt === 0) {
-        this.#again(node, i, record, path);
+        this.#again(node, i, record, file);
         return;
-      } else this.#fileDone(node, i, record, path, outcome);
+      } else this.#fileDone(node, i, record, file, outcome);
       node.pending--;
       this.#onDone(node);
     };
@@ -133,30 +142,45 @@ export class EntryStarter {
   }
 
   /** The file changed since it was scanned: look at it once more with its new state. */
-  #again(node: WalkNode, i: number, record: ScanRecord, path: Uint8Array): void {
+  #again(node: WalkNode, i: number, record: ScanRecord, file: Started): void {
+    const { path, known } = file;
     node.pending--;
     try {
       const now = readStat(native().statPath(path, false)).named(record.name);
       node.haveXattrs = undefined;
       node.unsure[i] = 1;
-      if (now.type === ScanType.regular) this.#startFile(node, i, now, path, 1);
-      else this.#startEntry(node, i, now, true);
+      if (now.type === ScanType.regular) this.#startFile(node, i, now, { path, known, attempt: 1 });
+      else {
+        this.#uncount(file);
+        this.#startEntry(node, i, now, true);
+      }
     } catch (error) {
-      this.#context.fail(node, i, path, (error as NodeJS.ErrnoException).code ?? 'EIO');
+      this.#fileFailed(node, i, file, (error as NodeJS.ErrnoException).code ?? 'EIO');
     }
     this.#onDone(node);
   }
 
-  #fileDone(node: WalkNode, i: number, record: ScanRecord, path: Uint8Array, file: Ingested): void {
-    if (file.changed) {
+  #fileDone(node: WalkNode, i: number, record: ScanRecord, file: Started, read: Ingested): void {
+    const { path } = file;
+    if (read.changed) {
       node.unsure[i] = 1;
       this.#context.problem(path, 'CHANGED');
     }
     try {
-      node.entries[i] = this.#maker.regular(node, record, path, file);
-      node.packs[i] = this.#maker.withAttributes(file.packs);
+      node.entries[i] = this.#maker.regular(node, record, path, read);
+      node.packs[i] = this.#maker.withAttributes(read.packs);
     } catch (error) {
-      this.#context.fail(node, i, path, (error as NodeJS.ErrnoException).code ?? 'EIO');
+      this.#fileFailed(node, i, file, (error as NodeJS.ErrnoException).code ?? 'EIO');
     }
+  }
+
+  #fileFailed(node: WalkNode, i: number, file: Started, code: string): void {
+    this.#uncount(file);
+    this.#context.fail(node, i, file.path, code);
+  }
+
+  /** Takes back that a file was counted when its reading began. */
+  #uncount({ known }: Started): void {
+    this.#context.counts[known ? 'filesChanged' : 'filesNew']--;
   }
 }

@@ -315,7 +315,7 @@ t.test('a file that may not be read is named, everything else is stored, and the
   t.equal(programs.status, 3, programs.stderr);
   t.match(JSON.parse(programs.stderr), { message_type: 'warning', item: join(place, 'secret'), problem: 'EACCES' });
   const summary = JSON.parse(programs.stdout) as { snapshot_id: string };
-  t.match(summary, { message_type: 'summary', state: 'partial', total_files: 1, problems: 1 });
+  t.match(summary, { message_type: 'summary', state: 'partial', total_files: 1, files_new: 1, problems: 1 });
   const people = backup();
   t.equal(people.status, 3, people.stderr);
   t.equal(people.stderr, `varve: ${join(place, 'secret')}: permission denied (EACCES)\n`);
