@@ -30,6 +30,11 @@ export function compareTimes(a: Timestamp, b: Timestamp): number {
   return a.sec - b.sec || a.nsec - b.nsec;
 }
 
+/** The least time after `time`. */
+export function nextTime({ sec, nsec }: Timestamp): Timestamp {
+  return nsec === 999_999_999 ? { sec: sec + 1, nsec: 0 } : { sec, nsec: nsec + 1 };
+}
+
 /** RFC 3339 in UTC with nanoseconds. */
 export function rfc3339(time: Timestamp): string {
   if (!(Math.abs(time.sec * 1000) <= 8.64e15)) return `${time.sec}s`;

@@ -8,7 +8,7 @@ import {
   payloadOf,
   type RetentionClass,
 } from '../format/payload.js';
-import { type Timestamp, timeOfMs } from '../format/time.js';
+import { compareTimes, nextTime, type Timestamp, timeOfMs } from '../format/time.js';
 import { appendEntry } from '../ledger/append.js';
 import { type Ledger, loadLedger } from '../ledger/ledger.js';
 import { currentPolicy, termsOf } from './policy.js';
@@ -121,7 +121,7 @@ export async function setPolicy(
   if (changed) {
     // The last in merged order is in force: it must not seem older than the one it replaces.
     const now = timeOfMs(nowOf(options));
-    const time = since !== undefined && now.sec <= since.sec ? { sec: since.sec + 1, nsec: 0 } : now;
+    const time = since !== undefined && compareTimes(now, since) <= 0 ? nextTime(since) : now;
     await appendEntry(place, seed, time, () => ({ type: EntryType.policy, ...after }));
   }
   return { before, after, changed };

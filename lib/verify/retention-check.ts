@@ -1,6 +1,7 @@
 /**
  * Recomputes what the policy gives each snapshot and compares it with what its ledger entry says (docs/format.md §11). A run works with the ledger as it was
- * when it began, so what runs side by side did may be missing from its sums: shorter than every honest sum is an error, any other difference a warning.
+ * when it began, so what runs side by side did may be missing from its sums: shorter than every honest sum is an error, any other difference a warning. A run
+ * takes the policy that it sees, whatever time an admin's clock gave it: a policy that was in force within a day is honest too, and worth a warning.
  */
 import { toHex } from '../bytes.js';
 import type { LedgerEntry } from '../format/entry.js';
@@ -16,6 +17,12 @@ import { DEFAULT_POLICY, retain } from '../retention/slots.js';
 import type { ReadableLedger } from './ledger-walk.js';
 import type { Findings } from './report.js';
 
+const DAY = 86_400;
+
+const later = ({ sec, nsec }: Timestamp, by: number): Timestamp => ({ sec: sec + by, nsec });
+
+type Retention = ReturnType<typeof retain>;
+
 function policiesBetween(entries: readonly LedgerEntry[], from: Timestamp, to: Timestamp): PolicyPayload[] {
   let before: PolicyPayload = DEFAULT_POLICY;
   const during: PolicyPayload[] = [];
@@ -27,8 +34,6 @@ function policiesBetween(entries: readonly LedgerEntry[], from: Timestamp, to: T
   }
   return [before, ...during];
 }
-
-const DAY = 86_400;
 
 /** Of the times before `sec`, those that decide whether a slot is taken: all of its own day, one of every other day, none older than any slot. */
 function thin(times: readonly number[], sec: number): number[] {
@@ -74,15 +79,23 @@ export class RetentionCheck {
       );
     const seen = own.filter((other) => compareTimes(other.entry.time, started) <= 0);
     const { sec } = entry.time;
-    const results = policiesBetween(this.#ledger.entries, started, entry.time).flatMap((policy) =>
-      [own, seen].map((earlier) => {
-        const times = earlier.map((other) => other.received.sec);
-        const chosen = termsOf(policy).classes.find(({ name }) => name === payload.class);
-        return retain(policy, chosen, sec, complete, thin(times, sec));
-      }),
-    );
-    if (results.some(({ slots, retainUntilSec }) => slots === payload.slots && retainUntilSec === payload.retainUntilSec)) return;
+    const sums = (from: Timestamp, to: Timestamp): Retention[] =>
+      policiesBetween(this.#ledger.entries, from, to).flatMap((policy) =>
+        [own, seen].map((earlier) => {
+          const times = earlier.map((other) => other.received.sec);
+          const chosen = termsOf(policy).classes.find(({ name }) => name === payload.class);
+          return retain(policy, chosen, sec, complete, thin(times, sec));
+        }),
+      );
+    const isPromised = ({ slots, retainUntilSec }: Retention): boolean =>
+      slots === payload.slots && retainUntilSec === payload.retainUntilSec;
+    const results = sums(started, entry.time);
+    if (results.some(isPromised)) return;
     const name = entryName(asId('author', entry.author), entry.sequence);
+    if (sums(later(started, -DAY), later(entry.time, DAY)).some(isPromised)) {
+      findings.warning(name, 'keeps its snapshot as a policy says that was in force within a day of it: do the clocks differ?');
+      return;
+    }
     const least = Math.min(...results.map(({ retainUntilSec }) => retainUntilSec));
     const affected = { snapshot: toHex(record.id), path: '/' };
     if (payload.retainUntilSec < least)

@@ -51,7 +51,7 @@ function types(t: Test, args: readonly string[], status = 0, env: Record<string,
   const words = [...args, '--json'];
   const one: Ran = varve(words, { env });
   const what = words.join(' ');
-  t.equal(one.status, status, `${what}: ${one.stderr}`);
+  t.equal(one.status, status, `${what}: ${one.stderr}${one.stdout}`);
   t.ok(one.stdout === '' || one.stdout.endsWith('\n'), 'the last line is whole');
   const told = records(t, one.stderr, `stderr of ${what}`).map(({ message_type: type }) => type);
   t.equal(told.includes('exit_error'), one.stdout === '' && status !== 0, `what ended it is told: ${what}`);

@@ -522,3 +522,38 @@ t.test('a prune-done that was not right is not believed: the snapshot stays list
   t.notOk(standing.pruned);
   t.notOk(hasExpired(standing, now));
 });
+
+t.test('a backup right after a change of the policy is kept as the new one says, and found so', async (t) => {
+  const lab = await makeLab(t);
+  const repository = await lab.open();
+  // Set three times in the same millisecond: the last counts, and counts at once.
+  for (const minimumSec of [2 * 86_400, 3600]) await setPolicy(repository, { minimumSec, daySec: 0 }, lab);
+  lab.clock.nowMs++;
+  await lab.backup();
+  const [record] = snapshotRecords(await loadLedger(await lab.open()));
+  t.equal(record!.payload.retainUntilSec, Math.floor(lab.clock.nowMs / 1000) + 3600);
+  await lab.sound(t, 'three policies at once');
+});
+
+t.test('clocks of an admin and a writer that differ by hours make no damage, only a warning', async (t) => {
+  const lab = await makeLab(t);
+  const retentionFindings = async (): Promise<{ errors: string[]; warnings: string[] }> => {
+    const { errors, warnings } = await check(await lab.open());
+    return { errors: errors.map(({ message }) => message), warnings: warnings.map(({ message }) => message) };
+  };
+  lab.clock.nowMs += DAY;
+  const admin = { nowMs: (): number => lab.clock.nowMs + 5 * 3_600_000 };
+  await setPolicy(await lab.open(), { minimumSec: 3600, daySec: 0 }, admin);
+  await lab.backup();
+  const ahead = await retentionFindings();
+  t.same(ahead.errors, [], 'the admin’s clock is ahead');
+  t.match(ahead.warnings, [/do the clocks differ/]);
+  lab.clock.nowMs += 2 * DAY;
+  await lab.backup();
+  const behind = { nowMs: (): number => lab.clock.nowMs - 5 * 3_600_000 };
+  await setPolicy(await lab.open(), { minimumSec: 7200 }, behind);
+  const both = await retentionFindings();
+  t.same(both.errors, [], 'the admin’s clock is behind');
+  t.match(both.warnings, [/do the clocks differ/, /do the clocks differ/]);
+  t.equal(both.warnings.length, 2);
+});
