@@ -22,11 +22,16 @@ function inner(key: Uint8Array, nonce: Uint8Array): { key: Uint8Array; nonce: Ui
 
 /** Seals `plaintext` under a 32-byte key with a fresh 192-bit nonce. */
 export function seal(key: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
+  return concat(...sealParts(key, aad, [plaintext]));
+}
+
+/** As `seal`, of joined parts, and in parts: what is large is not copied. */
+export function sealParts(key: Uint8Array, aad: Uint8Array, plaintext: readonly Uint8Array[]): Uint8Array[] {
   const nonce = new Uint8Array(randomBytes(NONCE_BYTES));
   const { key: subkey, nonce: short } = inner(key, nonce);
   const cipher = createCipheriv('chacha20-poly1305', subkey, short, { authTagLength: TAG_BYTES });
-  cipher.setAAD(aad, { plaintextLength: plaintext.byteLength });
-  return concat(nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag());
+  cipher.setAAD(aad, { plaintextLength: plaintext.reduce((sum, { byteLength }) => sum + byteLength, 0) });
+  return [nonce, ...plaintext.map((part) => cipher.update(part)), cipher.final(), cipher.getAuthTag()];
 }
 
 /** The plaintext, or undefined when it does not verify under this key and associated data. */

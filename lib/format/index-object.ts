@@ -44,7 +44,8 @@ export function indexAad(header: Uint8Array): Uint8Array {
   return concat(utf8('varve v1 index'), header);
 }
 
-export function encodeIndexBody(packs: readonly PackDirectory[]): Uint8Array {
+/** In parts, directories among them as they are. */
+export function encodeIndexBody(packs: readonly PackDirectory[]): Uint8Array[] {
   const parts: Uint8Array[] = [];
   const count = new Uint8Array(4);
   viewOf(count).setUint32(0, packs.length, true);
@@ -56,7 +57,7 @@ export function encodeIndexBody(packs: readonly PackDirectory[]): Uint8Array {
     viewOf(length).setUint32(0, pack.directory.byteLength, true);
     parts.push(pack.packId, size, pack.header, length, pack.directory);
   }
-  return concat(...parts);
+  return parts;
 }
 
 /** @throws CorruptError; directories themselves are checked by decodeDirectory */

@@ -1,8 +1,8 @@
 /**
  * A pack's own directory, read from its end, and index objects: the two ways to learn what is in a pack (docs/format.md §7, §8).
  */
-import { concat, equalBytes, toHex } from '../bytes.js';
-import { open, seal } from '../crypto/envelope.js';
+import { equalBytes, toHex } from '../bytes.js';
+import { open, sealParts } from '../crypto/envelope.js';
 import { sha256 } from '../crypto/kdf.js';
 import { CorruptError } from '../errors.js';
 import {
@@ -64,15 +64,15 @@ export function openDirectory(
   return plaintext.subarray(0, 8 + frames.length * FRAME_ROW_BYTES + chunkCount * CHUNK_ROW_BYTES);
 }
 
-/** An index object's id and bytes. */
+/** An index object's id, and its bytes in parts. */
 export function sealIndexObject(
   repository: Keys,
   ids: { writer: Uint8Array; domain: Uint8Array; session: Uint8Array },
   packs: readonly PackDirectory[],
-): { id: Uint8Array; bytes: Uint8Array } {
+): { id: Uint8Array; parts: Uint8Array[] } {
   const header = encodeIndexHeader({ repository: repository.id, ...ids });
-  const bytes = concat(header, seal(repository.domainKeys(ids.domain).index, indexAad(header), encodeIndexBody(packs)));
-  return { id: sha256(bytes), bytes };
+  const parts = [header, ...sealParts(repository.domainKeys(ids.domain).index, indexAad(header), encodeIndexBody(packs))];
+  return { id: sha256(...parts), parts };
 }
 
 /**

@@ -82,7 +82,7 @@ async function bring({ store, id, domainKeys }: Repository, keys: PackWriterKeys
   const { packId, header, directory } = pack;
   const listed = { packId, packBytes: pack.bytes.byteLength, header, directory };
   const index = sealIndexObject({ id, domainKeys }, keys, [listed]);
-  await store.put(`index/${toHex(index.id)}`, [index.bytes]);
+  await store.put(`index/${toHex(index.id)}`, index.parts);
 }
 
 const isPack =
@@ -201,8 +201,8 @@ async function lyingIndex(
   const many = Array.from({ length: 2000 }, (_, i) => ({ id: noise(`many ${i}`, 32), type: 1, bytes: noise(`b ${i}`, 8) }));
   const { packId, header, directory, bytes: invented } = forgePack(keys, many);
   listed.push({ packId, packBytes: invented.byteLength, header, directory });
-  const { id, bytes } = sealIndexObject(writer, keys, listed);
-  await writer.store.put(`index/${toHex(id)}`, [bytes]);
+  const { id, parts } = sealIndexObject(writer, keys, listed);
+  await writer.store.put(`index/${toHex(id)}`, parts);
   return `index/${toHex(id)}`;
 }
 

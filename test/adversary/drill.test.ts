@@ -123,8 +123,8 @@ t.test(
       }));
       const lies = own.map((pack, i) => ({ ...pack, packId: Buffer.from(goodPacks[i]![0].slice(-64), 'hex') }));
       for (const packs of [own, lies]) {
-        const { id, bytes } = sealIndexObject(writer, keys, packs);
-        await put({ name: `index/${toHex(id)}`, bytes });
+        const { id, parts } = sealIndexObject(writer, keys, packs);
+        await put({ name: `index/${toHex(id)}`, bytes: Buffer.concat(parts) });
       }
       // Floods, ten years back and ahead, pinning its poison; among them some that no reader can open.
       const chain = await HandChain.at(writer, seed);

@@ -224,7 +224,7 @@ t.test('a repository made now: the second reader restores its source byte for by
   const honest = join(scratch, 'honest');
   fs.renameSync(join(repository, 'index'), honest);
   fs.mkdirSync(join(repository, 'index'));
-  fs.writeFileSync(join(repository, 'index', toHex(lie.id)), lie.bytes);
+  fs.writeFileSync(join(repository, 'index', toHex(lie.id)), Buffer.concat(lie.parts));
   const again = run(repository, ...key, 'restore', 'latest', join(scratch, 'again'));
   t.equal(again.status, 0, again.stderr);
   t.match(again.stderr, /the packs themselves are asked/);

@@ -431,12 +431,12 @@ export const cases: Readonly<Record<string, VectorCase>> = {
     undefined,
   ),
   'index contents': of(
-    () => index.encodeIndexBody(indexed),
+    () => concat(...index.encodeIndexBody(indexed)),
     (bytes) => index.decodeIndexBody(bytes, 'vector'),
-    index.encodeIndexBody,
+    (packs) => concat(...index.encodeIndexBody(packs)),
   ),
   'index object': of(
-    () => concat(indexHead, sealFixed(domain.index, index.indexAad(indexHead), index.encodeIndexBody(indexed))),
+    () => concat(indexHead, sealFixed(domain.index, index.indexAad(indexHead), concat(...index.encodeIndexBody(indexed)))),
     (bytes) => index.decodeIndexHeader(bytes, 'vector'),
     (value, bytes) => concat(index.encodeIndexHeader(value), bytes.subarray(index.INDEX_HEADER_BYTES)),
   ),
