@@ -1,6 +1,14 @@
 #!/usr/bin/env node
 /** The program: finds the command, loads its file alone, runs it, and turns whatever it throws into a message and an exit status. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+/** The program out of the one file that scripts/bundle.mjs makes of it, which starts faster; or, where that is not there, out of its modules. */
+async function loadProgram(): Promise<typeof import('./program.js')> {
+  const bundled = fileURLToPath(new URL('../bundle/cli/program.cjs', import.meta.url));
+  return existsSync(bundled) ? createRequire(import.meta.url)(bundled) : import('./program.js');
+}
 
 /** Version in package.json, two folders above the compiled file. */
 function version(): string {
@@ -12,4 +20,4 @@ const argv = process.argv.slice(2);
 // Scripts ask for the version often; nothing else needs to be loaded for it.
 if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) process.stdout.write(`varve ${version()}\n`);
 else if (!argv.includes('--stdio') || !(await (await import('./stdio.js')).joinVault(argv)))
-  await (await import('./program.js')).runProgram(argv, `varve ${version()}`);
+  await (await loadProgram()).runProgram(argv, `varve ${version()}`);

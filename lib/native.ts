@@ -6,7 +6,7 @@
 
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
@@ -299,9 +299,10 @@ export function packageRoot(): string {
   return folder;
 }
 
-/** Compiled file of a worker thread's entry, given its path below the package, e.g. `lib/ingest/worker`. */
+/** Compiled file of a worker thread's entry, given its path below the package, e.g. `lib/ingest/worker`. What runs from the bundle has its threads start from it too. */
 export function workerFile(path: string): string {
-  return join(packageRoot(), 'dist', `${path}.js`);
+  const isBundled = basename(dirname(fileURLToPath(import.meta.url))) === 'bundle';
+  return join(packageRoot(), 'dist', isBundled ? `bundle/${path}.cjs` : `${path}.js`);
 }
 
 /** The addon. @throws Error that says how to build it, when it is not there */

@@ -60,11 +60,18 @@ export function setupTypescript() {
   const newest = Math.max(newestIn(at('lib'), /\.ts$/), newestIn(at('cli'), /\.ts$/), mtime(at('tsconfig.json')));
   if (mtime(stamp) > newest) return;
   rmSync(stamp, { force: true });
+  rmSync(at('dist', 'bundle'), { recursive: true, force: true });
   run('compiling TypeScript', process.execPath, [at('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json']);
   run('marking the build', process.execPath, [
     '-e',
     `require('fs').chmodSync(${JSON.stringify(at('dist/cli/main.js'))}, 0o755);require('fs').writeFileSync(${JSON.stringify(stamp)}, '')`,
   ]);
+}
+
+/** Made anew with every build, because a bundle of older code would run instead of it. */
+export function setupBundle() {
+  if (mtime(at('dist', 'bundle', 'load.cjs')) > mtime(at('dist', '.built'))) return;
+  run('making one file of the program', process.execPath, [at('scripts', 'bundle.mjs')]);
 }
 
 /** Where the compiled form of a .ts file of test/ or examples/ stands. */
@@ -95,4 +102,5 @@ export function setup() {
   setupDependencies();
   setupNative();
   setupTypescript();
+  setupBundle();
 }

@@ -3,6 +3,7 @@
  * Its event loop does not turn meanwhile; what it has to say goes out by postMessage, and what it must hear comes as an errno of read.
  */
 import { readSync, writeSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
 import { native } from '../native.js';
@@ -96,7 +97,10 @@ async function main({ file }: WorkerStart): Promise<void> {
   const port = parentPort;
   if (port === null) return;
   const tell = (message: WorkerMessage): void => port.postMessage(message);
-  const module = (await import(pathToFileURL(file).href)) as { openFileSystem(data: unknown): FileSystem };
+  // Of the bundle, whose code cannot import by name.
+  const isScript = file.endsWith('.cjs');
+  const loaded: unknown = isScript ? createRequire(file)(file) : await import(pathToFileURL(file).href);
+  const module = loaded as { openFileSystem(data: unknown): FileSystem };
   let opened: { readonly fs: FileSystem; readonly start: OpenRequest } | undefined;
   port.on('message', (request: WorkerRequest | undefined) => {
     if (request?.kind === 'open') {
@@ -114,4 +118,4 @@ async function main({ file }: WorkerStart): Promise<void> {
   });
 }
 
-await main(workerData as WorkerStart);
+void main(workerData as WorkerStart);

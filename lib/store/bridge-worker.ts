@@ -69,4 +69,4 @@ const { memory, place } = workerData as BridgeStart;
 const answers = new Answers(place);
 // Keeps the thread alive between requests; whoever made it terminates it.
 parentPort?.on('message', () => undefined);
-await answerBridge(memory, (asked) => void answers.serve(asked));
+void answerBridge(memory, (asked) => void answers.serve(asked));
