@@ -68,10 +68,16 @@ export function setupTypescript() {
   ]);
 }
 
-/** Made anew with every build, because a bundle of older code would run instead of it. */
+/** Made anew with every build, because a bundle of older code would run instead of it. Where it cannot be made, the program runs without. */
 export function setupBundle() {
   if (mtime(at('dist', 'bundle', 'load.cjs')) > mtime(at('dist', '.built'))) return;
-  run('making one file of the program', process.execPath, [at('scripts', 'bundle.mjs')]);
+  process.stderr.write('varve setup: making one file of the program\n');
+  const { status, stderr, error } = spawnSync(process.execPath, [at('scripts', 'bundle.mjs')], { cwd: root, encoding: 'utf8' });
+  if (status === 0) return;
+  rmSync(at('dist', 'bundle'), { recursive: true, force: true });
+  process.stderr.write(
+    `${stderr ?? ''}${error?.message ?? ''}\nvarve setup: that failed; every command starts slower without it\n`,
+  );
 }
 
 /** Where the compiled form of a .ts file of test/ or examples/ stands. */
