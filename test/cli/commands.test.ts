@@ -393,8 +393,8 @@ t.test('an interrupted backup ends with 130 and leaves nothing to see', async (t
     stdio: ['pipe', 'ignore', 'ignore'],
   });
   child.stdin.on('error', () => undefined);
-  child.stdin.write(Buffer.alloc(1 << 20, 'x'));
-  await new Promise((resolve) => setTimeout(resolve, 3000));
+  // More than a pipe holds: when all of it is written, the backup has begun to read.
+  await new Promise((resolve) => child.stdin.write(Buffer.alloc(4 << 20, 'x'), resolve));
   child.kill('SIGINT');
   const [status] = (await once(child, 'exit')) as [number];
   t.equal(status, 130);
