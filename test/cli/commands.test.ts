@@ -446,7 +446,7 @@ t.test(
   'a mount in the foreground that a signal ends is gone, and has done what it was asked to',
   { skip: existsSync('/dev/fuse') ? false : 'there is no /dev/fuse' },
   async (t) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       const at = join(folder, `mnt-${signal}`);
       mkdirSync(at);
       const child = spawn(process.execPath, [MAIN, 'mount', '-f', at], {
@@ -460,6 +460,8 @@ t.test(
       t.match(said.toString(), /^Mounted at .*Ctrl-C/);
       t.ok(readFileSync('/proc/mounts', 'utf8').includes(at));
       child.kill(signal);
+      // As from a terminal that is closed.
+      if (signal === 'SIGHUP') child.kill(signal);
       t.same(await once(child, 'close'), [0, null], `${signal} ${stderr}`);
       t.notOk(readFileSync('/proc/mounts', 'utf8').includes(at));
     }
