@@ -1,4 +1,4 @@
-/** SIGINT and SIGTERM: the first asks the work to stop, the second ends the process on the spot. */
+/** SIGINT, SIGTERM and SIGHUP: the first asks the work to stop; of the former two, the second ends the process on the spot. */
 /** A signal that aborts when the person, or the system, asks the process to end. */
 export function abortOnSignals(): AbortSignal {
   const controller = new AbortController();
@@ -11,5 +11,7 @@ export function abortOnSignals(): AbortSignal {
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
+  // A terminal that is closed sends it twice: from the kernel, and from the shell.
+  process.on('SIGHUP', () => controller.abort());
   return controller.signal;
 }

@@ -32,7 +32,10 @@ export function configure(command: Command, run: Run): void {
   addFilterOptions(
     command.argument('<place...>', '[SNAP[:PATH]] DIR: what to show (default everything), and the directory to show it at'),
   )
-    .option('-f, --foreground', 'stay in the foreground; Ctrl-C, or SIGTERM, unmounts and ends it with status 0')
+    .option(
+      '-f, --foreground',
+      'stay in the foreground; Ctrl-C, SIGTERM or closing the terminal unmounts and ends it with status 0',
+    )
     .option('--allow-other', 'let other users in')
     .option('--owner-root', 'show everything as owned by root')
     .option('--no-default-permissions', 'do not check permissions: show everything to whoever may enter')

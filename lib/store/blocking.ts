@@ -42,6 +42,13 @@ export function openBlocking(place: BlockingPlace): BlockingReads {
 
 const MAX_OPEN = 64;
 
+/** Closes what was only read: a file system that is gone may refuse even that, and nothing is lost. */
+function letGo(fd: number): void {
+  try {
+    closeSync(fd);
+  } catch {}
+}
+
 /** Keeps the most recent few files open. */
 function overFiles(root: string): BlockingReads {
   const open = new Map<string, number>();
@@ -57,7 +64,7 @@ function overFiles(root: string): BlockingReads {
     }
     if (open.size >= MAX_OPEN) {
       const [oldest, oldFd] = open.entries().next().value as [string, number];
-      closeSync(oldFd);
+      letGo(oldFd);
       open.delete(oldest);
     }
     open.set(name, fd);
@@ -74,6 +81,9 @@ function overFiles(root: string): BlockingReads {
           done += count;
         }
       } catch (cause) {
+        // A network file system that came back, or an object that was mended, is another file at the same path.
+        open.delete(name);
+        letGo(fd);
         if (cause instanceof CorruptError) throw cause;
         throw new StoreError(name, 'read', cause);
       }
@@ -89,7 +99,7 @@ function overFiles(root: string): BlockingReads {
       }
     },
     close() {
-      for (const fd of open.values()) closeSync(fd);
+      for (const fd of open.values()) letGo(fd);
       open.clear();
     },
   };

@@ -59,6 +59,8 @@ export class RepositoryFileSystem {
   readonly #tree: SnapshotTree;
   readonly #only: OneSnapshot | undefined;
   #polledMs = Number.NEGATIVE_INFINITY;
+  /** Of NodeTable.news, when it was polled last. */
+  #heardNews = 0;
 
   constructor(parts: ViewParts, options: ViewOptions) {
     this.#parts = parts;
@@ -174,7 +176,7 @@ export class RepositoryFileSystem {
     this.#parts.close();
   }
 
-  /** The node above the snapshots that `nodeId` is. Looks for new snapshots once a second. */
+  /** The node above the snapshots that `nodeId` is. Looks for new snapshots once a second, and when another thread found some. */
   #above(nodeId: number): RootNode | undefined {
     if (this.#only !== undefined) return undefined;
     const node = this.#names.resolve(nodeId);
@@ -185,14 +187,20 @@ export class RepositoryFileSystem {
   }
 
   #poll(now = false): boolean {
+    const { table, numbers } = this.#parts;
     const ms = performance.now();
-    if (!now && ms - this.#polledMs < NAMES_TTL_SEC * 1000) return false;
+    const { news } = numbers;
+    if (!now && news === this.#heardNews && ms - this.#polledMs < NAMES_TTL_SEC * 1000) return false;
     this.#polledMs = ms;
+    this.#heardNews = news;
+    const before = table.entryCount;
     try {
-      this.#parts.table.refresh();
+      table.refresh();
     } catch {
       // The main thread follows the same ledger and says what is wrong with it; what was known stays mounted.
     }
+    // Where a link of this thread's leads to, another may be asked: no such name, it would say, and the kernel would remember it.
+    if (table.entryCount !== before) numbers.tellNews();
     return true;
   }
 

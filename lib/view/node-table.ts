@@ -1,8 +1,8 @@
 /**
  * Numbers for directories and for named things, the same in all threads that serve one mount: an open-addressed table in shared memory that only grows.
- * Looking up takes no lock. 24 bytes a number; memory is touched as numbers are given out.
+ * Looking up takes no lock. 24 bytes a number; memory is touched as numbers are given out. And how often one of these threads heard of new names.
  *
- * Shared buffer: 64 bytes (u32 lock, u32 count) ‖ records of 16 bytes (f64 a, u32 b, u32 kind) ‖ slots (u32 record number, 0 = free) in tiers of rising size, so
+ * Shared buffer: 64 bytes (u32 lock, u32 count, u32 news) ‖ records of 16 bytes (f64 a, u32 b, u32 kind) ‖ slots (u32 record number, 0 = free) in tiers of rising size, so
  * that a small table touches few pages: an insert goes to the first tier that is less than half full.
  */
 
@@ -17,6 +17,7 @@ const HEADER_BYTES = 64;
 const RECORD_BYTES = 16;
 const LOCK = 0;
 const COUNT = 1;
+const NEWS = 2;
 const TIERS: readonly number[] = [0, 1, 2, 3, 4, 5, 6].map((i) => 2 ** (12 + 2 * i));
 const SLOTS = TIERS.reduce((sum, size) => sum + size, 0);
 const MAX_NUMBERS = SLOTS / 2 - 1;
@@ -54,6 +55,16 @@ export class NodeTable {
 
   get count(): number {
     return Atomics.load(this.#header, COUNT);
+  }
+
+  /** How often a thread told that it knows names which the others may not know. */
+  get news(): number {
+    return Atomics.load(this.#header, NEWS);
+  }
+
+  /** To be called before anybody is given such a name. */
+  tellNews(): void {
+    Atomics.add(this.#header, NEWS, 1);
   }
 
   #find(hash: number, kind: number, a: number, b: number): number {

@@ -41,7 +41,6 @@ import { startVaultRepository } from '../helpers/vault.js';
 
 // Hundreds of objects, each durable: in memory where that can be had.
 process.env.TMPDIR = '/dev/shm';
-t.setTimeout(90_000);
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 const FLOOD_AN_HOUR = 6;

@@ -33,7 +33,6 @@ import { noise } from '../helpers/damaged-repository.js';
 import { compareFiles, readFiles } from '../helpers/read-files.js';
 import { startVaultRepository, type TestVaultRepository } from '../helpers/vault.js';
 
-t.setTimeout(60_000);
 const DAY = 86_400_000;
 const YEARS = 3650 * DAY;
 let files = 0;

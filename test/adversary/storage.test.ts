@@ -22,7 +22,6 @@ import { compareFiles, readFiles } from '../helpers/read-files.js';
 import { seeded } from '../helpers/simulated-repository.js';
 import { strictly } from '../helpers/strictly.js';
 
-t.setTimeout(60_000);
 const folder = scratch(t);
 const repo = await makeRepository(folder);
 const source = join(folder, 'source');

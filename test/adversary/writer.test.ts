@@ -42,7 +42,6 @@ import { startVaultRepository, type TestVaultRepository } from '../helpers/vault
 
 // Thousands of objects, each durable: in memory where that can be had.
 process.env.TMPDIR = '/dev/shm';
-t.setTimeout(120_000);
 
 /** Snapshots of the flood. */
 const FLOOD = Number(process.env.VARVE_FLOOD ?? 10_000);

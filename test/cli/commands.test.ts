@@ -393,8 +393,8 @@ t.test('an interrupted backup ends with 130 and leaves nothing to see', async (t
     stdio: ['pipe', 'ignore', 'ignore'],
   });
   child.stdin.on('error', () => undefined);
-  child.stdin.write(Buffer.alloc(1 << 20, 'x'));
-  await new Promise((resolve) => setTimeout(resolve, 3000));
+  // More than a pipe holds: when all of it is written, the backup has begun to read.
+  await new Promise((resolve) => child.stdin.write(Buffer.alloc(4 << 20, 'x'), resolve));
   child.kill('SIGINT');
   const [status] = (await once(child, 'exit')) as [number];
   t.equal(status, 130);
@@ -446,7 +446,7 @@ t.test(
   'a mount in the foreground that a signal ends is gone, and has done what it was asked to',
   { skip: existsSync('/dev/fuse') ? false : 'there is no /dev/fuse' },
   async (t) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       const at = join(folder, `mnt-${signal}`);
       mkdirSync(at);
       const child = spawn(process.execPath, [MAIN, 'mount', '-f', at], {
@@ -460,6 +460,8 @@ t.test(
       t.match(said.toString(), /^Mounted at .*Ctrl-C/);
       t.ok(readFileSync('/proc/mounts', 'utf8').includes(at));
       child.kill(signal);
+      // As from a terminal that is closed.
+      if (signal === 'SIGHUP') child.kill(signal);
       t.same(await once(child, 'close'), [0, null], `${signal} ${stderr}`);
       t.notOk(readFileSync('/proc/mounts', 'utf8').includes(at));
     }

@@ -33,7 +33,7 @@ export interface Ran {
 /** Runs a program in a child process; never throws for its failure. */
 export function run(program: string, args: readonly string[], options: { readonly cwd?: string } = {}): Promise<Ran> {
   return new Promise((resolve) => {
-    const limits = { encoding: 'utf8', timeout: 60_000, maxBuffer: 1 << 28, killSignal: 'SIGKILL' } as const;
+    const limits = { encoding: 'utf8', timeout: 300_000, maxBuffer: 1 << 28, killSignal: 'SIGKILL' } as const;
     execFile(program, args, { ...limits, ...options }, (error, stdout, stderr) => {
       const status = error === null ? 0 : typeof error.code === 'number' ? error.code : null;
       resolve({ status, stdout, stderr });

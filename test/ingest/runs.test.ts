@@ -244,7 +244,8 @@ t.test('what a far store can be asked at once is asked at once', async (t) => {
     if (/^ledger\/.*[1-9]$/.test(name)) return;
     if (waiting++ === 0) rounds.push([]);
     rounds.at(-1)!.push(`${operation} ${name.replace(/[0-9a-f]{16,}/g, '…')}`);
-    await sleep(20);
+    // Long enough for a busy machine to ask for all that it asks for at once.
+    await sleep(150);
     waiting--;
   };
   await repo.backup({ paths: [source], threads: 1 }, (store) => new ClockedStore(store, { nowMs: 0, stored: new Map() }, before));

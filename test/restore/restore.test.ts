@@ -376,7 +376,8 @@ t.test('a hole of 5 TiB takes no time', async (t) => {
   t.teardown(() => fs.rmSync(target, { recursive: true }));
   const begun = Date.now();
   t.match(await into(snapshot, target, { verify: true }), { problemCount: 0, restored: 1, verified: 1, bytes: size + 10_000 });
-  t.ok(Date.now() - begun < 900);
+  // Reading that many zeros would take hours.
+  t.ok(Date.now() - begun < 30_000);
   t.equal(fs.statSync(join(target, 'huge')).size, size + 10_000);
   t.match(await into(snapshot, target), { problemCount: 0, skipped: 1 });
 });

@@ -10,8 +10,6 @@ import { locateRepository } from '../../lib/repository/repository.js';
 import { openDirectoryStore } from '../../lib/store/directory.js';
 import { place, serve } from '../helpers/vault-process.js';
 
-t.setTimeout(120_000);
-
 t.test('an existing repository gets a vault key, and from then on its commits are acknowledged', async (t) => {
   const it = await place(t);
   const keyFile = join(it.folder, 'key');

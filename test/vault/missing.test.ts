@@ -9,8 +9,6 @@ import { setPolicy } from '../../lib/retention/set-policy.js';
 import { openVaultStore } from '../../lib/store/vault.js';
 import { endVault, place, serve } from '../helpers/vault-process.js';
 
-t.setTimeout(120_000);
-
 /** Later than this is late, with the factor of 1.5 that a vault allows. */
 const EXPECT_SEC = 5;
 

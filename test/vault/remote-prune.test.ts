@@ -27,7 +27,6 @@ import { noise } from '../helpers/damaged-repository.js';
 import { startVaultRepository, type TestVaultRepository } from '../helpers/vault.js';
 import { MAIN } from '../helpers/vault-process.js';
 
-t.setTimeout(120_000);
 const HOUR = 3_600_000;
 /** Nothing is promised beyond the newest, and the wait is the shortest but one. */
 const POLICY = {

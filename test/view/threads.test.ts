@@ -36,6 +36,18 @@ t.test('a thread that has not heard of a snapshot serves what another gave numbe
   t.equal(fourth.lookup(inner, utf8('file'))?.nodeId, file);
 });
 
+t.test('a link that one thread gives out leads somewhere in another that has just looked for snapshots', async (t) => {
+  const [first, second] = [await open(), await open()] as const;
+  first.readdir(Fixed.snapshots, 0, 100);
+  // Until the first looks again.
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  second.readdir(Fixed.snapshots, 0, 100);
+  await made.backup({ paths: [source] });
+  const target = Buffer.from(first.readlink(first.lookup(Fixed.root, utf8('latest'))!.nodeId)!).toString();
+  t.equal(first.readdir(Fixed.snapshots, 0, 100).entries.length, 2);
+  t.ok(second.lookup(Fixed.snapshots, utf8(target.split('/').at(-1)!)), target);
+});
+
 t.test('what was never given out is an error, not an empty file or directory', async (t) => {
   const fs = await open();
   for (const unknown of [2 ** 40, 10_000 * 65_536 + 7]) {
