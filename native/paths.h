@@ -29,6 +29,9 @@ class Descriptor {
   int fd_;
 };
 
+/** Longest rest of a located path. Calls that take no directory get it behind "/proc/self/fd/NUMBER/", which has to fit too. */
+constexpr size_t REST_MOST = PATH_MAX - 1 - sizeof "/proc/self/fd/2147483647/";
+
 /** A path as (directory, rest) with a rest that the kernel takes. `error` is an errno, 0 when found. */
 struct Located {
   Descriptor owned;
@@ -40,8 +43,8 @@ struct Located {
 inline Located locate(const std::string& path) {
   Located found;
   found.rest = path;
-  while (found.rest.size() >= PATH_MAX) {
-    size_t slash = found.rest.rfind('/', PATH_MAX - 2);
+  while (found.rest.size() > REST_MOST) {
+    size_t slash = found.rest.rfind('/', REST_MOST - 1);
     if (slash == std::string::npos || slash == 0) {
       found.error = ENAMETOOLONG;
       return found;

@@ -115,6 +115,25 @@ t.test('a directory deeper than PATH_MAX is scanned, read and described', async 
   );
 });
 
+t.test('attributes are read at every length of a path', async (t) => {
+  const root = folder();
+  const script = `const fs = require('fs'); process.chdir(process.argv[1]);
+    for (let depth = 0; depth < 420; depth++) { const name = 'd'.repeat(20); fs.mkdirSync(name); process.chdir(name); }`;
+  execFileSync(process.execPath, ['-e', script, root]);
+  const failed: number[] = [];
+  for (let path = root; path.length < root.length + 420 * 21; ) {
+    path += `/${'d'.repeat(20)}`;
+    try {
+      kernels.getXattrs(utf8(path));
+      // The same place by a path that is longer by one byte after another.
+      for (let more = 1; more <= 20; more++) kernels.getXattrs(utf8(path.replace(/\/(?=[^/]*$)/, '/'.repeat(more + 1))));
+    } catch {
+      failed.push(path.length);
+    }
+  }
+  t.same(failed, []);
+});
+
 interface Wanted {
   readonly name: string;
   readonly limit: number;
