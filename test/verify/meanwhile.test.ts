@@ -4,14 +4,18 @@ import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { toHex } from '../../lib/bytes.js';
+import { authorOf, publicKeyOf } from '../../lib/crypto/sign.js';
+import type { Keyring } from '../../lib/format/key-slot.js';
 import { EntryType } from '../../lib/format/payload.js';
 import { timeOfMs } from '../../lib/format/time.js';
 import { backup } from '../../lib/ingest/backup.js';
 import { appendEntry } from '../../lib/ledger/append.js';
 import { loadLedger } from '../../lib/ledger/ledger.js';
+import { certifyWriter, newWriterKey, revokeAuthor } from '../../lib/ledger/roles.js';
 import { snapshotRecords } from '../../lib/ledger/snapshots.js';
 import { addKey, changePassphrase } from '../../lib/repository/keys.js';
-import type { Repository } from '../../lib/repository/repository.js';
+import { openRepository, type Repository } from '../../lib/repository/repository.js';
 import { announcePrune, sweepPrune } from '../../lib/retention/prune.js';
 import { setPolicy } from '../../lib/retention/set-policy.js';
 import type { ObjectInfo, Store } from '../../lib/store/store.js';
@@ -161,6 +165,34 @@ t.test('a hold that came after its snapshot was pruned is no error of `ledger ve
   const hold = { type: EntryType.hold, snapshots: first!.id, reason: '' };
   await appendEntry(repository, repository.keyring.adminSeed, timeOfMs((lab.clock.nowMs += 1000)), () => hold);
   t.same((await verifyLedger(repository)).errors, []);
+});
+
+t.test('a writer that says something and is revoked while the ledger is listed', async (t) => {
+  const lab = await makeLab(t);
+  const admin = await lab.open();
+  const { writer } = newWriterKey(admin);
+  const keyring: Keyring = { ...lab.repo.keyring, writer };
+  await certifyWriter(admin, { writer });
+  const own = await openRepository(await lab.open(), keyring, lab.repo.cacheDir);
+  await lab.save(own);
+  const author = toHex(authorOf(publicKeyOf(writer!.seed)));
+  /** Its chain is listed first; then it grows and ends; then the others are listed. */
+  class Listing extends ClockedStore {
+    override async *list(prefix: string): AsyncGenerator<ObjectInfo> {
+      if (prefix === 'ledger/') yield* super.list(`ledger/${author}/`);
+      if (prefix === 'ledger/' && !revoked) {
+        revoked = true;
+        await lab.save(own);
+        await revokeAuthor(admin, author, 'stolen');
+      }
+      for await (const info of super.list(prefix))
+        if (prefix !== 'ledger/' || !info.name.startsWith(`ledger/${author}/`)) yield info;
+    }
+  }
+  let revoked = false;
+  const repository = await lab.repo.open((store) => new Listing(store, lab.clock));
+  await t.resolves(loadLedger(repository));
+  t.ok(revoked);
 });
 
 t.test('a passphrase that is changed at any moment of a check', async (t) => {
