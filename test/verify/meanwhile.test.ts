@@ -14,7 +14,7 @@ import { appendEntry } from '../../lib/ledger/append.js';
 import { loadLedger } from '../../lib/ledger/ledger.js';
 import { certifyWriter, newWriterKey, revokeAuthor } from '../../lib/ledger/roles.js';
 import { snapshotRecords } from '../../lib/ledger/snapshots.js';
-import { addKey, changePassphrase } from '../../lib/repository/keys.js';
+import { addKey, changePassphrase, unlockWithPassphrase } from '../../lib/repository/keys.js';
 import { openRepository, type Repository } from '../../lib/repository/repository.js';
 import { announcePrune, sweepPrune } from '../../lib/retention/prune.js';
 import { setPolicy } from '../../lib/retention/set-policy.js';
@@ -205,5 +205,20 @@ t.test('a passphrase that is changed at any moment of a check', async (t) => {
       ({ id } = await changePassphrase(repository, lab.repo.keyring, id, 'another', options));
     });
     t.same(await finds(await lab.open(watch.happens), false), [], `before operation ${at}`);
+  }
+});
+
+t.test('a passphrase opens, though its slot is rewritten while others are tried', async (t) => {
+  const lab = await makeLab(t);
+  const repository = await lab.open();
+  const options = { label: 'mine', log2N: 4 };
+  let { id } = await addKey(repository, lab.repo.keyring, 'passphrase', options);
+  for (let at = 0, happened = true; happened; at++) {
+    const watch = once(at, async () => {
+      ({ id } = await changePassphrase(repository, lab.repo.keyring, id, 'passphrase', options));
+    });
+    const { slotId } = await unlockWithPassphrase(await lab.open(watch.happens), 'passphrase');
+    t.match(slotId, /^[0-9a-f]{16}$/, `before operation ${at}`);
+    ({ happened } = watch);
   }
 });
