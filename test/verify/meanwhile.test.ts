@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { toHex } from '../../lib/bytes.js';
 import { authorOf, publicKeyOf } from '../../lib/crypto/sign.js';
+import { RoleError } from '../../lib/errors.js';
 import type { Keyring } from '../../lib/format/key-slot.js';
 import { EntryType } from '../../lib/format/payload.js';
 import { timeOfMs } from '../../lib/format/time.js';
@@ -193,6 +194,28 @@ t.test('a writer that says something and is revoked while the ledger is listed',
   const repository = await lab.repo.open((store) => new Listing(store, lab.clock));
   await t.resolves(loadLedger(repository));
   t.ok(revoked);
+});
+
+t.test('a backup whose key is revoked before it commits fails, though it loaded the ledger before', async (t) => {
+  const lab = await makeLab(t);
+  for (const kind of ['packs/', 'snapshots/', 'ledger/']) {
+    const admin = await lab.open();
+    const { writer } = newWriterKey(admin);
+    await certifyWriter(admin, { writer });
+    const author = toHex(authorOf(publicKeyOf(writer!.seed)));
+    let revoked = false;
+    const place = await lab.repo.open(
+      (store) =>
+        new ClockedStore(store, lab.clock, async (operation, name) => {
+          if (revoked || operation !== 'put' || !name.startsWith(kind)) return;
+          revoked = true;
+          await revokeAuthor(await lab.open(), author, 'replaced');
+        }),
+    );
+    const own = openRepository(place, { ...lab.repo.keyring, writer }, lab.repo.cacheDir);
+    await t.rejects(lab.save(own), RoleError, `before ${kind} is put`);
+    t.ok(revoked);
+  }
 });
 
 t.test('a passphrase that is changed at any moment of a check', async (t) => {
