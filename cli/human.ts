@@ -117,6 +117,13 @@ export function parseTime(text: string, nowMs: number): number {
   return ms;
 }
 
+/** As parseTime, the last millisecond that is meant: a time without a fraction, or without seconds, means all of that second or minute. */
+export function parseTimeEnd(text: string, nowMs: number): number {
+  const clock = /^\d{4}-\d{2}-\d{2}[T ]\d{2}[:-]\d{2}([:-]\d{2}(?![:\d])(\.\d+)?)?/.exec(text.trim());
+  const lengthMs = clock === null ? 1 : clock[1] === undefined ? 60_000 : clock[2] === undefined ? 1000 : 1;
+  return parseTime(text, nowMs) + lengthMs - 1;
+}
+
 const UNIT_SECONDS = { h: 3600, d: 86_400, w: 604_800 } as const;
 
 /**

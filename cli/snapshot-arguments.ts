@@ -1,7 +1,7 @@
 /** Snapshots as arguments: `SNAP`, `SNAP:PATH`, and the filters --host --tag --path --since --until --state. */
 import { type Command, Option } from 'commander';
 import type { SnapshotFilter } from '../lib/index.js';
-import { parseTime } from './human.js';
+import { parseTime, parseTimeEnd } from './human.js';
 import { argumentBytes } from './raw-arguments.js';
 
 /** Adds an option that may be given several times. */
@@ -34,7 +34,7 @@ export function filterOf(options: FilterOptions): SnapshotFilter {
     ...(options.tag === undefined ? {} : { tags: options.tag.map((list) => list.split(',').filter((tag) => tag !== '')) }),
     ...(options.path === undefined ? {} : { paths: options.path.map((path) => path.replace(/(.)\/+$/, '$1')) }),
     ...(options.since === undefined ? {} : { sinceMs: parseTime(options.since, now) }),
-    ...(options.until === undefined ? {} : { untilMs: parseTime(options.until, now) }),
+    ...(options.until === undefined ? {} : { untilMs: parseTimeEnd(options.until, now) }),
     ...(options.state === undefined ? {} : { state: options.state }),
   };
 }

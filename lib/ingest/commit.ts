@@ -19,7 +19,7 @@ import { entryName, manifestName, packName } from '../format/names.js';
 import { EntryType } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import { asId, type SnapshotId, type StreamId } from '../id.js';
-import { appendEntry } from '../ledger/append.js';
+import { appendEntry, mustHaveCounted } from '../ledger/append.js';
 import { type Ledger, loadLedger } from '../ledger/ledger.js';
 import { encodePins, joinSorted, resolvePins } from '../ledger/pins.js';
 import { readEnvelope, type SnapshotRecord, snapshotRecords } from '../ledger/snapshots.js';
@@ -94,7 +94,7 @@ function mustBeThere(ledger: Ledger, stored: ReadonlyMap<string, number>, ids: r
     );
 }
 
-/** Commits the snapshot of a run whose packs and index objects are durable. @throws StoreError; nothing is then visible */
+/** Commits the snapshot of a run whose packs and index objects are durable. @throws StoreError, RoleError; nothing is then visible */
 export async function commit(repository: Repository, run: Run, input: CommitInput, nowMs: () => number): Promise<Committed> {
   const { ids, bytes: pinBytes } = run.pins();
   const joined = joinSorted(ids);
@@ -153,6 +153,8 @@ export async function commit(repository: Repository, run: Run, input: CommitInpu
       );
     return payload;
   });
+  // A vault takes no entry of a chain that is at an end.
+  if (!isGuardedStore(repository.store)) await mustHaveCounted(repository, ledger, entry);
   // A vault has its own clock and policy; the later of the two promises holds.
   const receipt = isGuardedStore(repository.store)
     ? repository.store.receiptOf(entryName(asId('author', entry.author), entry.sequence))

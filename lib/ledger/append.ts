@@ -14,7 +14,7 @@ import type { Timestamp } from '../format/time.js';
 import { type AuthorId, asId } from '../id.js';
 import type { RepositoryPlace } from '../repository/repository.js';
 import type { Authority } from './authority.js';
-import { authoritiesOf, type Ledger, type LedgerPlace, lastSeen, listChains, readLedger } from './ledger.js';
+import { authoritiesOf, type Chain, type Ledger, type LedgerPlace, lastSeen, listChains, readLedger } from './ledger.js';
 
 /** What an author may still say, by a ledger. @throws RoleError naming what ended it, or that no admin certified it */
 export function requireAuthor(genesis: Genesis, ledger: Ledger, author: Uint8Array): Authority {
@@ -110,4 +110,24 @@ export async function appendEntry(
       if (!(error instanceof ObjectExistsError) || attempt >= 1000) throw error;
     }
   }
+}
+
+/**
+ * After an entry stands: that its author's chain was not ended before it. An admin may have revoked or rotated the key after `before` was loaded.
+ *
+ * @throws RoleError if the entry counts for nothing
+ */
+export async function mustHaveCounted(repository: LedgerPlace, before: Ledger, entry: LedgerEntry): Promise<void> {
+  // A store that fails now takes nothing back.
+  const now = await grown(repository, before).catch(() => undefined);
+  if (now === undefined) return;
+  const own = authoritiesOf(repository.genesis, now).find(({ author }) => equalBytes(author, entry.author));
+  if (own === undefined || entry.sequence >= own.limit) requireAuthor(repository.genesis, now, entry.author);
+}
+
+/** The ledger, if an admin said something since `before`: nobody else ends a chain. */
+async function grown(repository: LedgerPlace, before: Ledger): Promise<Ledger | undefined> {
+  const listed = await listChains(repository);
+  const isSame = ({ author, entries }: Chain): boolean => listed.get(toHex(author))?.count === entries.length;
+  return before.chains.filter(({ role }) => role === 'admin').every(isSame) ? undefined : await readLedger(repository);
 }

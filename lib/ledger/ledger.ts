@@ -5,7 +5,7 @@
 import { equalBytes, toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
 import { verifySignature } from '../crypto/sign.js';
-import { BadSignatureError, CorruptError, RolledBackError } from '../errors.js';
+import { BadSignatureError, CorruptError, RolledBackError, VarveError } from '../errors.js';
 import { decodeEntry, ENTRY_LABEL, type LedgerEntry, misplaced } from '../format/entry.js';
 import type { Genesis } from '../format/genesis.js';
 import { entryName, parseEntryName } from '../format/names.js';
@@ -122,9 +122,28 @@ export async function loadLedger(repository: LedgerPlace, everySignature = false
   return ledger;
 }
 
-/** As loadLedger, without regard to what is remembered. */
+/**
+ * As loadLedger, without regard to what is remembered. A listing is no snapshot: it may have the entry that ends a chain without the last one of that chain, so what is
+ * wrong is looked at again as long as the ledger grows.
+ */
 export async function readLedger(repository: RepositoryPlace, everySignature = false): Promise<Ledger> {
-  const listed = await listChains(repository);
+  for (let listed = await listChains(repository); ; ) {
+    try {
+      return await readListed(repository, listed, everySignature);
+    } catch (error) {
+      if (!(error instanceof VarveError)) throw error;
+      const again = await listChains(repository);
+      if (entriesIn(again) === entriesIn(listed)) throw error;
+      listed = again;
+    }
+  }
+}
+
+type Listed = Awaited<ReturnType<typeof listChains>>;
+
+const entriesIn = (listed: Listed): number => [...listed.values()].reduce((sum, { count }) => sum + count, 0);
+
+async function readListed(repository: RepositoryPlace, listed: Listed, everySignature: boolean): Promise<Ledger> {
   const read = new Map<string, { chain: Chain; entries: readonly LedgerEntry[] }>();
   let authors: Authority[] = [];
   let strangers: Retirement[] = [];

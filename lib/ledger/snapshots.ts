@@ -172,6 +172,9 @@ export function matchesFilter(snapshot: Snapshot, filter: SnapshotFilter): boole
   return true;
 }
 
+/** A day, or a time of it with or without seconds, a fraction of them, and a zone. */
+const TIME = /^@\d{4}-\d{2}-\d{2}(?:[T ](\d{2}:\d{2})(:\d{2}(\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?$/i;
+
 /**
  * What `latest`, `latest~N` and `@TIME` say: the snapshot `back` places before the last complete one that was received until `untilMs`. Undefined for other names.
  *
@@ -181,8 +184,11 @@ export function relativeName(name: string): { readonly back: number; readonly un
   const latest = /^latest(?:~(\d+))?$/.exec(name);
   if (latest !== null) return { back: Number(latest[1] ?? 0), untilMs: Number.POSITIVE_INFINITY };
   if (!name.startsWith('@')) return undefined;
-  // A day alone means all of it, as in the mount's at/.
-  const untilMs = Date.parse(name.slice(1)) + (/^@\d{4}-\d{2}-\d{2}$/.test(name) ? 86_399_999 : 0);
+  const written = TIME.exec(name);
+  const [, minute, second, fraction] = written ?? [];
+  // A day means all of it, as in the mount's at/, and so does a second: lists show no fractions.
+  const lengthMs = minute === undefined ? 86_400_000 : second === undefined ? 60_000 : fraction === undefined ? 1000 : 1;
+  const untilMs = written === null ? Number.NaN : Date.parse(name.slice(1)) + lengthMs - 1;
   if (Number.isNaN(untilMs)) throw new NotFoundError('snapshot', name, `${name}: not a time; write it as @2026-03-01T00:00Z`);
   return { back: 0, untilMs };
 }

@@ -86,6 +86,7 @@ export async function unlockWithPassphrase(
 ): Promise<{ keyring: Keyring; slotId: string }> {
   let damaged: CorruptError | undefined;
   let first: { keyring: Keyring; slotId: string; label: string } | undefined;
+  let isGone = false;
   const names = await slotNames(place);
   const labels = new Map<string, string>();
   if (isWanted !== undefined && names.length > 1)
@@ -103,11 +104,14 @@ export async function unlockWithPassphrase(
       first ??= found;
     } catch (error) {
       // A slot removed meanwhile, or damaged, must not hide one that opens.
-      if (error instanceof CorruptError) damaged = error;
-      else if (!(error instanceof NotFoundError)) throw error;
+      if (error instanceof NotFoundError) isGone = true;
+      else if (error instanceof CorruptError) damaged = error;
+      else throw error;
     }
   }
   if (first !== undefined) return { keyring: first.keyring, slotId: first.slotId };
+  // Perhaps another took its place since the slots were listed.
+  if (isGone) return await unlockWithPassphrase(place, passphrase, isWanted);
   if (names.length === 0) throw new WrongKeyError('this repository has no passphrase; open it with its key file (--key-file)');
   if (damaged !== undefined)
     throw new WrongKeyError(`no key slot opens with this passphrase, but one is damaged: ${damaged.message}`, damaged);

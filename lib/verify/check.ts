@@ -6,8 +6,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { toHex } from '../bytes.js';
 import type { ChunkIndex } from '../chunk-index/chunk-index.js';
 import { InterruptedError, RoleError } from '../errors.js';
-import { indexName, manifestName, packName } from '../format/names.js';
+import { indexName, manifestName, packNameOf } from '../format/names.js';
 import { decodePackHeader } from '../format/pack.js';
+import { hexesOf } from '../id.js';
 import { requireReader } from '../ledger/roles.js';
 import { type SnapshotRecord, snapshotRecords, type TagChanges, tagChanges } from '../ledger/snapshots.js';
 import { ChunkReader, type ReadKeys } from '../repository/chunk-reader.js';
@@ -23,6 +24,7 @@ import { type ReadableLedger, walkLedger } from './ledger-walk.js';
 import { reportOrphans, reportUnreferenced } from './leftovers.js';
 import { type Listing, listStore } from './listing.js';
 import { ManifestReader, pinBytesFit } from './manifests.js';
+import { findGone, lookAgain } from './meanwhile.js';
 import { checkMemory } from './memory-check.js';
 import { checkGenesis, checkSlots } from './objects.js';
 import { PackKeys } from './pack-check.js';
@@ -137,11 +139,13 @@ class CheckJob {
     const records = await this.#trees(listing, ledger, pruned);
     checkPrunedPacks(ledger, this.#pinned, findings);
     if (this.#scan !== undefined) {
-      await this.#scan.finish(index, indexed, this.#damage, this.#breathe);
+      await this.#scan.finish(index, indexed, this.#damage, this.#breathe, () => findGone(repository, listing, ledger));
       if (this.#scan.newlyDamaged.size > 0) await this.#walk(listing, records, ledger, this.#scan.newlyDamaged);
     }
-    await reportOrphans(repository, listing, ledger, this.#pinned, pruned, findings);
-    reportUnreferenced(listing, indexed, this.#pinned, pruned, findings);
+    if (findings.errorCount > 0) findings.takeBack(await findGone(repository, listing, ledger));
+    const later = await lookAgain(repository, ledger);
+    await reportOrphans(repository, listing, ledger, later, this.#pinned, findings);
+    reportUnreferenced(listing, indexed, this.#pinned, later.pruned, findings);
     return {
       errors: findings.errors,
       errorCount: findings.errorCount,
@@ -190,15 +194,14 @@ class CheckJob {
         for (const id of envelope.indexIds)
           if (!listing.index.has(indexName(id)) && !pruned.indexes.has(toHex(id))) missingIndexes.add(indexName(id));
         let lost = false;
-        for (let at = 0; at < pins.byteLength; at += 32) {
-          const hex = toHex(pins.subarray(at, at + 32));
+        for (const hex of hexesOf(pins)) {
           this.#pinned.add(hex);
           if (listing.packs.has(hex)) {
             lost ||= this.#damage.has(hex);
             continue;
           }
           lost = true;
-          findings.error(packName(pins.subarray(at, at + 32)), 'NOT_FOUND', 'is missing');
+          findings.error(packNameOf(hex), 'NOT_FOUND', 'is missing');
           this.#damage.set(hex, { code: 'NOT_FOUND', message: 'is missing', frames: undefined });
         }
         if (!lost && !pinBytesFit(envelope, pins, listing.packs))
@@ -258,11 +261,16 @@ class CheckJob {
       let done = 0;
       for (const record of records) {
         if (only === undefined) this.#progress('trees', done++, records.length);
-        const { envelope, body } = await manifests.open(record, tags);
-        const pins = await manifests.pins(record.id, envelope);
-        if (only !== undefined && !pinsAny(pins, only)) continue;
-        const chunkIdKey = this.#repository.domainKeys(envelope.domain).chunkId;
-        await walk.walk({ hex: toHex(record.id), object: manifestName(record.id), root: body.root, pins, chunkIdKey });
+        const object = manifestName(record.id);
+        try {
+          const { envelope, body } = await manifests.open(record, tags);
+          const pins = await manifests.pins(record.id, envelope);
+          if (only !== undefined && ![...hexesOf(pins)].some((hex) => only.has(hex))) continue;
+          const chunkIdKey = this.#repository.domainKeys(envelope.domain).chunkId;
+          await walk.walk({ hex: toHex(record.id), object, root: body.root, pins, chunkIdKey });
+        } catch (error) {
+          found.thrown(error, object, { snapshot: toHex(record.id), path: '/' });
+        }
       }
       if (only === undefined) {
         this.#treePages = walk.pages;
@@ -288,9 +296,4 @@ class CheckJob {
       missingSession: (_session, header) => keys.session(decodePackHeader(header, 'pack'), 'pack'),
     });
   }
-}
-
-function pinsAny(pins: Uint8Array, packs: ReadonlySet<string>): boolean {
-  for (let at = 0; at < pins.byteLength; at += 32) if (packs.has(toHex(pins.subarray(at, at + 32)))) return true;
-  return false;
 }

@@ -7,6 +7,7 @@ import type { Repository } from '../repository/repository.js';
 import { blockingPlace, openBlocking } from '../store/blocking.js';
 import type { Damage } from './damage.js';
 import { findLiars, type IndexedPack, indexDigests } from './index-check.js';
+import type { IsGone } from './meanwhile.js';
 import { damagedFrames, type OwnDirectory, ownDirectory, type PackKeys } from './pack-check.js';
 import { type Scan, scanPacks } from './pack-scan.js';
 import type { Findings } from './report.js';
@@ -45,12 +46,13 @@ export class DataScan {
     });
   }
 
-  /** Waits for the threads, reports what they found, and adds it to `damage`. */
+  /** Waits for the threads, reports what they found, and adds it to `damage`. `findGone`: asked, when packs are missing, what was pruned meanwhile. */
   async finish(
     index: ChunkIndex,
     indexed: ReadonlyMap<string, IndexedPack>,
     damage: Damage,
     breathe: () => Promise<void>,
+    findGone: () => Promise<IsGone>,
   ): Promise<void> {
     let over = false;
     const finished = this.#scan.finished.finally(() => {
@@ -78,11 +80,13 @@ export class DataScan {
           );
     }
     const scratch = new Uint8Array(MAX_FRAME_BYTES);
+    const isGone = [...this.#failed.values()].some(({ code }) => code === 'NOT_FOUND') ? await findGone() : () => false;
     for (const [hex, { code, message }] of this.#failed) {
+      const object = packName(Buffer.from(hex, 'hex'));
       // The listing, or an index object, already gave this pack an error.
-      if (damage.has(hex)) continue;
+      if (damage.has(hex) || isGone({ object, code })) continue;
       await breathe();
-      this.#findings.error(packName(Buffer.from(hex, 'hex')), code, message);
+      this.#findings.error(object, code, message);
       damage.set(hex, { code, message, frames: this.#framesOf(hex, index, scratch) });
       this.newlyDamaged.add(hex);
     }

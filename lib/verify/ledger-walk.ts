@@ -30,7 +30,7 @@ interface Listed {
   max: number;
 }
 
-function chainsOf(listing: Listing): Map<string, Listed> {
+function chainsOf(listing: Pick<Listing, 'entries'>): Map<string, Listed> {
   const chains = new Map<string, Listed>();
   for (const [name, sizeBytes] of listing.entries) {
     const { author, sequence } = parseEntryName(name)!;
@@ -64,7 +64,11 @@ function checkRetirements(
 }
 
 /** Reads and verifies every entry, reporting each that does not verify. */
-export async function walkLedger(repository: Repository, listing: Listing, findings: Findings): Promise<ReadableLedger> {
+export async function walkLedger(
+  repository: Repository,
+  listing: Pick<Listing, 'entries'>,
+  findings: Findings,
+): Promise<ReadableLedger> {
   const listed = chainsOf(listing);
   const broken = new Set<string>();
   const chains: Chain[] = [];

@@ -1,6 +1,7 @@
 /** What no snapshot needs: manifests without a ledger entry, packs that none pins, index objects of packs that are gone. It costs no data. */
 import { toHex } from '../bytes.js';
 import { manifestName, packName, parseIdName } from '../format/names.js';
+import { hexesOf } from '../id.js';
 import { snapshotRecords } from '../ledger/snapshots.js';
 import type { Repository } from '../repository/repository.js';
 import type { IndexedPack } from './index-check.js';
@@ -10,26 +11,34 @@ import { ManifestReader } from './manifests.js';
 import type { Pruned } from './prune-check.js';
 import type { Findings } from './report.js';
 
-/** Reports manifests that no ledger entry names; sound ones are worth a warning only, and those that were pruned and stay as bases, or are to be, none. Adds the packs that they pin to `pinned`, hex. */
+/**
+ * Reports manifests that no ledger entry names; sound ones are worth a warning only, and those that were pruned and stay as bases, or are to be, or were committed
+ * meanwhile, none. Adds the packs that all of them pin to `pinned`, hex.
+ */
 export async function reportOrphans(
   repository: Repository,
   listing: Listing,
   ledger: ReadableLedger,
+  { now, pruned: { snapshots, announcedManifests } }: { readonly now: ReadableLedger; readonly pruned: Pruned },
   pinned: Set<string>,
-  { snapshots, announcedManifests }: Pruned,
   findings: Findings,
 ): Promise<void> {
   const committed = new Set(snapshotRecords(ledger).map(({ id }) => manifestName(id)));
+  const records = snapshotRecords(now);
+  const listed = new Set(records.map(({ id }) => manifestName(id)));
+  // Of those that were overtaken by a prune the manifest may be gone.
+  const since = records.filter(({ overtaken }) => !overtaken).map(({ id }) => manifestName(id));
   const reader = new ManifestReader(repository, listing);
-  for (const name of listing.manifests.keys()) {
+  for (const name of new Set([...listing.manifests.keys(), ...since])) {
     if (committed.has(name)) continue;
     const id = parseIdName('snapshots', name)!;
     if (snapshots.has(toHex(id)) || announcedManifests.has(toHex(id))) continue;
     try {
       const envelope = await reader.envelope(id);
       const pins = await reader.pins(id, envelope);
-      for (let at = 0; at < pins.byteLength; at += 32) pinned.add(toHex(pins.subarray(at, at + 32)));
-      findings.warning(name, 'no ledger entry names it: its run was interrupted before the commit, or the entry is lost');
+      for (const hex of hexesOf(pins)) pinned.add(hex);
+      if (!listed.has(name))
+        findings.warning(name, 'no ledger entry names it: its run was interrupted before the commit, or the entry is lost');
     } catch (error) {
       findings.thrown(error, name);
     }

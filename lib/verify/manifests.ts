@@ -15,11 +15,11 @@ const KEPT_BYTES = 64 << 20;
 /** Reads manifests and resolves their pins, each manifest about once. */
 export class ManifestReader {
   readonly #repository: Repository;
-  readonly #listing: Listing;
+  readonly #listing: Pick<Listing, 'manifests'>;
   readonly #pins = new Map<string, Uint8Array>();
   #bytes = 0;
 
-  constructor(repository: Repository, listing: Listing) {
+  constructor(repository: Repository, listing: Pick<Listing, 'manifests'>) {
     this.#repository = repository;
     this.#listing = listing;
   }

@@ -3,7 +3,7 @@ import { equalBytes, toHex } from '../bytes.js';
 import { SEAL_OVERHEAD_BYTES } from '../crypto/envelope.js';
 import { sha256 } from '../crypto/kdf.js';
 import { verifySignature } from '../crypto/sign.js';
-import { BadSignatureError, CorruptError } from '../errors.js';
+import { BadSignatureError, CorruptError, NotFoundError } from '../errors.js';
 import { decodeGenesis, GENESIS_LABEL, MAX_GENESIS_BYTES } from '../format/genesis.js';
 import { decodeSlot, MAX_SLOT_BYTES } from '../format/key-slot.js';
 import { GENESIS_NAME } from '../format/names.js';
@@ -42,7 +42,7 @@ function isKeyringLength(length: number): boolean {
   });
 }
 
-/** Checks form and name of every key slot. */
+/** Checks form and name of every key slot. One that is gone since it was listed was removed or rewritten: slots come and go without a word in the ledger. */
 export async function checkSlots(repository: Repository, listing: Listing, findings: Findings): Promise<void> {
   for (const [name, sizeBytes] of listing.slots) {
     try {
@@ -52,7 +52,7 @@ export async function checkSlots(repository: Repository, listing: Listing, findi
       if (!isKeyringLength(content.byteLength - SEAL_OVERHEAD_BYTES))
         throw new CorruptError(name, 'holds no keyring: its length is impossible');
     } catch (error) {
-      findings.thrown(error, name);
+      if (!(error instanceof NotFoundError)) findings.thrown(error, name);
     }
   }
 }

@@ -119,6 +119,15 @@ export class Findings {
     if (this.#warnings.length < MAX_FINDINGS) this.#warnings.push({ object, message });
   }
 
+  /** Takes back the errors for which `isNone` holds. */
+  takeBack(isNone: (error: CheckError) => boolean): void {
+    for (const [key, error] of this.#errors)
+      if (isNone(error)) {
+        this.#errors.delete(key);
+        this.#errorCount--;
+      }
+  }
+
   /** Takes over all errors of `other`. */
   takeErrors(other: Findings): void {
     for (const error of other.#errors.values()) {

@@ -2,12 +2,13 @@
  * The verb behind `varve ledger verify`: every signature and chain, what this machine remembers, the vault's receipts, and the retention of every snapshot,
  * recomputed. Needs no content key, so that everybody can do it.
  */
-import { manifestName, parseEntryName } from '../format/names.js';
+import { manifestName } from '../format/names.js';
 import { readEnvelope, snapshotRecords } from '../ledger/snapshots.js';
 import type { Repository } from '../repository/repository.js';
 import { checkEntries } from './entry-check.js';
 import { walkLedger } from './ledger-walk.js';
-import type { Listing } from './listing.js';
+import { listEntries } from './listing.js';
+import { findGone } from './meanwhile.js';
 import { checkMemory } from './memory-check.js';
 import { type CheckError, type CheckWarning, Findings } from './report.js';
 import { RetentionCheck } from './retention-check.js';
@@ -24,7 +25,7 @@ export interface LedgerReport {
 export async function verifyLedger(repository: Repository): Promise<LedgerReport> {
   const findings = new Findings();
   const before = await repository.heads?.recall();
-  const ledger = await walkLedger(repository, await listEntries(repository, findings), findings);
+  const ledger = await walkLedger(repository, { entries: await listEntries(repository.store, findings) }, findings);
   await checkMemory(repository, before, ledger, findings);
   const receipts = checkEntries(ledger, findings);
   const retention = new RetentionCheck(ledger);
@@ -36,6 +37,7 @@ export async function verifyLedger(repository: Repository): Promise<LedgerReport
       findings.thrown(error, manifestName(record.id));
     }
   }
+  if (findings.errorCount > 0) findings.takeBack(await findGone(repository, { manifests: new Map() }, ledger));
   const { errors, errorCount, warnings, warningCount } = findings;
   const counts = {
     chains: ledger.chains.length,
@@ -44,14 +46,4 @@ export async function verifyLedger(repository: Repository): Promise<LedgerReport
     snapshots: records.length,
   };
   return { errors, errorCount, warnings, warningCount, counts };
-}
-
-async function listEntries({ store }: Repository, findings: Findings): Promise<Listing> {
-  const entries = new Map<string, number>();
-  for await (const { name, sizeBytes } of store.list('ledger/')) {
-    if (parseEntryName(name) === undefined) findings.error(name, 'CORRUPT', 'is not the name of a ledger entry');
-    else entries.set(name, sizeBytes);
-  }
-  const none = new Map<string, number>();
-  return { genesisBytes: undefined, slots: none, packs: none, index: none, manifests: none, entries, packBytes: 0 };
 }

@@ -193,6 +193,16 @@ t.test('--time is what the author claims, and nothing else goes by it', async (t
     t.ok(Math.abs(Date.parse(time!) - Date.now()) < 600_000, String(time));
   t.ok(Date.parse(until!) > Date.now() + 86_000_000, 'it is kept from the real time on');
   t.equal(varve(['snapshots', '--json', '--since', '1h', '--until', '2000-01-01']).records.length, 0);
+  // As a list shows it.
+  const time = one!.time!;
+  for (const text of [time, `${time.slice(0, 19)}Z`, `${time.slice(0, 16)}+00:00`]) {
+    const listed = varve(['snapshots', '--json', '--until', text]).records as unknown as Record<string, string>[];
+    t.ok(
+      listed.some((other) => other.id === one!.id),
+      `--until ${text}`,
+    );
+    t.equal(varve(['snapshots', `@${text}`]).status, 0, `@${text}`);
+  }
 });
 
 t.test('the environment alone is enough', async (t) => {

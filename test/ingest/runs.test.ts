@@ -249,6 +249,7 @@ t.test('what a far store can be asked at once is asked at once', async (t) => {
     waiting--;
   };
   await repo.backup({ paths: [source], threads: 1 }, (store) => new ClockedStore(store, { nowMs: 0, stored: new Map() }, before));
+  t.same(rounds.pop(), ['list ledger/'], 'the last is whether the key was ended meanwhile; behind a vault there is none');
   const at = (what: string): number => rounds.findIndex((round) => round.includes(what));
   t.equal(at('list packs/'), at('list ledger/'), 'packs and ledger at the start');
   t.ok(rounds.at(-5)!.includes('list packs/') && rounds.at(-5)!.includes('list ledger/'), 'and again before the commit');

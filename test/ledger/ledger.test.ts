@@ -403,6 +403,11 @@ t.test('a snapshot is found by a prefix, as latest, and by a time; partial ones 
   t.equal(found('@2026-01-02T12:00Z'), 'aaaa2');
   t.equal(found('@2026-01-02T00:00Z'), 'aaaa2');
   t.equal(found('@2026-01-09T00:00Z'), 'bbbb');
+  const later = all.map((one, i) => ({ ...one, time: { sec: one.time.sec + 13, nsec: 570_000_000 + i } }));
+  const among = (name: string): string => toHex(findSnapshot(later, name).id).replace(/0+$/, '');
+  for (const name of ['', 'T00:00Z', ' 00:00Z', 'T00:00:13Z', 'T01:00:13+01:00', 'T00:00:13.571Z'])
+    t.equal(among(`@2026-01-02${name}`), 'aaaa2', `${name}: as lists show it, without fractions`);
+  for (const name of ['T00:00:12Z', 'T00:00:13.569Z']) t.equal(among(`@2026-01-02${name}`), 'aaaa1', name);
   t.throws(() => findSnapshot(all, 'aaaa'), { message: /ambiguous.*aaaa1.*aaaa2/ });
   for (const name of [
     'latest~3',
@@ -411,6 +416,8 @@ t.test('a snapshot is found by a prefix, as latest, and by a time; partial ones 
     'AAAA1',
     '@2025-12-31T00:00Z',
     '@yesterday',
+    '@2026',
+    '@-1',
     '',
     'latest~-1',
     'latest~',
