@@ -1,5 +1,6 @@
 // Makes one file of the compiled program, dist/bundle/varve.cjs, and one small file for each of its parts that a process or a thread starts with; then has V8 keep
 // its code for them (train.mjs). A command so starts in half the time: no hundred modules to find, read and compile. dist/lib and dist/cli do the same without.
+import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import { build } from 'esbuild';
@@ -20,18 +21,19 @@ const PARTS = {
 
 const dist = join(root, 'dist');
 const folder = join(dist, 'bundle');
-const unfinished = join(dist, 'bundle.unfinished');
+const unfinished = join(dist, `bundle.${process.pid}`);
+process.on('exit', () => rmSync(unfinished, { recursive: true, force: true }));
 
-/** The addon of classic-level finds its library by where it stands itself. */
-const addonsStay = {
-  name: 'addons-stay',
+/** The addon of classic-level stays where it is, which is where `level` finds it. */
+const addonStays = {
+  name: 'addon-stays',
   setup: (it) =>
-    it.onResolve({ filter: /^\.\/binding$/ }, ({ importer }) =>
-      /[\\/]classic-level[\\/]/.test(importer) ? { path: 'classic-level/binding.js', external: true } : undefined,
-    ),
+    it.onLoad({ filter: /[\\/]classic-level[\\/]binding\.js$/ }, () => ({
+      contents: `const { createRequire } = require('node:module');
+        module.exports = createRequire(createRequire(bundleUrl).resolve('level'))('classic-level/binding.js');`,
+    })),
 };
 
-for (const path of [folder, unfinished]) rmSync(path, { recursive: true, force: true });
 await build({
   stdin: {
     contents: `module.exports = {${Object.keys(PARTS).map((name) => `${JSON.stringify(name)}: () => require('./${name}.js')`)}};`,
@@ -46,14 +48,27 @@ await build({
   define: { 'import.meta.url': 'bundleUrl' },
   legalComments: 'eof',
   logLevel: 'warning',
-  plugins: [addonsStay],
+  plugins: [addonStays],
 });
-writeFileSync(join(unfinished, 'load.cjs'), readFileSync(join(root, 'scripts/bundle-load.cjs')));
+const digest = createHash('sha256')
+  .update(readFileSync(join(unfinished, 'varve.cjs')))
+  .digest('hex');
+writeFileSync(
+  join(unfinished, 'load.cjs'),
+  readFileSync(join(root, 'scripts/bundle-load.cjs'), 'utf8').replace('(build)', digest),
+);
 for (const [name, used] of Object.entries(PARTS)) {
   const load = posix.join(posix.relative(posix.dirname(name), '.'), 'load.cjs');
   const lines = [`const part = require('${load}')('${name}');`, ...used.map((one) => `exports.${one} = part.${one};`)];
   mkdirSync(dirname(join(unfinished, name)), { recursive: true });
   writeFileSync(join(unfinished, `${name}.cjs`), `${lines.join('\n')}\n`);
 }
+// Two builds at once: the later one's counts.
+rmSync(folder, { recursive: true, force: true });
 renameSync(unfinished, folder);
-train(folder);
+try {
+  train(folder);
+} catch (error) {
+  rmSync(folder, { recursive: true, force: true });
+  throw error;
+}

@@ -70,11 +70,12 @@ export function setupTypescript() {
 
 /** Made anew with every build, because a bundle of older code would run instead of it. Where it cannot be made, the program runs without. */
 export function setupBundle() {
-  if (mtime(at('dist', 'bundle', 'load.cjs')) > mtime(at('dist', '.built'))) return;
+  const made = mtime(at('dist', 'bundle', 'load.cjs'));
+  const packages = at('node_modules', '.package-lock.json');
+  if (made > Math.max(mtime(at('dist', '.built')), mtime(packages), newestIn(at('scripts'), /^(bundle|train)/))) return;
   process.stderr.write('varve setup: making one file of the program\n');
   const { status, stderr, error } = spawnSync(process.execPath, [at('scripts', 'bundle.mjs')], { cwd: root, encoding: 'utf8' });
   if (status === 0) return;
-  rmSync(at('dist', 'bundle'), { recursive: true, force: true });
   process.stderr.write(
     `${stderr ?? ''}${error?.message ?? ''}\nvarve setup: that failed; every command starts slower without it\n`,
   );

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { root } from './setup.mjs';
 
 const FILES = 300;
+const LIMIT_MS = 60_000;
 
 /** Not on every machine that has the device may everybody mount. */
 function mount(varve, mountpoint) {
@@ -15,8 +16,11 @@ function mount(varve, mountpoint) {
     process.stderr.write(`varve setup: mounting starts slower: ${error.message}\n`);
     return;
   }
-  spawnSync('find', [mountpoint, '-type', 'f', '-exec', 'cat', '{}', '+'], { stdio: 'ignore' });
-  varve('umount', mountpoint);
+  try {
+    spawnSync('find', [mountpoint, '-type', 'f', '-exec', 'cat', '{}', '+'], { stdio: 'ignore', timeout: LIMIT_MS });
+  } finally {
+    varve('umount', '--lazy', mountpoint);
+  }
 }
 
 /** Trains the bundle in `folder`. @throws Error when a command fails */
@@ -34,7 +38,7 @@ export function train(folder) {
   };
   const varve = (...args) => {
     const program = [join(root, 'dist/cli/main.js'), ...args];
-    const { status, stderr } = spawnSync(process.execPath, program, { env, encoding: 'utf8', timeout: 60_000 });
+    const { status, stderr } = spawnSync(process.execPath, program, { env, encoding: 'utf8', timeout: LIMIT_MS });
     if (status !== 0) throw new Error(`varve ${args.join(' ')} ended with ${status}: ${stderr}`);
   };
   try {

@@ -3,11 +3,11 @@
  * With `--probe` it only tries to load the package. When its parent is gone it kills itself, and the mount stays dead, never empty.
  */
 import { readdirSync, readlinkSync } from 'node:fs';
-import { pathToFileURL } from 'node:url';
 import { asUtf8, lossyUtf8, utf8 } from '../bytes.js';
 import type { Attributes, FileSystem, FileSystemSource } from './driver.js';
 import { type Handlers, loadFuseNative } from './fuse-native-load.js';
 import { nativeStatFs, PathView } from './fuse-native-paths.js';
+import { loadSource } from './load-source.js';
 import { limitLog } from './log-limit.js';
 
 /** What the driver asks for. */
@@ -124,7 +124,7 @@ function holdsFuseDevice(): boolean {
 async function serve(start: ServerStart): Promise<void> {
   const onLog = limitLog((message) => tell({ kind: 'log', message }));
   const make = loadFuseNative();
-  const module = (await import(pathToFileURL(start.source.file).href)) as { openFileSystem(data: unknown): FileSystem };
+  const module = await loadSource(start.source.file);
   const fs = module.openFileSystem(start.source.data);
   const fuse = make(start.mountpoint, handlersOf(fs, onLog), start.mountOptions);
   await new Promise<void>((resolve, reject) => fuse.mount((error) => (error ? reject(error) : resolve())));

@@ -3,13 +3,12 @@
  * Its event loop does not turn meanwhile; what it has to say goes out by postMessage, and what it must hear comes as an errno of read.
  */
 import { readSync, writeSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
 import { native } from '../native.js';
 import type { FileSystem } from './driver.js';
 import { frame, OUT_HEADER_BYTES } from './fuse-protocol.js';
 import { isSlow, MAX_REPLY_DATA_BYTES, refuseRequest, serveRequest } from './fuse-session.js';
+import { loadSource } from './load-source.js';
 import { limitLog } from './log-limit.js';
 import { Turn } from './turn.js';
 
@@ -97,10 +96,7 @@ async function main({ file }: WorkerStart): Promise<void> {
   const port = parentPort;
   if (port === null) return;
   const tell = (message: WorkerMessage): void => port.postMessage(message);
-  // Of the bundle, whose code cannot import by name.
-  const isScript = file.endsWith('.cjs');
-  const loaded: unknown = isScript ? createRequire(file)(file) : await import(pathToFileURL(file).href);
-  const module = loaded as { openFileSystem(data: unknown): FileSystem };
+  const module = await loadSource(file);
   let opened: { readonly fs: FileSystem; readonly start: OpenRequest } | undefined;
   port.on('message', (request: WorkerRequest | undefined) => {
     if (request?.kind === 'open') {

@@ -70,6 +70,12 @@ function overFiles(root: string): BlockingReads {
     open.set(name, fd);
     return fd;
   };
+  /** A network file system that came back, or an object that was mended, is another file at the same path: it is opened anew the next time. */
+  const fail = (name: string, fd: number, cause: unknown): never => {
+    open.delete(name);
+    letGo(fd);
+    throw cause instanceof CorruptError ? cause : new StoreError(name, 'read', cause);
+  };
   return {
     readInto(name, offset, into) {
       const fd = descriptor(name);
@@ -81,14 +87,17 @@ function overFiles(root: string): BlockingReads {
           done += count;
         }
       } catch (cause) {
-        // A network file system that came back, or an object that was mended, is another file at the same path.
-        open.delete(name);
-        letGo(fd);
-        if (cause instanceof CorruptError) throw cause;
-        throw new StoreError(name, 'read', cause);
+        fail(name, fd, cause);
       }
     },
-    sizeBytes: (name) => fstatSync(descriptor(name)).size,
+    sizeBytes(name) {
+      const fd = descriptor(name);
+      try {
+        return fstatSync(fd).size;
+      } catch (cause) {
+        return fail(name, fd, cause);
+      }
+    },
     whole(name) {
       try {
         const bytes = readFileSync(root + name);
