@@ -1,6 +1,6 @@
 /** A check of a sound repository finds nothing wrong, and the ledger loads, whatever others store, prune, end or remove at any moment of it. */
 import { randomBytes } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -8,13 +8,14 @@ import { toHex } from '../../lib/bytes.js';
 import { authorOf, publicKeyOf } from '../../lib/crypto/sign.js';
 import { RoleError } from '../../lib/errors.js';
 import type { Keyring } from '../../lib/format/key-slot.js';
+import { manifestName } from '../../lib/format/names.js';
 import { EntryType } from '../../lib/format/payload.js';
 import { timeOfMs } from '../../lib/format/time.js';
 import { backup } from '../../lib/ingest/backup.js';
 import { appendEntry } from '../../lib/ledger/append.js';
 import { loadLedger } from '../../lib/ledger/ledger.js';
 import { certifyWriter, newWriterKey, revokeAuthor } from '../../lib/ledger/roles.js';
-import { snapshotRecords } from '../../lib/ledger/snapshots.js';
+import { readEnvelope, snapshotRecords } from '../../lib/ledger/snapshots.js';
 import { addKey, changePassphrase, unlockWithPassphrase } from '../../lib/repository/keys.js';
 import { openRepository, type Repository } from '../../lib/repository/repository.js';
 import { announcePrune, sweepPrune } from '../../lib/retention/prune.js';
@@ -121,6 +122,34 @@ t.test('a prune at any moment of a check or of `ledger verify`', async (t) => {
       ({ happened } = watch);
     }
     t.ok(places > 4, `${verb}: ${places} places`);
+  }
+});
+
+t.test('damage to what was pruned and stays because a listed snapshot builds on it', async (t) => {
+  const lab = await makeLab(t);
+  // A difference of pins is written only where it is shorter than the pins themselves.
+  for (let count = 0; count < 8; count++) {
+    writeFileSync(join(lab.folder, 'source', `more-${count}`), randomBytes(20_000));
+    await lab.save(await lab.open());
+  }
+  lab.clock.nowMs += DAY;
+  await announcePrune(await lab.open(), lab);
+  lab.clock.nowMs += 5 * DAY;
+  await sweepPrune(await lab.open(), lab);
+  const repository = await lab.open();
+  const [live, ...others] = snapshotRecords(await loadLedger(repository));
+  t.same(others, []);
+  const { pins } = (await readEnvelope(repository, live!.id)).envelope;
+  const base = 'base' in pins ? manifestName(pins.base) : '';
+  const path = join(lab.repo.location, base);
+  const bytes = readFileSync(path);
+  bytes[bytes.length - 1]! ^= 1;
+  chmodSync(path, 0o600);
+  writeFileSync(path, bytes);
+  for (const readData of [false, true]) {
+    const { errors } = await check(await lab.open(), { readData });
+    t.match(errors, [{ object: base, code: 'CORRUPT', affects: [{ snapshot: toHex(live!.id), path: '/' }] }]);
+    t.equal(errors.length, 1);
   }
 });
 
