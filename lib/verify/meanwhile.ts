@@ -2,8 +2,8 @@
  * What others did to the repository while it was checked: what they pruned, rightly, is not missing. A prune says in the ledger what it deletes before it deletes
  * anything, so the ledger is read once more after something was not found. What a listed snapshot needs is never taken for pruned.
  */
-import { fromHex, toHex } from '../bytes.js';
-import { NotFoundError, VarveError } from '../errors.js';
+import { equalBytes, fromHex, toHex } from '../bytes.js';
+import { NotFoundError, StoreError, VarveError } from '../errors.js';
 import { indexName, manifestName, packNameOf } from '../format/names.js';
 import { hexesOf } from '../id.js';
 import { type SnapshotRecord, snapshotRecords } from '../ledger/snapshots.js';
@@ -18,15 +18,36 @@ import { type CheckError, Findings } from './report.js';
 /** Whether an error is about something that was pruned rightly. */
 export type IsGone = (error: Pick<CheckError, 'object' | 'code'>) => boolean;
 
-/** The ledger as it is now, and what it says was pruned. What is wrong with what came since `before`, the next check says. */
-export async function lookAgain(
-  repository: Repository,
-  before: ReadableLedger,
-): Promise<{ now: ReadableLedger; pruned: Pruned }> {
+/** The ledger at a second look, and what it says was pruned. */
+export interface Later {
+  readonly now: ReadableLedger;
+  readonly pruned: Pruned;
+}
+
+/** Whether all that was read in `before` is there in `now`. */
+function continues(now: ReadableLedger, before: ReadableLedger): boolean {
+  const found = new Map(now.read.map(({ author, hashes }) => [toHex(author), hashes]));
+  return before.read.every(({ author, hashes }) => {
+    const later = found.get(toHex(author));
+    return hashes.every((hash, i) => hash === undefined || (later?.[i] !== undefined && equalBytes(later[i], hash)));
+  });
+}
+
+/**
+ * The ledger as it is now. What is wrong with what came since `before`, the next check says. Entries are only ever added: a store that shows fewer, or others, or cannot
+ * be listed any more, is not believed, and the ledger stays as it was.
+ */
+export async function lookAgain(repository: Repository, before: ReadableLedger): Promise<Later> {
   const unreported = new Findings();
-  const entries = await listEntries(repository.store, unreported);
-  const known = before.read.reduce((sum, { hashes }) => sum + hashes.length, 0);
-  const now = entries.size === known ? before : await walkLedger(repository, { entries }, unreported);
+  let now = before;
+  try {
+    const entries = await listEntries(repository.store, unreported);
+    const known = before.read.reduce((sum, { hashes }) => sum + hashes.length, 0);
+    const read = entries.size > known ? await walkLedger(repository, { entries }, unreported) : before;
+    if (continues(read, before)) now = read;
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+  }
   return { now, pruned: checkPruned(now, unreported) };
 }
 
@@ -60,9 +81,8 @@ async function spare(
 export async function findGone(
   repository: Repository,
   listing: Pick<Listing, 'manifests'>,
-  before: ReadableLedger,
+  { now, pruned }: Later,
 ): Promise<IsGone> {
-  const { now, pruned } = await lookAgain(repository, before);
   const packs = [...pruned.packs].map(packNameOf);
   const manifests = [...pruned.snapshots].map((hex) => manifestName(fromHex(hex)));
   const gone = new Set([...packs, ...manifests]);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { toHex } from '../../lib/bytes.js';
 import { authorOf, publicKeyOf } from '../../lib/crypto/sign.js';
-import { RoleError } from '../../lib/errors.js';
+import { RoleError, StoreError } from '../../lib/errors.js';
 import type { Keyring } from '../../lib/format/key-slot.js';
 import { manifestName } from '../../lib/format/names.js';
 import { EntryType } from '../../lib/format/payload.js';
@@ -25,6 +25,7 @@ import { check } from '../../lib/verify/check.js';
 import { verifyLedger } from '../../lib/verify/verify-ledger.js';
 import { makeRepository, scratch } from '../helpers/backup-repository.js';
 import { ClockedStore, type StoreClock } from '../helpers/clocked-store.js';
+import { storedNames } from '../helpers/stored-names.js';
 
 t.setTimeout(600_000);
 
@@ -150,6 +151,41 @@ t.test('damage to what was pruned and stays because a listed snapshot builds on 
     const { errors } = await check(await lab.open(), { readData });
     t.match(errors, [{ object: base, code: 'CORRUPT', affects: [{ snapshot: toHex(live!.id), path: '/' }] }]);
     t.equal(errors.length, 1);
+  }
+});
+
+t.test('a ledger that shows less, or cannot be listed, at the end of a check excuses nothing and ends no check', async (t) => {
+  const lab = await makeLab(t);
+  await announcePrune(await lab.open(), lab);
+  lab.clock.nowMs += 5 * DAY;
+  const { packs } = await sweepPrune(await lab.open(), lab);
+  t.ok(packs.length > 0);
+  const sizes = (await lab.open()).store;
+  let entries = 0;
+  for await (const _ of sizes.list('ledger/')) entries++;
+  const [live] = (await storedNames(sizes, 'packs/')).sort();
+  await sizes.remove(live!);
+  for (const kind of ['fewer', 'none', 'an error']) {
+    let listings = 0;
+    class Lagging extends ClockedStore {
+      override async *list(prefix: string): AsyncGenerator<ObjectInfo> {
+        // The ledger is listed until it stands still.
+        const isLater = prefix === 'ledger/' && ++listings > 2;
+        if (isLater && kind === 'an error') throw new StoreError('store', 'list', new Error('away'));
+        let count = 0;
+        for await (const info of super.list(prefix)) {
+          if (isLater && (kind === 'none' || ++count === entries)) return;
+          yield info;
+        }
+      }
+    }
+    for (const readData of [false, true]) {
+      listings = 0;
+      const repository = await lab.repo.open((store) => new Lagging(store, lab.clock));
+      listings = 0;
+      const { errors } = await check(repository, { readData });
+      t.ok(errors.length === 1 && errors[0]!.object === live && listings > 2, `${kind}: ${JSON.stringify(errors)}`);
+    }
   }
 });
 
