@@ -85,6 +85,8 @@ class CheckJob {
   #rebuilt = false;
   /** Packs that some snapshot pins, hex. */
   readonly #pinned = new Set<string>();
+  /** Those of snapshots that were rightly said to be deleted, before a hold or an extension came. */
+  readonly #overtaken = new Set<string>();
 
   constructor(repository: Repository, options: CheckOptions) {
     this.#repository = repository;
@@ -134,6 +136,7 @@ class CheckJob {
     const pruned = checkPruned(ledger, findings);
     const records = await this.#trees(listing, ledger, pruned);
     checkPrunedPacks(ledger, this.#pinned, findings);
+    for (const hex of this.#overtaken) this.#pinned.add(hex);
     let later: Later | undefined;
     if (this.#scan !== undefined) {
       await this.#scan.finish(index, indexed, this.#damage, this.#breathe, async () => {
@@ -195,7 +198,7 @@ class CheckJob {
           if (!listing.index.has(indexName(id)) && !pruned.indexes.has(toHex(id))) missingIndexes.add(indexName(id));
         let lost = false;
         for (const hex of hexesOf(pins)) {
-          this.#pinned.add(hex);
+          (record.overtaken ? this.#overtaken : this.#pinned).add(hex);
           if (listing.packs.has(hex)) {
             lost ||= this.#damage.has(hex);
             continue;
