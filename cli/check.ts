@@ -78,9 +78,9 @@ function print(run: Run, report: CheckReport, seconds: number): void {
       advice: error.advice,
     });
     out.text(`${error.object}: ${error.message}`);
-    for (const { snapshot, path } of error.affects.slice(0, SHOWN_PATHS))
-      out.text(`    affects ${snapshot.slice(0, 8)}:`, Buffer.from(path));
-    if (error.affectedCount > SHOWN_PATHS) out.text(`    and ${error.affectedCount - SHOWN_PATHS} more (--json lists them)`);
+    const shown = error.affects.slice(0, SHOWN_PATHS);
+    for (const { snapshot, path } of shown) out.text(`    affects ${snapshot.slice(0, 8)}:`, Buffer.from(path));
+    if (error.affectedCount > shown.length) out.text(`    and ${error.affectedCount - shown.length} more (--json lists them)`);
     if (error.advice !== '') out.text(`    ${error.advice}`);
   }
   for (const { object, message } of report.warnings) out.warn(`${object}: ${message}`, { object });

@@ -122,18 +122,22 @@ export async function loadLedger(repository: LedgerPlace, everySignature = false
   return ledger;
 }
 
+/** How often the ledger is read while it grows. */
+const READINGS = 20;
+
 /**
  * As loadLedger, without regard to what is remembered. A listing is no snapshot: it may have the entry that ends a chain without the last one of that chain, so what is
  * wrong is looked at again as long as the ledger grows.
  */
 export async function readLedger(repository: RepositoryPlace, everySignature = false): Promise<Ledger> {
-  for (let listed = await listChains(repository); ; ) {
+  let listed = await listChains(repository);
+  for (let attempt = 1; ; attempt++) {
     try {
       return await readListed(repository, listed, everySignature);
     } catch (error) {
       if (!(error instanceof VarveError)) throw error;
       const again = await listChains(repository);
-      if (entriesIn(again) === entriesIn(listed)) throw error;
+      if (entriesIn(again) <= entriesIn(listed) || attempt === READINGS) throw error;
       listed = again;
     }
   }

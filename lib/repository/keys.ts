@@ -71,6 +71,9 @@ export async function listKeys(place: RepositoryPlace): Promise<KeySlot[]> {
   return slots.sort((a, b) => a.createdSec - b.createdSec || (a.id < b.id ? -1 : 1));
 }
 
+/** How often the slots are tried while others take their places. */
+const TRIALS = 5;
+
 /**
  * Tries `passphrase` on every slot. Each try costs a scrypt derivation: 128 MiB and about half a second.
  *
@@ -84,10 +87,28 @@ export async function unlockWithPassphrase(
   passphrase: string,
   isWanted?: (keyring: Keyring) => Promise<boolean>,
 ): Promise<{ keyring: Keyring; slotId: string }> {
+  let names = await slotNames(place);
+  for (let trial = 1; ; trial++) {
+    try {
+      return await trySlots(place, names, passphrase, isWanted);
+    } catch (error) {
+      if (!(error instanceof WrongKeyError) || trial === TRIALS) throw error;
+      // Perhaps another took the place of one that was listed.
+      const again = await slotNames(place);
+      if (again.join() === names.join()) throw error;
+      names = again;
+    }
+  }
+}
+
+async function trySlots(
+  place: RepositoryPlace,
+  names: readonly string[],
+  passphrase: string,
+  isWanted: ((keyring: Keyring) => Promise<boolean>) | undefined,
+): Promise<{ keyring: Keyring; slotId: string }> {
   let damaged: CorruptError | undefined;
   let first: { keyring: Keyring; slotId: string; label: string } | undefined;
-  let isGone = false;
-  const names = await slotNames(place);
   const labels = new Map<string, string>();
   if (isWanted !== undefined && names.length > 1)
     for (const { id, label } of await listKeys(place)) labels.set(`keys/${id}`, label);
@@ -104,14 +125,11 @@ export async function unlockWithPassphrase(
       first ??= found;
     } catch (error) {
       // A slot removed meanwhile, or damaged, must not hide one that opens.
-      if (error instanceof NotFoundError) isGone = true;
-      else if (error instanceof CorruptError) damaged = error;
-      else throw error;
+      if (error instanceof CorruptError) damaged = error;
+      else if (!(error instanceof NotFoundError)) throw error;
     }
   }
   if (first !== undefined) return { keyring: first.keyring, slotId: first.slotId };
-  // Perhaps another took its place since the slots were listed.
-  if (isGone) return await unlockWithPassphrase(place, passphrase, isWanted);
   if (names.length === 0) throw new WrongKeyError('this repository has no passphrase; open it with its key file (--key-file)');
   if (damaged !== undefined)
     throw new WrongKeyError(`no key slot opens with this passphrase, but one is damaged: ${damaged.message}`, damaged);

@@ -7,14 +7,13 @@ import { toHex } from '../bytes.js';
 import type { ChunkIndex } from '../chunk-index/chunk-index.js';
 import { InterruptedError, RoleError } from '../errors.js';
 import { indexName, manifestName, packNameOf } from '../format/names.js';
-import { decodePackHeader } from '../format/pack.js';
 import { hexesOf } from '../id.js';
 import { requireReader } from '../ledger/roles.js';
 import { type SnapshotRecord, snapshotRecords, type TagChanges, tagChanges } from '../ledger/snapshots.js';
-import { ChunkReader, type ReadKeys } from '../repository/chunk-reader.js';
 import type { Ranges } from '../repository/ranges.js';
 import type { Repository } from '../repository/repository.js';
 import { rangesOf } from '../repository/snapshot-reader.js';
+import { chunksOf } from './chunks.js';
 import type { Damage } from './damage.js';
 import { DataScan } from './data-scan.js';
 import { DomainCheck } from './domain-check.js';
@@ -24,7 +23,7 @@ import { type ReadableLedger, walkLedger } from './ledger-walk.js';
 import { reportOrphans, reportUnreferenced } from './leftovers.js';
 import { type Listing, listStore } from './listing.js';
 import { ManifestReader, pinBytesFit } from './manifests.js';
-import { findGone, lookAgain } from './meanwhile.js';
+import { findGone, type Later, lookAgain } from './meanwhile.js';
 import { checkMemory } from './memory-check.js';
 import { checkGenesis, checkSlots } from './objects.js';
 import { PackKeys } from './pack-check.js';
@@ -54,9 +53,6 @@ export interface CheckOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: CheckProgress) => void;
 }
-
-/** Decoded metadata frames kept while trees are walked. */
-const CACHE_BYTES = 24 << 20;
 
 /**
  * Checks a repository.
@@ -89,6 +85,8 @@ class CheckJob {
   #rebuilt = false;
   /** Packs that some snapshot pins, hex. */
   readonly #pinned = new Set<string>();
+  /** Those of snapshots that were rightly said to be deleted, before a hold or an extension came. */
+  readonly #overtaken = new Set<string>();
 
   constructor(repository: Repository, options: CheckOptions) {
     this.#repository = repository;
@@ -138,12 +136,17 @@ class CheckJob {
     const pruned = checkPruned(ledger, findings);
     const records = await this.#trees(listing, ledger, pruned);
     checkPrunedPacks(ledger, this.#pinned, findings);
+    for (const hex of this.#overtaken) this.#pinned.add(hex);
+    let later: Later | undefined;
     if (this.#scan !== undefined) {
-      await this.#scan.finish(index, indexed, this.#damage, this.#breathe, () => findGone(repository, listing, ledger));
+      await this.#scan.finish(index, indexed, this.#damage, this.#breathe, async () => {
+        later = await lookAgain(repository, ledger);
+        return await findGone(repository, listing, later);
+      });
       if (this.#scan.newlyDamaged.size > 0) await this.#walk(listing, records, ledger, this.#scan.newlyDamaged);
     }
-    if (findings.errorCount > 0) findings.takeBack(await findGone(repository, listing, ledger));
-    const later = await lookAgain(repository, ledger);
+    later = await lookAgain(repository, later?.now ?? ledger);
+    if (findings.errorCount > 0) findings.takeBack(await findGone(repository, listing, later));
     await reportOrphans(repository, listing, ledger, later, this.#pinned, findings);
     reportUnreferenced(listing, indexed, this.#pinned, later.pruned, findings);
     return {
@@ -195,7 +198,7 @@ class CheckJob {
           if (!listing.index.has(indexName(id)) && !pruned.indexes.has(toHex(id))) missingIndexes.add(indexName(id));
         let lost = false;
         for (const hex of hexesOf(pins)) {
-          this.#pinned.add(hex);
+          (record.overtaken ? this.#overtaken : this.#pinned).add(hex);
           if (listing.packs.has(hex)) {
             lost ||= this.#damage.has(hex);
             continue;
@@ -256,7 +259,7 @@ class CheckJob {
   ): Promise<void> {
     const manifests = new ManifestReader(this.#repository, listing);
     const tags = this.#tags(ledger);
-    const walk = new TreeWalk(this.#index!, this.#chunkReader(), this.#damage, found, this.#breathe);
+    const walk = new TreeWalk(this.#index!, chunksOf(this.#index!, this.#ranges, this.#keys), this.#damage, found, this.#breathe);
     try {
       let done = 0;
       for (const record of records) {
@@ -279,21 +282,5 @@ class CheckJob {
     } finally {
       walk.close();
     }
-  }
-
-  #chunkReader(): ChunkReader {
-    const index = this.#index!;
-    const keys = this.#keys;
-    const chunkIds = new Map<string, Uint8Array>();
-    for (const { packIndex } of index.packs()) {
-      const domain = index.header(packIndex).subarray(56, 72);
-      const hex = toHex(domain);
-      if (!chunkIds.has(hex)) chunkIds.set(hex, keys.domain(domain).chunkId);
-    }
-    const read: ReadKeys = { sessions: new Map(), chunkIds };
-    return new ChunkReader(index, this.#ranges, read, {
-      cacheBytes: CACHE_BYTES,
-      missingSession: (_session, header) => keys.session(decodePackHeader(header, 'pack'), 'pack'),
-    });
   }
 }

@@ -8,6 +8,7 @@ import type { IndexedPack } from './index-check.js';
 import type { ReadableLedger } from './ledger-walk.js';
 import type { Listing } from './listing.js';
 import { ManifestReader } from './manifests.js';
+import type { Later } from './meanwhile.js';
 import type { Pruned } from './prune-check.js';
 import type { Findings } from './report.js';
 
@@ -19,7 +20,7 @@ export async function reportOrphans(
   repository: Repository,
   listing: Listing,
   ledger: ReadableLedger,
-  { now, pruned: { snapshots, announcedManifests } }: { readonly now: ReadableLedger; readonly pruned: Pruned },
+  { now, pruned: { snapshots, announcedManifests } }: Later,
   pinned: Set<string>,
   findings: Findings,
 ): Promise<void> {

@@ -68,7 +68,7 @@ export function checkPruned(ledger: ReadableLedger, findings: Findings): Pruned 
   };
 }
 
-/** Reports prune-done entries that name a pack which a listed snapshot needs. `pinned`: packs by hex id. */
+/** Reports prune-done entries that name a pack which a listed snapshot needs. `pinned`: packs by hex id, without those that only overtaken snapshots need. */
 export function checkPrunedPacks(ledger: ReadableLedger, pinned: ReadonlySet<string>, findings: Findings): void {
   for (const { author, sequence, payload } of ledger.entries) {
     const wrong = [...hexesOf(payloadOf(payload, 'pruneDone')?.packs ?? EMPTY)].some((hex) => pinned.has(hex));

@@ -58,6 +58,8 @@ export interface CheckReport {
 
 export const MAX_AFFECTED = 100;
 export const MAX_FINDINGS = 1000;
+/** More are kept than are listed, since what was pruned meanwhile is taken back at the end. */
+export const MAX_KEPT = 50_000;
 
 interface OpenError extends CheckError {
   readonly affects: Affected[];
@@ -67,12 +69,14 @@ interface OpenError extends CheckError {
 /** Collects findings. */
 export class Findings {
   readonly #errors = new Map<string, OpenError>();
+  /** Those whose files are listed too. */
+  readonly #detailed = new Set<OpenError>();
   readonly #warnings: CheckWarning[] = [];
   #errorCount = 0;
   #warningCount = 0;
 
   get errors(): readonly CheckError[] {
-    return [...this.#errors.values()];
+    return [...this.#errors.values()].slice(0, MAX_FINDINGS);
   }
   get errorCount(): number {
     return this.#errorCount;
@@ -86,18 +90,23 @@ export class Findings {
 
   /** Adds an error, or one more file to an error that is known. */
   error(object: string, code: string, message: string, affected?: Affected): void {
-    const key = `${object} ${message}`;
-    let found = this.#errors.get(key);
-    if (found === undefined) {
-      found = { object, code, message, affects: [], affectedCount: 0, advice: adviceFor(object, code) };
-      // Beyond the limit an error is counted at each finding, since there is no telling it from the others.
-      this.#errorCount++;
-      if (this.#errors.size >= MAX_FINDINGS) return;
-      this.#errors.set(key, found);
-    }
-    if (affected === undefined) return;
+    const found = this.#open(object, code, message);
+    if (found === undefined || affected === undefined) return;
     found.affectedCount++;
-    if (found.affects.length < MAX_AFFECTED) found.affects.push(affected);
+    if (found.affects.length < MAX_AFFECTED && this.#detailed.has(found)) found.affects.push(affected);
+  }
+
+  /** The error that is known, or a new one without files; undefined beyond the limit, where it is counted at each finding, since there is no telling it from the others. */
+  #open(object: string, code: string, message: string): OpenError | undefined {
+    const key = `${object} ${message}`;
+    const known = this.#errors.get(key);
+    if (known !== undefined) return known;
+    this.#errorCount++;
+    if (this.#errors.size >= MAX_KEPT) return undefined;
+    const added: OpenError = { object, code, message, affects: [], affectedCount: 0, advice: adviceFor(object, code) };
+    this.#errors.set(key, added);
+    if (this.#detailed.size < MAX_FINDINGS) this.#detailed.add(added);
+    return added;
   }
 
   /** Adds what was thrown. `object` names it when the error does not. @throws whatever is not about stored objects */
@@ -124,22 +133,18 @@ export class Findings {
     for (const [key, error] of this.#errors)
       if (isNone(error)) {
         this.#errors.delete(key);
+        this.#detailed.delete(error);
         this.#errorCount--;
       }
   }
 
   /** Takes over all errors of `other`. */
   takeErrors(other: Findings): void {
-    for (const error of other.#errors.values()) {
-      const key = `${error.object} ${error.message}`;
-      const mine = this.#errors.get(key);
-      if (mine === undefined) {
-        this.#errorCount++;
-        if (this.#errors.size < MAX_FINDINGS) this.#errors.set(key, error);
-      } else {
-        mine.affectedCount += error.affectedCount;
-        mine.affects.push(...error.affects.slice(0, MAX_AFFECTED - mine.affects.length));
-      }
+    for (const { object, code, message, affects, affectedCount } of other.#errors.values()) {
+      const mine = this.#open(object, code, message);
+      if (mine === undefined) continue;
+      mine.affectedCount += affectedCount;
+      if (this.#detailed.has(mine)) mine.affects.push(...affects.slice(0, MAX_AFFECTED - mine.affects.length));
     }
     this.#errorCount += other.#errorCount - other.#errors.size;
   }

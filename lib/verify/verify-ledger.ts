@@ -8,7 +8,7 @@ import type { Repository } from '../repository/repository.js';
 import { checkEntries } from './entry-check.js';
 import { walkLedger } from './ledger-walk.js';
 import { listEntries } from './listing.js';
-import { findGone } from './meanwhile.js';
+import { findGone, lookAgain } from './meanwhile.js';
 import { checkMemory } from './memory-check.js';
 import { type CheckError, type CheckWarning, Findings } from './report.js';
 import { RetentionCheck } from './retention-check.js';
@@ -37,7 +37,10 @@ export async function verifyLedger(repository: Repository): Promise<LedgerReport
       findings.thrown(error, manifestName(record.id));
     }
   }
-  if (findings.errorCount > 0) findings.takeBack(await findGone(repository, { manifests: new Map() }, ledger));
+  if (findings.errorCount > 0) {
+    const later = await lookAgain(repository, ledger);
+    findings.takeBack(await findGone(repository, { manifests: new Map() }, later));
+  }
   const { errors, errorCount, warnings, warningCount } = findings;
   const counts = {
     chains: ledger.chains.length,

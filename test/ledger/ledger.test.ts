@@ -180,6 +180,23 @@ t.test('a chain of somebody whom no admin certified is refused, and a name that 
   t.ok(store);
 });
 
+t.test('a store whose ledger is another at every listing keeps nobody for ever', async (t) => {
+  for (const growing of [false, true]) {
+    const { store, repository } = await newRepository();
+    const list = store.list.bind(store);
+    let listings = 0;
+    store.list = async function* (prefix) {
+      yield* list(prefix);
+      if (++listings > 1000) throw new Error('still listing');
+      // Of somebody whom nobody certified.
+      for (let i = 0; i < (growing ? listings : 1 + (listings % 2)); i++)
+        yield { name: entryName(asId('author', new Uint8Array(16)), i), sizeBytes: 100, storedMs: 0 };
+    };
+    await t.rejects(loadLedger(repository), BadSignatureError);
+    t.ok(listings < 50, `${listings} listings`);
+  }
+});
+
 t.test('a repository whose ledger is gone is no empty one', async (t) => {
   const { store, repository } = await newRepository();
   for (const name of await storedNames(store, 'ledger/')) await store.remove(name);

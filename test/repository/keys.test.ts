@@ -104,6 +104,24 @@ t.test('a damaged slot does not shut out the others', async (t) => {
   t.equal((await listKeys(place)).length, 1);
 });
 
+t.test('a store that lists slots which are never there keeps nobody for ever', async (t) => {
+  for (const changing of [false, true]) {
+    const store = new MemoryStore();
+    const { place } = await initRepository(store, { ...CHEAP, passphrase: 'good' });
+    const list = store.list.bind(store);
+    let listings = 0;
+    store.list = async function* (prefix) {
+      if (prefix === 'keys/' && ++listings > 100) throw new Error('still listing');
+      yield* list(prefix);
+      if (prefix === 'keys/')
+        yield { name: `keys/${String(changing ? listings : 0).padStart(16, '0')}`, sizeBytes: 100, storedMs: 0 };
+    };
+    await t.rejects(unlockWithPassphrase(place, 'bad'), { code: 'WRONG_KEY', message: /wrong passphrase/ });
+    t.equal(listings, changing ? 5 : 2);
+    await t.resolves(unlockWithPassphrase(place, 'good'));
+  }
+});
+
 t.test(
   'check finds a slot sound whose keyring holds the keys of later readers, and one that cannot be a keyring wrong',
   async (t) => {

@@ -254,6 +254,7 @@ t.test('a hold on what was said to be deleted and is still there keeps it', asyn
   const [first] = await snapshotsOf(await lab.open());
   t.equal(toHex(first!.id), ids[0]);
   t.equal((await readSnapshots(await lab.open(), [first!])).length, 1, 'and it reads back');
+  await lab.sound(t, 'kept');
 });
 
 t.test('a hold that a sweep overtakes is refused, wherever the sweep has come to', async (t) => {

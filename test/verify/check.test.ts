@@ -15,7 +15,7 @@ import { openSnapshot, type Snapshot, snapshotRecords, tagChanges } from '../../
 import { openRepository } from '../../lib/repository/repository.js';
 import { check } from '../../lib/verify/check.js';
 import { choosePacks } from '../../lib/verify/pack-scan.js';
-import { Findings, MAX_AFFECTED, MAX_FINDINGS } from '../../lib/verify/report.js';
+import { Findings, MAX_AFFECTED, MAX_FINDINGS, MAX_KEPT } from '../../lib/verify/report.js';
 import { damagedRepository } from '../helpers/damaged-repository.js';
 
 const repo = await damagedRepository();
@@ -251,5 +251,14 @@ t.test('findings are bounded and counted', async (t) => {
   const all = new Findings();
   all.takeErrors(findings);
   t.equal(all.errorCount, findings.errorCount);
+  findings.takeBack(({ object }) => object !== 'packs/00/x' && object !== `index/${MAX_FINDINGS * 2 - 1}`);
+  t.equal(findings.errorCount, 2, 'those that are not listed are taken back too');
+  t.same(
+    findings.errors.map(({ object }) => object),
+    ['packs/00/x', `index/${MAX_FINDINGS * 2 - 1}`],
+  );
+  for (let i = 0; i < MAX_KEPT * 2; i++) all.error(`index/${i}`, 'CORRUPT', 'is bad', { snapshot: 's', path: '/' });
+  all.takeBack(() => true);
+  t.equal(all.errorCount, MAX_KEPT + 1, 'beyond the limit they stay counted');
   t.throws(() => findings.thrown(new TypeError('a mistake in the program'), 'x'), TypeError);
 });

@@ -1,20 +1,21 @@
 /** A check of a sound repository finds nothing wrong, and the ledger loads, whatever others store, prune, end or remove at any moment of it. */
 import { randomBytes } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { toHex } from '../../lib/bytes.js';
 import { authorOf, publicKeyOf } from '../../lib/crypto/sign.js';
-import { RoleError } from '../../lib/errors.js';
+import { RoleError, StoreError } from '../../lib/errors.js';
 import type { Keyring } from '../../lib/format/key-slot.js';
+import { manifestName } from '../../lib/format/names.js';
 import { EntryType } from '../../lib/format/payload.js';
 import { timeOfMs } from '../../lib/format/time.js';
 import { backup } from '../../lib/ingest/backup.js';
 import { appendEntry } from '../../lib/ledger/append.js';
 import { loadLedger } from '../../lib/ledger/ledger.js';
 import { certifyWriter, newWriterKey, revokeAuthor } from '../../lib/ledger/roles.js';
-import { snapshotRecords } from '../../lib/ledger/snapshots.js';
+import { readEnvelope, snapshotRecords } from '../../lib/ledger/snapshots.js';
 import { addKey, changePassphrase, unlockWithPassphrase } from '../../lib/repository/keys.js';
 import { openRepository, type Repository } from '../../lib/repository/repository.js';
 import { announcePrune, sweepPrune } from '../../lib/retention/prune.js';
@@ -24,6 +25,7 @@ import { check } from '../../lib/verify/check.js';
 import { verifyLedger } from '../../lib/verify/verify-ledger.js';
 import { makeRepository, scratch } from '../helpers/backup-repository.js';
 import { ClockedStore, type StoreClock } from '../helpers/clocked-store.js';
+import { storedNames } from '../helpers/stored-names.js';
 
 t.setTimeout(600_000);
 
@@ -121,6 +123,69 @@ t.test('a prune at any moment of a check or of `ledger verify`', async (t) => {
       ({ happened } = watch);
     }
     t.ok(places > 4, `${verb}: ${places} places`);
+  }
+});
+
+t.test('damage to what was pruned and stays because a listed snapshot builds on it', async (t) => {
+  const lab = await makeLab(t);
+  // A difference of pins is written only where it is shorter than the pins themselves.
+  for (let count = 0; count < 8; count++) {
+    writeFileSync(join(lab.folder, 'source', `more-${count}`), randomBytes(20_000));
+    await lab.save(await lab.open());
+  }
+  lab.clock.nowMs += DAY;
+  await announcePrune(await lab.open(), lab);
+  lab.clock.nowMs += 5 * DAY;
+  await sweepPrune(await lab.open(), lab);
+  const repository = await lab.open();
+  const [live, ...others] = snapshotRecords(await loadLedger(repository));
+  t.same(others, []);
+  const { pins } = (await readEnvelope(repository, live!.id)).envelope;
+  const base = 'base' in pins ? manifestName(pins.base) : '';
+  const path = join(lab.repo.location, base);
+  const bytes = readFileSync(path);
+  bytes[bytes.length - 1]! ^= 1;
+  chmodSync(path, 0o600);
+  writeFileSync(path, bytes);
+  for (const readData of [false, true]) {
+    const { errors } = await check(await lab.open(), { readData });
+    t.match(errors, [{ object: base, code: 'CORRUPT', affects: [{ snapshot: toHex(live!.id), path: '/' }] }]);
+    t.equal(errors.length, 1);
+  }
+});
+
+t.test('a ledger that shows less, or cannot be listed, at the end of a check excuses nothing and ends no check', async (t) => {
+  const lab = await makeLab(t);
+  await announcePrune(await lab.open(), lab);
+  lab.clock.nowMs += 5 * DAY;
+  const { packs } = await sweepPrune(await lab.open(), lab);
+  t.ok(packs.length > 0);
+  const sizes = (await lab.open()).store;
+  let entries = 0;
+  for await (const _ of sizes.list('ledger/')) entries++;
+  const [live] = (await storedNames(sizes, 'packs/')).sort();
+  await sizes.remove(live!);
+  for (const kind of ['fewer', 'none', 'an error']) {
+    let listings = 0;
+    class Lagging extends ClockedStore {
+      override async *list(prefix: string): AsyncGenerator<ObjectInfo> {
+        // The ledger is listed until it stands still.
+        const isLater = prefix === 'ledger/' && ++listings > 2;
+        if (isLater && kind === 'an error') throw new StoreError('store', 'list', new Error('away'));
+        let count = 0;
+        for await (const info of super.list(prefix)) {
+          if (isLater && (kind === 'none' || ++count === entries)) return;
+          yield info;
+        }
+      }
+    }
+    for (const readData of [false, true]) {
+      listings = 0;
+      const repository = await lab.repo.open((store) => new Lagging(store, lab.clock));
+      listings = 0;
+      const { errors } = await check(repository, { readData });
+      t.ok(errors.length === 1 && errors[0]!.object === live && listings > 2, `${kind}: ${JSON.stringify(errors)}`);
+    }
   }
 });
 
