@@ -1,7 +1,8 @@
 /**
  * Recomputes what the policy gives each snapshot and compares it with what its ledger entry says (docs/format.md §11). A run works with the ledger as it was
  * when it began, so what runs side by side did may be missing from its sums: shorter than every honest sum is an error, any other difference a warning. A run
- * takes the policy that it sees, whatever time an admin's clock gave it: a policy that was in force within a day is honest too, and worth a warning.
+ * takes the policy that it sees, whatever time an admin's clock gave it: a policy that was in force within a day is honest too, and worth a warning. When a run
+ * began only its writer says: of policies, those of the last LONGEST_RUN count, or one who says 1970 could choose among all that ever were.
  */
 import { toHex } from '../bytes.js';
 import type { LedgerEntry } from '../format/entry.js';
@@ -18,6 +19,7 @@ import type { ReadableLedger } from './ledger-walk.js';
 import type { Findings } from './report.js';
 
 const DAY = 86_400;
+const LONGEST_RUN = 30 * DAY;
 
 const later = ({ sec, nsec }: Timestamp, by: number): Timestamp => ({ sec: sec + by, nsec });
 
@@ -63,7 +65,7 @@ export class RetentionCheck {
     }
   }
 
-  /** Checks one snapshot's retention. `started`: when its run began. */
+  /** Checks one snapshot's retention. `started`: when its run began, as its manifest says. */
   check(record: SnapshotRecord, started: Timestamp, findings: Findings): void {
     const { entry, payload } = record;
     // Sums over a broken chain would be wrong ones.
@@ -89,10 +91,12 @@ export class RetentionCheck {
       );
     const isPromised = ({ slots, retainUntilSec }: Retention): boolean =>
       slots === payload.slots && retainUntilSec === payload.retainUntilSec;
-    const results = sums(started, entry.time);
+    const earliest = later(entry.time, -LONGEST_RUN);
+    const from = compareTimes(started, earliest) < 0 ? earliest : started;
+    const results = sums(from, entry.time);
     if (results.some(isPromised)) return;
     const name = entryName(asId('author', entry.author), entry.sequence);
-    if (sums(later(started, -DAY), later(entry.time, DAY)).some(isPromised)) {
+    if (sums(later(from, -DAY), later(entry.time, DAY)).some(isPromised)) {
       findings.warning(name, 'keeps its snapshot as a policy says that was in force within a day of it: do the clocks differ?');
       return;
     }
