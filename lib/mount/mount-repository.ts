@@ -51,7 +51,7 @@ const POLL_MS = 1000;
 const DEFAULT_THREADS = 2;
 const DEFAULT_READ_AHEAD_KIB = 1024;
 const MIB = 1 << 20;
-/** With two threads a server stays below 256 MiB. */
+/** With two threads and one reader at a time a server stays below 256 MiB; 269 were seen with six readers, tar, find and rsync at once. */
 const CACHE_BYTES = { frames: 48 * MIB, pages: 8 * MIB, lists: 4 * MIB } as const;
 
 // What a view makes is what a driver takes: checked here, because the view does not know of drivers.
