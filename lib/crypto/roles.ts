@@ -11,6 +11,8 @@ export interface DomainKeys {
   readonly psk: Uint8Array;
   readonly names: Uint8Array;
   readonly tags: Uint8Array;
+  /** Seals the hosts and labels of writers' certificates. */
+  readonly scope: Uint8Array;
   /** 256 u32 of the rolling hash. */
   readonly gear: Uint32Array;
 }
@@ -18,6 +20,11 @@ export interface DomainKeys {
 /** X25519 private key of the reader, from the root secret. */
 export function readerPrivateKey(root: Uint8Array, salt: Uint8Array): Uint8Array {
   return hkdf(root, salt, 'varve v1 reader');
+}
+
+/** Ed25519 private key with which whoever holds the root secret signs rotations of the reader key. */
+export function readerSignSeed(root: Uint8Array, salt: Uint8Array): Uint8Array {
+  return hkdf(root, salt, 'varve v1 reader sign');
 }
 
 /** Every X25519 private key of the reader, newest first: those of later rotations, and the root secret's. */
@@ -47,6 +54,7 @@ export function domainKeys(secret: Uint8Array, salt: Uint8Array, domain: Uint8Ar
     psk: hkdf(secret, salt, 'varve v1 psk'),
     names: hkdf(secret, salt, 'varve v1 names'),
     tags: hkdf(secret, salt, 'varve v1 tags'),
+    scope: hkdf(secret, salt, 'varve v1 scope'),
     gear: Uint32Array.from({ length: 256 }, (_, i) => view.getUint32(i * 4, true)),
   };
 }

@@ -137,6 +137,11 @@ export class CborReader {
     return this.#at;
   }
 
+  /** Goes back to an offset that was read before. */
+  rewind(offset: number): void {
+    this.#at = offset;
+  }
+
   fail(message: string): never {
     throw new CorruptError(this.#object, `${message} (at byte ${this.#at})`);
   }

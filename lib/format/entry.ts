@@ -1,7 +1,8 @@
 /** Ledger entries and their payloads (docs/format.md §11). Pure; signatures are made and checked elsewhere. */
 import { concat, utf8, viewOf } from '../bytes.js';
+import { CorruptError } from '../errors.js';
 import { CborReader, CborWriter } from './cbor.js';
-import { EntryType, type Payload } from './payload.js';
+import { EntryType, MAX_SECOND, MIN_SECOND, type Payload, type WriterScope } from './payload.js';
 import { readPayload, writePayload } from './payload-codec.js';
 import { Kind, splitSigned, withLength } from './preamble.js';
 import { readTime, type Timestamp, writeTime } from './time.js';
@@ -43,28 +44,85 @@ export function decodeEntry(
   const sequence = from.uint();
   const previous = from.bytes(32);
   const time = readTime(from);
-  const payload = readPayload(from, from.uint(255));
+  const type = from.uint(255);
+  const payload = time.sec < MIN_SECOND || time.sec > MAX_SECOND ? passedOver(from, type, TOO_FAR) : judgedPayload(from, type);
   from.end();
   return { entry: { repository, author, sequence, previous, time, payload }, signed, signature };
 }
 
-/** Who may write what, by the role of the author's key. `founder` is the genesis's first admin. */
-export type Author = 'founder' | 'admin' | 'writer' | 'vault';
+const TOO_FAR = 'its time is not between the years 1 and 9999';
+
+/** A payload that breaks a rule is its author's fault: the entry keeps its place in the chain, and changes nothing. */
+function judgedPayload(from: CborReader, type: number): Payload {
+  const start = from.offset;
+  try {
+    return readPayload(from, type);
+  } catch (error) {
+    if (!(error instanceof CorruptError)) throw error;
+    from.rewind(start);
+    return passedOver(from, type, error.message);
+  }
+}
+
+function passedOver(from: CborReader, type: number, why: string): Payload {
+  if (type === 0 || from.peek() !== 'array') from.fail('an entry of an impossible type or payload');
+  from.skip(1);
+  return { type, reserved: true, why };
+}
+
+/** What a key is certified for. `founder` is the genesis's first admin; a key may be several things. */
+export type Author = 'founder' | 'admin' | 'vault' | 'auditor' | 'writer';
 
 const T = EntryType;
-const MAY_WRITE: Readonly<Record<'writer' | 'vault', readonly number[]>> = {
-  writer: [T.snapshot, T.incident, T.tags],
-  vault: [T.hold, T.receipt, T.pruneIntent, T.pruneDone, T.incident],
-};
 const KNOWN: readonly number[] = Object.values(T);
+const BY_ADMINS: readonly number[] = KNOWN.filter((type) => type !== T.receipt && type !== T.genesis);
+const MAY_WRITE: Readonly<Record<Author, readonly number[]>> = {
+  founder: BY_ADMINS,
+  admin: BY_ADMINS,
+  vault: [T.hold, T.extend, T.receipt, T.check, T.pruneIntent, T.pruneDone, T.incident],
+  auditor: [T.attest, T.check, T.drill, T.copy, T.incident],
+  writer: [T.snapshot, T.incident, T.tags],
+};
 
-/** Why `entry` may not stand where it does; undefined when it may. */
-export function misplaced({ sequence, payload: { type } }: LedgerEntry, by: Author): string | undefined {
-  if ((type === T.genesis) !== (by === 'founder' && sequence === 0)) return 'the genesis entry is not where it must be';
-  if ((by === 'founder' || by === 'admin') && type === T.receipt) return 'only a vault may write such an entry';
-  if ((by === 'writer' || by === 'vault') && KNOWN.includes(type) && !MAY_WRITE[by].includes(type))
-    return by === 'writer' ? 'only an admin may write such an entry' : 'a vault may not write such an entry';
-  return undefined;
+/** Why nothing comes of `entry`; undefined when it may stand where it does. A key may write what any of its roles may. */
+export function misplaced({ sequence, payload }: LedgerEntry, roles: ReadonlySet<Author>): string | undefined {
+  const { type } = payload;
+  if ('reserved' in payload && payload.why !== undefined) return payload.why;
+  const isFirst = roles.has('founder') && sequence === 0;
+  if ((type === T.genesis) !== isFirst) return 'the genesis entry is not where it must be';
+  if (isFirst || !KNOWN.includes(type)) return undefined;
+  for (const role of roles) if (MAY_WRITE[role].includes(type)) return undefined;
+  return `is of a type that its author (${[...roles].join(', ')}) may not write`;
+}
+
+/** What a writer's certificate seals; see WriterScope. */
+export function scopeAad(repository: Uint8Array, author: Uint8Array, domain: Uint8Array): Uint8Array {
+  return concat(utf8('varve v1 scope'), repository, author, domain);
+}
+
+export function encodeScope({ hosts, labels }: WriterScope): Uint8Array {
+  const out = new CborWriter();
+  out.array(2);
+  for (const list of [hosts, labels]) {
+    out.array(list.length);
+    for (const text of list) out.text(text);
+  }
+  return out.finish();
+}
+
+/** @throws CorruptError */
+export function decodeScope(bytes: Uint8Array, object: string): WriterScope {
+  const from: CborReader = new CborReader(bytes, object);
+  from.array(2);
+  const [hosts, labels] = [readTexts(from), readTexts(from)];
+  from.end();
+  return { hosts, labels };
+}
+
+function readTexts(from: CborReader): string[] {
+  const texts: string[] = [];
+  for (let left = from.array(); left > 0; left--) texts.push(from.text());
+  return texts;
 }
 
 /** What a tags entry seals: tags added to and removed from snapshots. */
@@ -97,11 +155,7 @@ export function decodeTagChange(bytes: Uint8Array, object: string): TagChange {
   from.array(3);
   const snapshots: Uint8Array[] = [];
   for (let left = from.array(); left > 0; left--) snapshots.push(from.bytes(32));
-  const lists = [0, 1].map(() => {
-    const list: string[] = [];
-    for (let left = from.array(); left > 0; left--) list.push(from.text());
-    return list;
-  });
+  const [added, removed] = [readTexts(from), readTexts(from)];
   from.end();
-  return { snapshots, added: lists[0]!, removed: lists[1]! };
+  return { snapshots, added, removed };
 }

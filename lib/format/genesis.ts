@@ -14,16 +14,19 @@ export interface Genesis {
   readonly threshold: number;
   readonly readerKey: Uint8Array;
   readonly vault: Uint8Array | null;
+  /** Ed25519 public key of whoever holds the root secret: a rotation of the reader key carries its signature. */
+  readonly readerSigner?: Uint8Array;
 }
 
 /** Everything but the signature: what the first admin signs. */
 export function encodeGenesis(genesis: Genesis): Uint8Array {
   const out = new CborWriter();
-  out.array(6).bytes(genesis.salt);
+  out.array(genesis.readerSigner === undefined ? 6 : 7).bytes(genesis.salt);
   writeTime(out, genesis.created);
   out.array(genesis.admins.length);
   for (const admin of genesis.admins) out.bytes(admin);
   out.int(genesis.threshold).bytes(genesis.readerKey).bytesOrNull(genesis.vault);
+  if (genesis.readerSigner !== undefined) out.bytes(genesis.readerSigner);
   return withLength(Kind.genesis, out.finish());
 }
 
@@ -34,7 +37,8 @@ export function decodeGenesis(
 ): { genesis: Genesis; signed: Uint8Array; signature: Uint8Array } {
   const { signed, body, signature } = splitSigned(bytes, Kind.genesis, object, MAX_GENESIS_BYTES);
   const from: CborReader = new CborReader(body, object);
-  from.array(6);
+  const items = from.array();
+  if (items !== 6 && items !== 7) from.fail('a genesis of a wrong length');
   const salt = from.bytes(32);
   const created = readTime(from);
   const count = from.array();
@@ -48,7 +52,9 @@ export function decodeGenesis(
   const threshold = from.uint(255);
   const readerKey = from.bytes(32);
   const vault = from.bytesOrNull(32);
+  const readerSigner = items === 7 ? from.bytes(32) : undefined;
   from.end();
   if (threshold !== 1) from.fail(`a threshold of ${threshold} is not of this version`);
-  return { genesis: { salt, created, admins, threshold, readerKey, vault }, signed, signature };
+  const genesis = { salt, created, admins, threshold, readerKey, vault };
+  return { genesis: readerSigner === undefined ? genesis : { ...genesis, readerSigner }, signed, signature };
 }

@@ -22,6 +22,8 @@ export interface Keyring {
   readonly writer: WriterKeys | null;
   /** X25519 private keys of later readers, oldest first: each rotation of the reader key adds one. Absent when there was none. */
   readonly readers?: readonly Uint8Array[];
+  /** Ed25519 private key of an auditor, 32 bytes; stands beside the root secret only. Absent where there is none. */
+  readonly auditorSeed?: Uint8Array;
 }
 
 export interface SlotHeader {
@@ -39,15 +41,16 @@ export interface SlotHeader {
 
 export function encodeKeyring(keyring: Keyring): Uint8Array {
   const out = new CborWriter();
-  const { readers = [] } = keyring;
+  const { readers = [], auditorSeed } = keyring;
   out
-    .array(readers.length === 0 ? 4 : 5)
+    .array(auditorSeed !== undefined ? 6 : readers.length === 0 ? 4 : 5)
     .bytes(keyring.repository)
     .bytesOrNull(keyring.root)
     .bytesOrNull(keyring.adminSeed);
   if (keyring.writer === null) out.null();
   else out.array(3).bytes(keyring.writer.seed).bytes(keyring.writer.domain).bytes(keyring.writer.domainSecret);
-  if (readers.length > 0) out.bytes(concat(...readers));
+  if (readers.length > 0 || auditorSeed !== undefined) out.bytes(concat(...readers));
+  if (auditorSeed !== undefined) out.bytes(auditorSeed);
   return out.finish();
 }
 
@@ -55,7 +58,7 @@ export function encodeKeyring(keyring: Keyring): Uint8Array {
 export function decodeKeyring(bytes: Uint8Array, object: string): Keyring {
   const from: CborReader = new CborReader(bytes.slice(), object);
   const items = from.array();
-  if (items !== 4 && items !== 5) from.fail('a keyring of a wrong length');
+  if (items < 4 || items > 6) from.fail('a keyring of a wrong length');
   const repository = from.bytes(32);
   const root = from.bytesOrNull(32);
   const adminSeed = from.bytesOrNull(32);
@@ -65,14 +68,17 @@ export function decodeKeyring(bytes: Uint8Array, object: string): Keyring {
     writer = { seed: from.bytes(32), domain: from.bytes(16), domainSecret: from.bytes(32) };
   }
   let readers: Uint8Array[] | undefined;
-  if (items === 5) {
+  if (items > 4) {
     const joined = from.bytes();
-    if (joined.byteLength === 0 || joined.byteLength % 32 !== 0) from.fail('reader keys of an impossible length');
+    if ((joined.byteLength === 0 && items === 5) || joined.byteLength % 32 !== 0)
+      from.fail('reader keys of an impossible length');
     if (root === null) from.fail('reader keys without a root secret');
-    readers = Array.from({ length: joined.byteLength / 32 }, (_, i) => joined.slice(i * 32, i * 32 + 32));
+    if (joined.byteLength > 0)
+      readers = Array.from({ length: joined.byteLength / 32 }, (_, i) => joined.slice(i * 32, i * 32 + 32));
   }
+  const auditor = items === 6 ? { auditorSeed: from.bytes(32) } : {};
   from.end();
-  return { repository, root, adminSeed, writer, ...(readers === undefined ? {} : { readers }) };
+  return { repository, root, adminSeed, writer, ...(readers === undefined ? {} : { readers }), ...auditor };
 }
 
 /** preamble ‖ length ‖ header: what stands before the sealed or clear content. */

@@ -141,7 +141,7 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
         options.dryRun === true,
       );
     }
-    run = await Run.start(repository, index, stored, cache, readerKeyInForce(repository.genesis, ledger.entries), {
+    run = await Run.start(repository, index, stored, cache, readerKeyInForce(repository, ledger.entries), {
       level: options.level ?? 3,
       threads: options.threads ?? DEFAULT_THREADS,
       dryRun: options.dryRun === true,

@@ -9,7 +9,7 @@ import type { Envelope } from '../format/manifest.js';
 import { payloadOf, type SnapshotPayload } from '../format/payload.js';
 import type { RepositoryPlace } from '../repository/repository.js';
 import { fitsManifest, readEnvelope } from './snapshots.js';
-import { placeOf } from './standing.js';
+import { entryKey } from './state.js';
 
 interface Claim {
   readonly entry: LedgerEntry;
@@ -49,7 +49,7 @@ export async function falseClaims(place: RepositoryPlace, entries: readonly Ledg
   for (const claims of rivalClaims(entries).values()) {
     try {
       const { envelope } = await readEnvelope(place, claims[0]!.payload.manifest);
-      for (const { entry } of belied(claims, envelope)) wrong.add(placeOf(entry));
+      for (const { entry } of belied(claims, envelope)) wrong.add(entryKey(entry));
     } catch (error) {
       if (!(error instanceof VarveError)) throw error;
     }

@@ -8,12 +8,12 @@ import { domainSecret, readerPrivateKeys, x25519Public } from '../crypto/roles.j
 import { authorOf, publicKeyOf } from '../crypto/sign.js';
 import { NotFoundError, RefusedError, RoleError } from '../errors.js';
 import type { Keyring, WriterKeys } from '../format/key-slot.js';
-import { type ChainHead, EntryType, payloadOf, RotatedRole } from '../format/payload.js';
+import { type ChainHead, EntryType, payloadOf } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import type { AuthorId } from '../id.js';
 import type { Repository } from '../repository/repository.js';
 import { appendEntry, requireAuthor } from './append.js';
-import { type AuthorRole, readerKeyInForce } from './authority.js';
+import { type AuthorRole, readerKeyInForce, readerRotations } from './authority.js';
 import { authoritiesOf, type Ledger, loadLedger } from './ledger.js';
 
 const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
@@ -159,20 +159,20 @@ export async function certifyWriter(
 }
 
 /** Whether the keyring opens every session there may be; a reader key from before a rotation does not. Always true without the reader role. */
-export function holdsReaderKeys({ genesis, keyring }: Pick<Repository, 'genesis' | 'keyring'>, ledger: Ledger): boolean {
+export function holdsReaderKeys(
+  { id, genesis, keyring }: Pick<Repository, 'id' | 'genesis' | 'keyring'>,
+  ledger: Ledger,
+): boolean {
   if (keyring.root === null) return true;
   const held = new Set(readerPrivateKeys(keyring.root, genesis.salt, keyring.readers).map((key) => toHex(x25519Public(key))));
-  return ledger.entries.every(({ payload }) => {
-    const rotation = payloadOf(payload, 'keyRotate');
-    return rotation?.role !== RotatedRole.reader || held.has(toHex(rotation.publicKey));
-  });
+  return readerRotations({ id, genesis }, ledger.entries).every((key) => held.has(toHex(key)));
 }
 
 /** @throws RoleError without the reader role, or with a reader key from before a rotation */
-export function requireReader(repository: Pick<Repository, 'genesis' | 'keyring'>, ledger: Ledger, what: string): void {
+export function requireReader(repository: Pick<Repository, 'id' | 'genesis' | 'keyring'>, ledger: Ledger, what: string): void {
   if (repository.keyring.root === null) throw new RoleError('reader', what);
   if (holdsReaderKeys(repository, ledger)) return;
-  const inForce = toHex(readerKeyInForce(repository.genesis, ledger.entries)).slice(0, 8);
+  const inForce = toHex(readerKeyInForce(repository, ledger.entries)).slice(0, 8);
   throw new RoleError(
     'reader',
     what,

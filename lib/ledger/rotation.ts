@@ -4,8 +4,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { equalBytes, toHex } from '../bytes.js';
-import { x25519Public } from '../crypto/roles.js';
-import { authorOf, publicKeyOf } from '../crypto/sign.js';
+import { readerSignSeed, x25519Public } from '../crypto/roles.js';
+import { authorOf, publicKeyOf, sign } from '../crypto/sign.js';
 import { RefusedError, RoleError } from '../errors.js';
 import type { Keyring } from '../format/key-slot.js';
 import { EntryType, payloadOf, RotatedRole } from '../format/payload.js';
@@ -14,6 +14,7 @@ import type { AuthorId } from '../id.js';
 import { unlockWithPassphrase } from '../repository/keys.js';
 import type { Repository, RepositoryPlace } from '../repository/repository.js';
 import { appendEntry } from './append.js';
+import { READER_ROTATION_LABEL, readerRotationMessage } from './authority.js';
 import { authoritiesOf, type Ledger, loadLedger, readLedger } from './ledger.js';
 import { adminInHand, certifyWriter, headOf, holdsReaderKeys, newWriterKey, type RoleOptions } from './roles.js';
 
@@ -144,7 +145,17 @@ async function commitKey(
 ): Promise<void> {
   const isAdmin = role === 'admin';
   const publicKey = isAdmin ? publicKeyOf(fresh.adminSeed!) : x25519Public(fresh.readers!.at(-1)!);
-  const payload = { type: EntryType.keyRotate, role: isAdmin ? RotatedRole.admin : RotatedRole.reader, publicKey };
+  // A reader signs that it holds the new key's place: an admin alone could rotate to a key that nobody has.
+  const signer =
+    isAdmin || repository.genesis.readerSigner === undefined ? undefined : readerSignSeed(old.root!, repository.genesis.salt);
+  const payload = {
+    type: EntryType.keyRotate,
+    role: isAdmin ? RotatedRole.admin : RotatedRole.reader,
+    publicKey,
+    ...(signer === undefined
+      ? {}
+      : { signature: sign(signer, READER_ROTATION_LABEL, readerRotationMessage(repository.id, publicKey)) }),
+  };
   const { entries } = await loadLedger(repository);
   const isDone = entries.some((entry) => {
     const rotated = payloadOf(entry.payload, 'keyRotate');
@@ -179,14 +190,18 @@ async function commitWriter(
 }
 
 /** Whether every key in a keyring counts by the ledger: none was rotated away or revoked, and none is still to be made to count. */
-export function allKeysCount({ genesis }: Pick<RepositoryPlace, 'genesis'>, keyring: Keyring, ledger: Ledger): boolean {
+export function allKeysCount(
+  { id, genesis }: Pick<RepositoryPlace, 'id' | 'genesis'>,
+  keyring: Keyring,
+  ledger: Ledger,
+): boolean {
   const authors = authoritiesOf(genesis, ledger);
   const counts = (role: 'admin' | 'writer'): boolean => {
     const author = authorIn(keyring, role);
     if (author === undefined) return true;
     return authors.some((one) => equalBytes(one.author, author) && one.limit === Number.POSITIVE_INFINITY);
   };
-  return counts('admin') && counts('writer') && holdsReaderKeys({ genesis, keyring }, ledger);
+  return counts('admin') && counts('writer') && holdsReaderKeys({ id, genesis, keyring }, ledger);
 }
 
 /**

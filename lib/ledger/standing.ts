@@ -8,7 +8,8 @@ import { State } from '../format/manifest.js';
 import { payloadOf, type Receipt, type SnapshotPayload } from '../format/payload.js';
 import { compareTimes, type Timestamp } from '../format/time.js';
 import { asId, hexesOf, type SnapshotId } from '../id.js';
-import type { Chain, Ledger } from './ledger.js';
+import { entryKey, type Ledger, type Received } from './state.js';
+import { VaultExtensions } from './vault-extensions.js';
 
 export interface Hold {
   readonly author: Uint8Array;
@@ -54,27 +55,6 @@ export function seriesOf({ entry, payload }: Pick<Standing, 'entry' | 'payload'>
   return `${toHex(entry.author)}/${toHex(payload.stream)}`;
 }
 
-const place = (author: Uint8Array, sequence: number): string => `${toHex(author)}/${sequence}`;
-
-/** The place of an entry, as `Ledger.falseClaims` names it. */
-export function placeOf({ author, sequence }: Pick<LedgerEntry, 'author' | 'sequence'>): string {
-  return place(author, sequence);
-}
-
-/** Receipts of vaults by author and sequence, as far as they fit the entry that is there. The first one counts. */
-export function receiptsOf(ledger: Ledger): Map<string, { receipt: Receipt; time: Timestamp }> {
-  const chains = new Map<string, Chain>(ledger.chains.map((chain) => [toHex(chain.author), chain]));
-  const found = new Map<string, { receipt: Receipt; time: Timestamp }>();
-  for (const { payload, time } of ledger.entries) {
-    for (const receipt of payloadOf(payload, 'receipt')?.receipts ?? []) {
-      const hash = chains.get(toHex(receipt.author))?.hashes[receipt.sequence];
-      const key = place(receipt.author, receipt.sequence);
-      if (hash !== undefined && toHex(hash) === toHex(receipt.hash) && !found.has(key)) found.set(key, { receipt, time });
-    }
-  }
-  return found;
-}
-
 /** Ids, hex, of what intents to prune name: nothing new may rest on it. */
 export function intended(entries: readonly LedgerEntry[]): { packs: Set<string>; snapshots: Set<string> } {
   const found = { packs: new Set<string>(), snapshots: new Set<string>() };
@@ -114,7 +94,7 @@ interface Done {
 
 /** What was said about snapshots after they were committed, by snapshot id in hex. */
 interface Sayings {
-  readonly receipts: ReturnType<typeof receiptsOf>;
+  readonly receipts: ReadonlyMap<string, Received>;
   readonly extensions: Map<string, Extended[]>;
   readonly holds: Map<string, Held[]>;
   readonly dones: Map<string, Done[]>;
@@ -126,29 +106,32 @@ function push<T>(map: Map<string, T[]>, key: string, item: T): void {
   else list.push(item);
 }
 
-function sayingsOf(ledger: Ledger): Sayings {
-  const receipts = receiptsOf(ledger);
+function sayingsOf(ledger: Ledger, found: ReadonlyMap<string, readonly Committed[]>): Sayings {
+  const { receipts } = ledger;
   const extensions: Sayings['extensions'] = new Map();
   const holds: Sayings['holds'] = new Map();
   const dones: Sayings['dones'] = new Map();
-  const byPlace = new Map<string, Held>();
+  const byKey = new Map<string, Held>();
+  const bounded = new VaultExtensions(ledger, found);
   for (const [at, entry] of ledger.entries.entries()) {
     const { author, sequence, time, payload } = entry;
-    const said: Moment = { time: receipts.get(place(author, sequence))?.time ?? time, at };
+    const said: Moment = { time: ledger.times[at]!, at };
+    const policy = payloadOf(payload, 'policy');
+    if (policy !== undefined) bounded.policy = policy;
     const extend = payloadOf(payload, 'extend');
-    for (const id of hexesOf(extend?.snapshots ?? EMPTY)) push(extensions, id, { untilSec: extend!.untilSec, said });
+    if (extend !== undefined && bounded.allow(entry, said.time.sec))
+      for (const id of hexesOf(extend.snapshots)) push(extensions, id, { untilSec: extend.untilSec, said });
     for (const id of hexesOf(payloadOf(payload, 'pruneDone')?.snapshots ?? EMPTY)) push(dones, id, { entry, said });
     const hold = payloadOf(payload, 'hold');
     if (hold !== undefined) {
       const held: Held = { hold: { author, sequence, time, reason: hold.reason }, said, releasedSec: Number.POSITIVE_INFINITY };
-      byPlace.set(place(author, sequence), held);
+      byKey.set(entryKey(entry), held);
       for (const id of hexesOf(hold.snapshots)) push(holds, id, held);
     }
     // A hold can only be released after it was placed: nobody releases those to come.
     const release = payloadOf(payload, 'release');
-    const held = release === undefined ? undefined : byPlace.get(place(release.author, release.sequence));
-    if (held !== undefined && held.releasedSec === Number.POSITIVE_INFINITY)
-      held.releasedSec = Math.max(time.sec, receipts.get(place(author, sequence))?.time.sec ?? time.sec);
+    const held = release === undefined ? undefined : byKey.get(entryKey(release));
+    if (held !== undefined && held.releasedSec === Number.POSITIVE_INFINITY) held.releasedSec = Math.max(time.sec, said.time.sec);
   }
   return { receipts, extensions, holds, dones };
 }
@@ -172,23 +155,23 @@ function freeFrom(
 }
 
 /** The latest of what an entry and its receipt promise. */
-function promisedSec({ author, sequence }: LedgerEntry, payload: SnapshotPayload, { receipts }: Sayings): number {
-  return Math.max(payload.retainUntilSec, receipts.get(place(author, sequence))?.receipt.retainUntilSec ?? 0);
+function promisedSec(entry: LedgerEntry, payload: SnapshotPayload, { receipts }: Pick<Sayings, 'receipts'>): number {
+  return Math.max(payload.retainUntilSec, receipts.get(entryKey(entry))?.receipt.retainUntilSec ?? 0);
 }
 
 function standingOf(
-  { entry, payload }: Pick<Committed, 'entry' | 'payload'>,
+  { entry, payload, received }: Pick<Committed, 'entry' | 'payload' | 'received'>,
   promised: number,
   supersededSec: number,
   sayings: Sayings,
 ): Standing {
   const hex = toHex(payload.manifest);
-  const acknowledged = sayings.receipts.get(place(entry.author, entry.sequence));
+  const acknowledged = sayings.receipts.get(entryKey(entry));
   return {
     id: asId('snapshot', payload.manifest),
     entry,
     payload,
-    received: acknowledged?.time ?? entry.time,
+    received,
     ...(acknowledged === undefined ? {} : { receipt: acknowledged.receipt }),
     ...freeFrom(hex, promised, supersededSec, sayings),
     holds: (sayings.holds.get(hex) ?? [])
@@ -200,33 +183,38 @@ function standingOf(
   };
 }
 
-/** A snapshot entry, and when a newer complete one of its series came; 0 for a partial one. */
+/** A snapshot entry, when it was received, and when a newer complete one of its series came; 0 for a partial one. */
 interface Committed {
   readonly entry: LedgerEntry;
   readonly payload: SnapshotPayload;
+  readonly received: Timestamp;
   supersededSec: number;
 }
 
 /** Entries by manifest, hex, in merged order. */
-function committed(ledger: Ledger, { receipts }: Sayings): Map<string, Committed[]> {
-  const found = new Map<string, Committed[]>();
+function committed({ entries, times }: Ledger): Map<string, Committed[]> {
   const all: Committed[] = [];
-  for (const entry of ledger.entries) {
+  // Any later complete one of the stream supersedes, and so does an admin that retires the stream; the earliest of their times counts.
+  const next = new Map<string, number>();
+  const supersede = (series: string, sec: number): void => {
+    next.set(series, Math.min(next.get(series) ?? Number.POSITIVE_INFINITY, sec));
+  };
+  for (let at = entries.length - 1; at >= 0; at--) {
+    const entry = entries[at]!;
+    const received = times[at]!;
+    const retired = payloadOf(entry.payload, 'retireStream');
+    if (retired !== undefined) supersede(`${toHex(retired.author)}/${toHex(retired.stream)}`, received.sec);
     const payload = payloadOf(entry.payload, 'snapshot');
     if (payload === undefined) continue;
-    const item = { entry, payload, supersededSec: 0 };
+    const item = { entry, payload, received, supersededSec: 0 };
     all.push(item);
-    push(found, toHex(payload.manifest), item);
-  }
-  // Any later complete one of the stream supersedes; the earliest of their times counts.
-  const next = new Map<string, number>();
-  for (const item of all.reverse()) {
-    if (item.payload.state !== State.complete) continue;
+    if (payload.state !== State.complete) continue;
     const series = seriesOf(item);
     item.supersededSec = next.get(series) ?? Number.POSITIVE_INFINITY;
-    const received = receipts.get(place(item.entry.author, item.entry.sequence))?.time ?? item.entry.time;
-    next.set(series, Math.min(item.supersededSec, received.sec));
+    supersede(series, received.sec);
   }
+  const found = new Map<string, Committed[]>();
+  for (const item of all.reverse()) push(found, toHex(item.payload.manifest), item);
   return found;
 }
 
@@ -247,11 +235,12 @@ export function wrongPrunes(ledger: Ledger, nowSec: number = Date.now() / 1000):
 
 /** Every snapshot, and the prune-done entries about it that were not right. */
 function judged(ledger: Ledger, nowSec: number): { standing: Standing; wrong: LedgerEntry[] }[] {
-  const sayings = sayingsOf(ledger);
+  const snapshots = committed(ledger);
+  const sayings = sayingsOf(ledger, snapshots);
   const result: { standing: Standing; wrong: LedgerEntry[] }[] = [];
   const belied = ledger.falseClaims;
-  for (const [hex, items] of committed(ledger, sayings)) {
-    const listed = items.find(({ entry }) => belied?.has(placeOf(entry)) !== true) ?? items[0]!;
+  for (const [hex, items] of snapshots) {
+    const listed = items.find(({ entry }) => belied?.has(entryKey(entry)) !== true) ?? items[0]!;
     const promised = Math.max(...items.map(({ entry, payload }) => promisedSec(entry, payload, sayings)));
     const supersededSec = Math.max(...items.map((item) => item.supersededSec));
     const standing = standingOf(listed, promised, supersededSec, sayings);
@@ -266,8 +255,8 @@ function judged(ledger: Ledger, nowSec: number): { standing: Standing; wrong: Le
   }
   if (belied === undefined) return result;
   // Manifests stand in the order in which they were first named, truly or not.
-  const order = new Map(ledger.entries.map((entry, i) => [placeOf(entry), i]));
-  return result.sort((a, b) => order.get(placeOf(a.standing.entry))! - order.get(placeOf(b.standing.entry))!);
+  const order = new Map(ledger.entries.map((entry, i) => [entryKey(entry), i]));
+  return result.sort((a, b) => order.get(entryKey(a.standing.entry))! - order.get(entryKey(b.standing.entry))!);
 }
 
 /**
@@ -275,12 +264,14 @@ function judged(ledger: Ledger, nowSec: number): { standing: Standing; wrong: Le
  * stands: a retirement deletes nothing.
  */
 export function disowned(ledger: Ledger): Standing[] {
-  const sayings = sayingsOf(ledger);
+  const sayings = sayingsOf(ledger, committed(ledger));
   const found: Standing[] = [];
-  for (const { entries, limit } of ledger.chains)
+  for (const { entries, limit, voids } of ledger.chains)
     for (const entry of entries.slice(Math.min(limit, entries.length))) {
       const payload = payloadOf(entry.payload, 'snapshot');
-      if (payload !== undefined) found.push(standingOf({ entry, payload }, promisedSec(entry, payload, sayings), 0, sayings));
+      if (payload === undefined || voids.has(entry.sequence)) continue;
+      const received = ledger.receipts.get(entryKey(entry))?.time ?? entry.time;
+      found.push(standingOf({ entry, payload, received }, promisedSec(entry, payload, sayings), 0, sayings));
     }
   return found;
 }

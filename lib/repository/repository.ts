@@ -5,7 +5,15 @@
 import { randomBytes } from 'node:crypto';
 import { concat, equalBytes, toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
-import { type DomainKeys, domainKeys, domainSecret, readerPrivateKey, readerPrivateKeys, x25519Public } from '../crypto/roles.js';
+import {
+  type DomainKeys,
+  domainKeys,
+  domainSecret,
+  readerPrivateKey,
+  readerPrivateKeys,
+  readerSignSeed,
+  x25519Public,
+} from '../crypto/roles.js';
 import { type SessionOpener, sessionOpener } from '../crypto/session-open.js';
 import { authorOf, publicKeyOf, sign, verifySignature } from '../crypto/sign.js';
 import { BadSignatureError, CorruptError, NoRepositoryError, NotFoundError, RoleError, WrongKeyError } from '../errors.js';
@@ -191,6 +199,7 @@ export function newRepository(store: Store, nowMs: number): { place: RepositoryP
     threshold: 1,
     readerKey: x25519Public(readerPrivateKey(root, salt)),
     vault: isGuardedStore(store) ? store.vaultKey : null,
+    readerSigner: publicKeyOf(readerSignSeed(root, salt)),
   };
   const signed = encodeGenesis(genesis);
   const bytes = concat(signed, sign(adminSeed, GENESIS_LABEL, signed));

@@ -11,7 +11,7 @@ import { type PruneList, payloadOf } from '../format/payload.js';
 import { asId, hexesOf } from '../id.js';
 import { type Ledger, loadLedger } from '../ledger/ledger.js';
 import { readEnvelope } from '../ledger/snapshots.js';
-import { disowned, receiptsOf, standings } from '../ledger/standing.js';
+import { disowned, standings } from '../ledger/standing.js';
 import { PackSessions } from './pack-sessions.js';
 import { PackListing, type PackTable } from './pack-table.js';
 import { pinNode } from './pin-locks.js';
@@ -162,7 +162,7 @@ async function readIntents(
   ledger: Ledger,
   exists: Record<keyof PruneList, (hex: string) => boolean>,
 ): Promise<Intent[]> {
-  const receipts = receiptsOf(ledger);
+  const { receipts } = ledger;
   const intents: Intent[] = [];
   for (const { author, sequence, time, payload } of ledger.entries) {
     const intent = payloadOf(payload, 'pruneIntent');

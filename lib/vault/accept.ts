@@ -141,7 +141,7 @@ export function acceptEntry(
   if (known.hasEnded(place.author)) refuse(object, 'is by an author that was retired');
   if (!mayEnter(caller.role, authority.role, entry.payload.type))
     refuse(object, `is an entry that a connection with the ${caller.role} role may not bring`);
-  const why = misplaced(entry, authority.by);
+  const why = misplaced(entry, authority.roles);
   if (why !== undefined) refuse(object, `may not stand there: ${why}`);
   const tags = payloadOf(entry.payload, 'tags');
   if (tags !== undefined && authority.role === 'writer' && !known.domains(place.author).has(toHex(tags.domain)))

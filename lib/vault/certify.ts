@@ -4,8 +4,7 @@ import { RefusedError, RoleError } from '../errors.js';
 import { CertifiedRole, EntryType } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import { appendEntry } from '../ledger/append.js';
-import { authorities } from '../ledger/authority.js';
-import { loadLedger } from '../ledger/ledger.js';
+import { authoritiesOf, loadLedger } from '../ledger/ledger.js';
 import type { Repository } from '../repository/repository.js';
 import { isGuardedStore } from '../store/store.js';
 
@@ -31,8 +30,7 @@ export async function certifyVault(
       `the vault at ${store.location} has the key ${publicKey}, not the one expected; nothing was certified`,
     );
   const ledger = await loadLedger(repository);
-  const entriesOf = (author: Uint8Array) => ledger.chains.find((chain) => toHex(chain.author) === toHex(author))?.entries;
-  if (authorities(genesis, entriesOf).some((one) => one.role === 'vault' && toHex(one.publicKey) === publicKey))
+  if (authoritiesOf(genesis, ledger).some((one) => one.role === 'vault' && toHex(one.publicKey) === publicKey))
     return { publicKey, added: false };
   await appendEntry(repository, keyring.adminSeed, timeOfMs(nowMs), () => ({
     type: EntryType.cert,

@@ -5,11 +5,11 @@
 import { EMPTY, toHex } from '../bytes.js';
 import type { LedgerEntry } from '../format/entry.js';
 import { State } from '../format/manifest.js';
-import { EntryType, type PolicyPayload, payloadOf, type SnapshotPayload } from '../format/payload.js';
+import { type PolicyPayload, payloadOf, type SnapshotPayload } from '../format/payload.js';
 import { hexesOf } from '../id.js';
-import { type Authority, authorities, certifiedDomains } from '../ledger/authority.js';
-import { type Chain, type Ledger, mergeChains } from '../ledger/ledger.js';
-import { receiptsOf, standings } from '../ledger/standing.js';
+import { type Authority, authorized, certifiedDomains, type Retirement } from '../ledger/authority.js';
+import { standings } from '../ledger/standing.js';
+import { type Assembled, assemble, assembleFor, type Ledger } from '../ledger/state.js';
 import type { ChainState, RepositoryPlace } from '../repository/repository.js';
 import { currentPolicy } from '../retention/policy.js';
 import type { Receipted } from '../store/store.js';
@@ -18,16 +18,19 @@ import type { Known } from './accept.js';
 export interface Grown {
   readonly entries: LedgerEntry[];
   readonly hashes: Uint8Array[];
+  readonly storedMs: (number | undefined)[];
 }
 
-const NO_CHAIN: Grown = { entries: [], hashes: [] };
+const NO_CHAIN: Grown = { entries: [], hashes: [], storedMs: [] };
 
 export class Chains {
   readonly place: RepositoryPlace;
   readonly #chains = new Map<string, Grown>();
   #authorities = new Map<string, Authority>();
+  #strangers: readonly Retirement[] = [];
+  readonly #falseClaims: ReadonlySet<string> | undefined;
   #domains = new Map<string, Set<string>>();
-  #policy: PolicyPayload;
+  #policy: PolicyPayload | undefined;
   #ledger: Ledger | undefined;
   /** Receipts by `author/sequence`. */
   readonly #receipts = new Map<string, Receipted>();
@@ -42,12 +45,13 @@ export class Chains {
    */
   constructor(place: RepositoryPlace, ledger: Ledger, isOurs: (entry: LedgerEntry) => boolean) {
     this.place = place;
-    for (const { author, entries, hashes } of ledger.chains)
-      this.#chains.set(toHex(author), { entries: [...entries], hashes: [...hashes] });
+    for (const { author, entries, hashes, storedMs = [] } of ledger.chains)
+      this.#chains.set(toHex(author), { entries: [...entries], hashes: [...hashes], storedMs: [...storedMs] });
     this.#ledger = ledger;
+    // What contradicts itself never comes in later: a vault takes no second entry about a manifest.
+    this.#falseClaims = ledger.falseClaims;
     this.#authorize();
-    this.#policy = currentPolicy(ledger.entries);
-    for (const [key, { receipt, time }] of receiptsOf(ledger)) this.#receipts.set(key, { ...receipt, timeSec: time.sec });
+    for (const [key, { receipt, time }] of ledger.receipts) this.#receipts.set(key, { ...receipt, timeSec: time.sec });
     for (const { entry, payload, received } of standings(ledger)) {
       this.#snapshots.add(toHex(payload.manifest));
       // One that waits for its receipt is counted when it has it.
@@ -82,7 +86,12 @@ export class Chains {
   }
 
   policy(): PolicyPayload {
+    this.#policy ??= currentPolicy(this.#assembled(this.#chains).entries);
     return this.#policy;
+  }
+
+  #isAdmin(author: string): boolean {
+    return this.#authorities.get(author)?.role === 'admin';
   }
 
   receipt(author: string, sequence: number): Receipted | undefined {
@@ -103,20 +112,24 @@ export class Chains {
   }
 
   /** Takes up an entry that was verified and stored. */
-  append(entry: LedgerEntry, hash: Uint8Array): void {
+  append(entry: LedgerEntry, hash: Uint8Array, storedMs = Date.now()): void {
     const hex = toHex(entry.author);
     const chain = this.#chains.get(hex);
-    if (chain === undefined) this.#chains.set(hex, { entries: [entry], hashes: [hash] });
+    if (chain === undefined) this.#chains.set(hex, { entries: [entry], hashes: [hash], storedMs: [storedMs] });
     else {
       chain.entries.push(entry);
       chain.hashes.push(hash);
+      chain.storedMs[entry.sequence] = storedMs;
     }
     this.#ledger = undefined;
-    if (this.#authorities.get(hex)?.role === 'admin') this.#authorize();
-    const { type } = entry.payload;
-    if (type === EntryType.policy || type === EntryType.retire) this.#policy = currentPolicy(this.#admins());
+    if (this.#isAdmin(hex)) {
+      this.#authorize();
+      this.#policy = undefined;
+    }
     for (const { author, sequence, retainUntilSec, slots } of payloadOf(entry.payload, 'receipt')?.receipts ?? []) {
       const key = `${toHex(author)}/${sequence}`;
+      // The order of policies is that in which they were received.
+      if (this.#isAdmin(toHex(author))) this.#policy = undefined;
       if (!this.#receipts.has(key)) this.#receipts.set(key, { timeSec: entry.time.sec, retainUntilSec, slots });
     }
     this.#noteIntent(entry);
@@ -144,27 +157,46 @@ export class Chains {
     }));
   }
 
-  #merge(): Ledger {
-    const chains: Chain[] = [];
-    for (const { author, publicKey, role, limit } of this.#authorities.values()) {
-      const { entries, hashes } = this.chain(toHex(author));
-      if (entries.length === 0) continue;
-      // Copies: whoever holds this ledger must not see it change.
-      chains.push({ author, publicKey, role, limit, entries: [...entries], hashes: [...hashes], head: hashes.at(-1)! });
-    }
-    return { chains, entries: mergeChains(chains) };
+  /**
+   * The ledger as every reader would have it with one more entry. Nothing is kept of it.
+   *
+   * @returns what readers would refuse, or that the entry would change nothing; undefined when all is well
+   */
+  objection(entry: LedgerEntry, hash: Uint8Array): string | undefined {
+    const hex = toHex(entry.author);
+    const { entries, hashes, storedMs } = this.chain(hex);
+    const with_ = { entries: [...entries, entry], hashes: [...hashes, hash], storedMs: [...storedMs, Date.now()] };
+    const { chains, wrongEnds, authorities } = assemble(this.place.genesis, new Map(this.#chains).set(hex, with_));
+    const why = chains.find(({ author }) => toHex(author) === hex)?.voids.get(entry.sequence);
+    if (why !== undefined) return why;
+    const [wrong] = wrongEnds;
+    if (wrong !== undefined) return `contradicts the chain ${toHex(wrong.author).slice(0, 8)}, which ${wrong.why}`;
+    const known = new Set(authorities.map(({ author }) => toHex(author)));
+    for (const other of this.#chains.keys())
+      if (!known.has(other)) return `leaves the chain ${other.slice(0, 8)} without an author`;
+    return undefined;
   }
 
-  /** The entries of admins that count, in merged order: the order among them is that of the whole. */
-  #admins(): LedgerEntry[] {
-    const admins = [...this.#authorities.values()].filter(({ role }) => role === 'admin');
-    return mergeChains(admins.map(({ author, limit }) => ({ limit, entries: this.chain(toHex(author)).entries })));
+  #merge(): Ledger {
+    // Copies: whoever holds this ledger must not see it change.
+    const copies = [...this.#chains].map(([hex, { entries, hashes, storedMs }]): [string, Grown] => [
+      hex,
+      { entries: [...entries], hashes: [...hashes], storedMs: [...storedMs] },
+    ]);
+    const { authorities: _, wrongEnds: __, ...ledger } = this.#assembled(new Map(copies));
+    return this.#falseClaims === undefined ? ledger : { ...ledger, falseClaims: this.#falseClaims };
+  }
+
+  #assembled(chains: ReadonlyMap<string, Grown>): Assembled {
+    return assembleFor([...this.#authorities.values()], this.#strangers, chains);
   }
 
   #authorize(): void {
-    const list = authorities(this.place.genesis, (author) => this.#chains.get(toHex(author))?.entries);
-    this.#authorities = new Map(list.map((authority) => [toHex(authority.author), authority]));
-    this.#domains = certifiedDomains(this.#admins());
+    const { authorities, strangers } = authorized(this.place.genesis, (author) => this.#chains.get(toHex(author)));
+    this.#authorities = new Map(authorities.map((authority) => [toHex(authority.author), authority]));
+    this.#strangers = strangers;
+    const admins = authorities.filter(({ role }) => role === 'admin');
+    this.#domains = certifiedDomains(assembleFor(admins, [], this.#chains).entries);
   }
 
   #list(author: Uint8Array, { stream, class: name = '' }: SnapshotPayload): number[] {

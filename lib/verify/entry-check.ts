@@ -7,7 +7,7 @@ import type { LedgerEntry } from '../format/entry.js';
 import { entryName } from '../format/names.js';
 import { payloadOf, type Receipt } from '../format/payload.js';
 import { asId } from '../id.js';
-import { placeOf } from '../ledger/standing.js';
+import { entryKey } from '../ledger/state.js';
 import type { ReadableLedger } from './ledger-walk.js';
 import type { Findings } from './report.js';
 
@@ -29,7 +29,7 @@ function checkClaims(ledger: ReadableLedger, findings: Findings): void {
     if (payload === undefined) continue;
     const hex = toHex(payload.manifest);
     const what = `snapshots/${hex}`;
-    if (ledger.falseClaims?.has(placeOf(entry)) === true)
+    if (ledger.falseClaims?.has(entryKey(entry)) === true)
       findings.error(nameOf(entry), 'CORRUPT', `names ${what}, which is of another author, stream or state`);
     else if (named.has(hex)) findings.warning(nameOf(entry), `names ${what} once more, which changes nothing`);
     else named.add(hex);
@@ -40,9 +40,9 @@ function checkClaims(ledger: ReadableLedger, findings: Findings): void {
 function checkReleases({ entries }: ReadableLedger, findings: Findings): void {
   const holds = new Set<string>();
   for (const entry of entries) {
-    if (payloadOf(entry.payload, 'hold') !== undefined) holds.add(placeOf(entry));
+    if (payloadOf(entry.payload, 'hold') !== undefined) holds.add(entryKey(entry));
     const release = payloadOf(entry.payload, 'release');
-    if (release !== undefined && !holds.has(placeOf(release)))
+    if (release !== undefined && !holds.has(entryKey(release)))
       findings.warning(nameOf(entry), `releases ${nameOf(release)}, where no hold stands before it`);
   }
 }

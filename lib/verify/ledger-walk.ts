@@ -6,12 +6,12 @@ import { equalBytes, toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
 import { authorOf, verifySignature } from '../crypto/sign.js';
 import { CorruptError, NotFoundError } from '../errors.js';
-import { decodeEntry, ENTRY_LABEL, type LedgerEntry, MAX_ENTRY_BYTES, misplaced } from '../format/entry.js';
+import { decodeEntry, ENTRY_LABEL, type LedgerEntry, MAX_ENTRY_BYTES } from '../format/entry.js';
 import { entryName, parseEntryName } from '../format/names.js';
 import type { AuthorId } from '../id.js';
 import { type Authority, authorized, type Retirement, wrongEnd } from '../ledger/authority.js';
 import { falseClaims } from '../ledger/claims.js';
-import { type Chain, type Ledger, mergeChains } from '../ledger/ledger.js';
+import { assembleFor, type Chain, type Ledger, type RawChain } from '../ledger/state.js';
 import type { Repository } from '../repository/repository.js';
 import type { Listing } from './listing.js';
 import type { Findings } from './report.js';
@@ -27,16 +27,18 @@ export interface ReadableLedger extends Ledger {
 interface Listed {
   readonly author: AuthorId;
   readonly sequences: Map<number, number>;
+  readonly storedMs: (number | undefined)[];
   max: number;
 }
 
 function chainsOf(listing: Pick<Listing, 'entries'>): Map<string, Listed> {
   const chains = new Map<string, Listed>();
-  for (const [name, sizeBytes] of listing.entries) {
+  for (const [name, { sizeBytes, storedMs }] of listing.entries) {
     const { author, sequence } = parseEntryName(name)!;
     const hex = toHex(author);
     let chain = chains.get(hex);
-    if (chain === undefined) chains.set(hex, (chain = { author, sequences: new Map(), max: -1 }));
+    if (chain === undefined) chains.set(hex, (chain = { author, sequences: new Map(), storedMs: [], max: -1 }));
+    chain.storedMs[sequence] = storedMs;
     chain.sequences.set(sequence, sizeBytes);
     chain.max = Math.max(chain.max, sequence);
   }
@@ -71,16 +73,10 @@ export async function walkLedger(
 ): Promise<ReadableLedger> {
   const listed = chainsOf(listing);
   const broken = new Set<string>();
-  const chains: Chain[] = [];
+  const raw = new Map<string, RawChain>();
   const read: { author: AuthorId; hashes: (Uint8Array | undefined)[] }[] = [];
 
-  const take = async ({
-    author,
-    publicKey,
-    role,
-    by,
-    limit,
-  }: Omit<Authority, 'publicKey'> & { publicKey?: Uint8Array }): Promise<void> => {
+  const take = async (author: AuthorId, publicKey: Uint8Array | undefined): Promise<void> => {
     const hex = toHex(author);
     const found = listed.get(hex);
     if (found === undefined) return;
@@ -114,8 +110,6 @@ export async function walkLedger(
         if (publicKey !== undefined && !verifySignature(publicKey, ENTRY_LABEL, signed, signature)) {
           throw new CorruptError(name, 'its signature is not its author’s');
         }
-        const why = publicKey === undefined ? undefined : misplaced(entry, by);
-        if (why !== undefined) throw new CorruptError(name, why);
         if (previous !== undefined && !equalBytes(entry.previous, previous)) {
           broken.add(hex);
           findings.error(name, 'CORRUPT', 'does not continue its chain');
@@ -128,8 +122,7 @@ export async function walkLedger(
         bad(name, error);
       }
     }
-    const head = previous ?? new Uint8Array(32);
-    chains.push({ author, publicKey: publicKey ?? new Uint8Array(32), role, entries, hashes, limit, head });
+    raw.set(hex, { entries, hashes, storedMs: found.storedMs });
   };
 
   const founder = authorOf(repository.genesis.admins[0]!);
@@ -140,29 +133,40 @@ export async function walkLedger(
   let strangers: Retirement[] = [];
   for (let grown = true; grown; ) {
     grown = false;
-    const entriesOf = (author: AuthorId) => chains.find((chain) => equalBytes(chain.author, author))?.entries;
-    ({ authorities: authors, strangers } = authorized(repository.genesis, entriesOf));
+    ({ authorities: authors, strangers } = authorized(repository.genesis, (author) => raw.get(toHex(author))));
     for (const authority of authors) {
       const hex = toHex(authority.author);
       if (taken.has(hex)) continue;
       taken.add(hex);
-      await take(authority);
+      await take(authority.author, authority.publicKey);
       grown = true;
     }
   }
-  const ordered = authors.flatMap(({ author, role, limit }) =>
-    chains.filter((chain) => equalBytes(chain.author, author)).map((chain) => ({ ...chain, role, limit })),
-  );
-  chains.length = 0;
-  chains.push(...ordered);
   for (const [hex, { author }] of [...listed]) {
     findings.error(`ledger/${hex}`, 'BAD_SIGNATURE', 'its author is certified by no admin: its entries cannot be trusted');
     broken.add(hex);
     // A damaged certificate must not hide what its writer stored: the entries are read for what they say, unsigned as they are.
-    await take({ author, role: 'writer', by: 'writer', limit: Number.POSITIVE_INFINITY });
+    await take(author, undefined);
+    authors.push(unsigned(author));
   }
+  const { authorities: _, wrongEnds: __, ...ledger } = assembleFor(authors, strangers, raw);
+  const { chains } = ledger;
+  reportVoids(chains, broken, findings);
   // Now that all are known: another admin's chain may have said it, and nothing at all may be left of the author's.
   checkRetirements([...authors.flatMap(({ retired }) => retired ?? []), ...strangers], chains, broken, findings);
-  const entries = mergeChains(chains);
-  return { chains, entries, broken, read, falseClaims: await falseClaims(repository, entries) };
+  return { ...ledger, broken, read, falseClaims: await falseClaims(repository, ledger.entries) };
+}
+
+/** Whom no certificate names. */
+function unsigned(author: AuthorId): Authority {
+  const limit = Number.POSITIVE_INFINITY;
+  return { author, publicKey: new Uint8Array(32), role: 'writer', roles: new Set(['writer']), limit, receiptLimit: 0 };
+}
+
+/** Entries that change nothing, because they break a rule or their author may not write them. */
+function reportVoids(chains: readonly Chain[], broken: ReadonlySet<string>, findings: Findings): void {
+  for (const { author, voids, limit } of chains)
+    for (const [sequence, why] of voids)
+      if (sequence < limit && !broken.has(toHex(author)))
+        findings.error(entryName(author, sequence), 'CORRUPT', `changes nothing: ${why}`);
 }

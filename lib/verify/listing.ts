@@ -4,8 +4,11 @@
  */
 import { toHex } from '../bytes.js';
 import { GENESIS_NAME, isInitClaim, isSlotName, parseEntryName, parseIdName, parsePackName } from '../format/names.js';
-import type { Store } from '../store/store.js';
+import type { ObjectInfo, Store } from '../store/store.js';
 import type { Findings } from './report.js';
+
+/** A ledger entry as the store lists it. */
+export type ListedEntry = Pick<ObjectInfo, 'sizeBytes' | 'storedMs'>;
 
 /** Sizes in bytes by name; packs by hex id, because there are many. */
 export interface Listing {
@@ -14,7 +17,7 @@ export interface Listing {
   readonly packs: ReadonlyMap<string, number>;
   readonly index: ReadonlyMap<string, number>;
   readonly manifests: ReadonlyMap<string, number>;
-  readonly entries: ReadonlyMap<string, number>;
+  readonly entries: ReadonlyMap<string, ListedEntry>;
   readonly packBytes: number;
 }
 
@@ -22,18 +25,18 @@ export interface Listing {
 const LISTINGS = 20;
 
 /**
- * Sizes of ledger entries, by name, as they were at one moment: entries are only ever added, so of two listings that are equal each names all that was there between
+ * Ledger entries, by name, as they were at one moment: entries are only ever added, so of two listings that are equal each names all that was there between
  * them. One alone could name the entry that ends a chain without the last one of that chain.
  *
  * @throws StoreError
  */
-export async function listEntries(store: Store, findings: Findings): Promise<ReadonlyMap<string, number>> {
+export async function listEntries(store: Store, findings: Findings): Promise<ReadonlyMap<string, ListedEntry>> {
   for (let attempt = 1, before = -1; ; attempt++) {
-    const entries = new Map<string, number>();
+    const entries = new Map<string, ListedEntry>();
     const strange: string[] = [];
-    for await (const { name, sizeBytes } of store.list('ledger/'))
-      if (parseEntryName(name) === undefined) strange.push(name);
-      else entries.set(name, sizeBytes);
+    for await (const info of store.list('ledger/'))
+      if (parseEntryName(info.name) === undefined) strange.push(info.name);
+      else entries.set(info.name, info);
     if (entries.size === before || attempt === LISTINGS) {
       for (const name of strange) findings.error(name, 'CORRUPT', 'is not the name of a ledger entry');
       return entries;

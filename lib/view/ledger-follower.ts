@@ -6,44 +6,39 @@ import { equalBytes, fromHex, toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
 import { verifySignature } from '../crypto/sign.js';
 import { BadSignatureError, CorruptError, VarveError } from '../errors.js';
-import { type Author, decodeEntry, ENTRY_LABEL, type LedgerEntry, misplaced } from '../format/entry.js';
+import { decodeEntry, ENTRY_LABEL, type LedgerEntry } from '../format/entry.js';
 import type { Genesis } from '../format/genesis.js';
 import { decodeEnvelope, type Envelope } from '../format/manifest.js';
 import { entryName, manifestName } from '../format/names.js';
-import { asId } from '../id.js';
-import { authorities } from '../ledger/authority.js';
+import { type Authority, authorized, type Retirement } from '../ledger/authority.js';
 import { belied, rivalClaims } from '../ledger/claims.js';
-import { type Chain, type Ledger, mergeChains } from '../ledger/ledger.js';
-import { placeOf } from '../ledger/standing.js';
+import { assembleFor, entryKey, type Ledger } from '../ledger/state.js';
 import type { Repository } from '../repository/repository.js';
 import type { ObjectReader } from './objects.js';
 
-interface GrowingChain extends Chain {
+/** A chain as far as it was read. */
+interface GrowingChain {
   readonly entries: LedgerEntry[];
   readonly hashes: Uint8Array[];
-  head: Uint8Array;
-  /** As `misplaced` wants it. */
-  by: Author;
+  /** When each was seen first: the store took it before. */
+  readonly storedMs: (number | undefined)[];
 }
 
 export class LedgerFollower {
   readonly #repositoryId: Uint8Array;
   readonly #genesis: Genesis;
   readonly #read: ObjectReader;
-  #chains: GrowingChain[];
+  readonly #chains = new Map<string, GrowingChain>();
+  #authorities: Authority[] = [];
+  #strangers: Retirement[] = [];
   #ledger: Ledger;
 
   constructor({ id, genesis }: Pick<Repository, 'id' | 'genesis'>, ledger: Ledger, read: ObjectReader) {
     this.#repositoryId = id;
     this.#genesis = genesis;
     this.#read = read;
-    this.#chains = ledger.chains.map((chain) => ({
-      ...chain,
-      author: asId('author', chain.author),
-      by: 'writer',
-      entries: [...chain.entries],
-      hashes: [...chain.hashes],
-    }));
+    for (const { author, entries, hashes, storedMs } of ledger.chains)
+      this.#chains.set(toHex(author), { entries: [...entries], hashes: [...hashes], storedMs: [...(storedMs ?? [])] });
     this.#authorize();
     this.#ledger = this.#merge();
   }
@@ -61,17 +56,18 @@ export class LedgerFollower {
   poll(): boolean {
     let grew = false;
     let failure: unknown;
-    const failed = new Set<GrowingChain>();
+    const failed = new Set<string>();
     for (let again = true; again; ) {
       again = false;
-      // A copy: an entry may certify another author.
-      for (const chain of [...this.#chains]) {
-        if (failed.has(chain)) continue;
+      // Those of before: an entry may certify another author.
+      for (const authority of this.#authorities) {
+        const hex = toHex(authority.author);
+        if (failed.has(hex)) continue;
         try {
-          while (this.#advance(chain)) again = true;
+          while (this.#advance(authority, hex)) again = true;
         } catch (error) {
           failure = error;
-          failed.add(chain);
+          failed.add(hex);
         }
       }
       grew ||= again;
@@ -82,13 +78,13 @@ export class LedgerFollower {
   }
 
   #merge(): Ledger {
-    const entries = mergeChains(this.#chains);
+    const { authorities: _, wrongEnds: __, ...ledger } = assembleFor(this.#authorities, this.#strangers, this.#chains);
     const falseClaims = new Set<string>();
-    for (const [hex, claims] of rivalClaims(entries)) {
+    for (const [hex, claims] of rivalClaims(ledger.entries)) {
       const said = this.#envelope(hex);
-      if (said !== undefined) for (const { entry } of belied(claims, said)) falseClaims.add(placeOf(entry));
+      if (said !== undefined) for (const { entry } of belied(claims, said)) falseClaims.add(entryKey(entry));
     }
-    return { chains: this.#chains, entries, ...(falseClaims.size === 0 ? {} : { falseClaims }) };
+    return falseClaims.size === 0 ? ledger : { ...ledger, falseClaims };
   }
 
   /** What a manifest says in clear; undefined for one that cannot be read. */
@@ -103,33 +99,31 @@ export class LedgerFollower {
     }
   }
 
-  #advance(chain: GrowingChain): boolean {
-    const name = entryName(chain.author, chain.entries.length);
+  #advance({ author, publicKey, role }: Authority, hex: string): boolean {
+    const chain = this.#chains.get(hex) ?? { entries: [], hashes: [], storedMs: [] };
+    const name = entryName(author, chain.entries.length);
     const bytes = this.#read(name);
     if (bytes === undefined) return false;
     const { entry, signed, signature } = decodeEntry(bytes, name);
     if (!equalBytes(entry.repository, this.#repositoryId)) throw new CorruptError(name, 'belongs to another repository');
-    if (!equalBytes(entry.author, chain.author) || entry.sequence !== chain.entries.length)
+    if (!equalBytes(entry.author, author) || entry.sequence !== chain.entries.length)
       throw new CorruptError(name, 'is not the entry its name says');
-    if (!equalBytes(entry.previous, chain.head)) throw new CorruptError(name, 'does not continue its chain');
-    const why = misplaced(entry, chain.by);
-    if (why !== undefined) throw new CorruptError(name, why);
-    if (!verifySignature(chain.publicKey, ENTRY_LABEL, signed, signature))
+    if (!equalBytes(entry.previous, chain.hashes.at(-1) ?? new Uint8Array(32)))
+      throw new CorruptError(name, 'does not continue its chain');
+    if (!verifySignature(publicKey, ENTRY_LABEL, signed, signature))
       throw new BadSignatureError(name, 'not signed by its author');
     chain.entries.push(entry);
-    chain.head = sha256(bytes);
-    chain.hashes.push(chain.head);
-    if (chain.role === 'admin') this.#authorize();
+    chain.hashes.push(sha256(bytes));
+    chain.storedMs[entry.sequence] = Date.now();
+    this.#chains.set(hex, chain);
+    if (role === 'admin' || role === 'vault') this.#authorize();
     return true;
   }
 
-  /** Puts the chains in the order of their authorities, with newly certified ones, each as far as it counts. */
+  /** Who has authority by what was read so far; a vault's chain may say how far its receipts count. */
   #authorize(): void {
-    const known = new Map(this.#chains.map((chain) => [toHex(chain.author), chain]));
-    const entriesOf = (author: Uint8Array): readonly LedgerEntry[] | undefined => known.get(toHex(author))?.entries;
-    this.#chains = authorities(this.#genesis, entriesOf).map(({ author, publicKey, role, by, limit }) => {
-      const grown = known.get(toHex(author)) ?? { entries: [], hashes: [], head: new Uint8Array(32) };
-      return Object.assign(grown, { author, publicKey, role, by, limit });
-    });
+    const { authorities, strangers } = authorized(this.#genesis, (author) => this.#chains.get(toHex(author)));
+    this.#authorities = authorities;
+    this.#strangers = strangers;
   }
 }

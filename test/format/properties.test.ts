@@ -10,6 +10,7 @@ import { decodeEntry, encodeEntry } from '../../lib/format/entry.js';
 import { entryName, manifestName, packName, parseEntryName, parseIdName, parsePackName } from '../../lib/format/names.js';
 import { decodeDirectory, encodeDirectory, padmeBytes } from '../../lib/format/pack.js';
 import { decodePage } from '../../lib/format/page.js';
+import { MAX_SECOND, MIN_SECOND } from '../../lib/format/payload.js';
 import { compareTimes, msOfTime, timeOfMs } from '../../lib/format/time.js';
 import { type Entry, isValidName } from '../../lib/format/tree.js';
 import { asId } from '../../lib/id.js';
@@ -257,7 +258,8 @@ t.test('random directories survive a round trip', async () => {
 t.test('random ledger entries survive a round trip', async () => {
   const text = fc.string({ unit: 'binary', maxLength: 20 });
   const idList = fc.uniqueArray(bytes(32), { maxLength: 5, selector: toHex }).map((ids) => concat(...ids.sort(compareBytes)));
-  const durations = { minimumSec: size, hourSec: size, daySec: size, weekSec: size, monthSec: size, yearSec: size };
+  const span = fc.integer({ min: 0, max: MAX_SECOND });
+  const durations = { minimumSec: span, hourSec: span, daySec: span, weekSec: span, monthSec: span, yearSec: span };
   const slots = fc.integer({ min: 0, max: 31 });
   const head = fc.record({ author: bytes(16), count: size, head: bytes(32) });
   const texts = fc.array(text, { maxLength: 3 });
@@ -267,16 +269,34 @@ t.test('random ledger entries survive a round trip', async () => {
     hosts: texts,
     labels: texts,
     tags: texts,
-    expectSec: size,
+    expectSec: span,
   });
   const terms = fc.record({
-    waitSec: size,
-    longestSec: size,
+    waitSec: span,
+    longestSec: span,
     autoPrune: fc.boolean(),
     dailyBytes: size,
     dailySnapshots: size,
     classes: fc.uniqueArray(retentionClass, { maxLength: 4, selector: ({ name }) => name }),
   });
+  const extending = fc
+    .tuple(terms, fc.integer({ min: 1, max: MAX_SECOND }))
+    .map(([rest, extensionSec]) => ({ ...rest, extensionSec }));
+  const anyCheck = fc
+    .record({
+      range: fc.tuple(bytes(32), bytes(32)).map((pair) => pair.sort(compareBytes)),
+      level: fc.constantFrom(0, 1, 2, 3),
+      coversSec: span,
+      heads: bytes(32),
+      startedSec: span,
+      packs: fc.integer({ min: 5, max: Number.MAX_SAFE_INTEGER }),
+      bytes: size,
+      bad: idList,
+    })
+    .map(({ range, ...rest }) => ({ type: 11, ...rest, first: range[0]!, last: range[1]!, badCount: rest.bad.byteLength / 32 }));
+  const anySlots = fc
+    .uniqueArray(fc.record({ id: bytes(8), label: text, digest: bytes(32) }), { maxLength: 6, selector: ({ id }) => toHex(id) })
+    .map((all) => ({ type: 21, added: all.slice(0, 3), removed: all.slice(3).map(({ id }) => id) }));
   const prunable = { packs: idList, snapshots: idList, indexes: idList };
   const payload = fc.oneof(
     fc.constant({ type: 1 }),
@@ -287,16 +307,16 @@ t.test('random ledger entries survive a round trip', async () => {
       manifest: bytes(32),
       stream: bytes(16),
       state: fc.constantFrom(0, 1),
-      retainUntilSec: size,
+      retainUntilSec: span,
       slots,
       class: text.filter((name) => name !== ''),
     }),
-    fc.record({ type: fc.constant(6), snapshots: idList, untilSec: size, reason: text }),
+    fc.record({ type: fc.constant(6), snapshots: idList, untilSec: span, reason: text }),
     fc.record({ type: fc.constant(7), snapshots: idList, reason: text }),
     fc.record({ type: fc.constant(8), author: bytes(16), sequence: size, reason: text }),
     fc.record({
       type: fc.constant(9),
-      receipts: fc.array(fc.record({ author: bytes(16), sequence: size, hash: bytes(32), retainUntilSec: size, slots }), {
+      receipts: fc.array(fc.record({ author: bytes(16), sequence: size, hash: bytes(32), retainUntilSec: span, slots }), {
         maxLength: 4,
       }),
     }),
@@ -308,24 +328,45 @@ t.test('random ledger entries survive a round trip', async () => {
     fc.record({ type: fc.constant(2), publicKey: bytes(32), domain: bytes(16) }),
     fc.record({
       type: fc.constant(4),
-      minimumSec: size,
-      hourSec: size,
-      daySec: size,
-      weekSec: size,
-      monthSec: size,
-      yearSec: size,
+      ...durations,
     }),
     fc.record({
       type: fc.constant(5),
       manifest: bytes(32),
       stream: bytes(16),
       state: fc.constantFrom(0, 1),
-      retainUntilSec: size,
+      retainUntilSec: span,
       slots: fc.integer({ min: 0, max: 31 }),
     }),
+    fc.record({ type: fc.constant(2), publicKey: bytes(32), domain: bytes(16), name: text, sealed: bytes() }),
+    fc.record({ type: fc.constant(19), role: fc.constantFrom(0, 1, 2), publicKey: bytes(32), name: text }),
+    fc.record({ type: fc.constant(16), role: fc.constantFrom(0, 1), publicKey: bytes(32), signature: bytes(64) }),
+    fc.record({ type: fc.constant(4), ...durations, terms: extending }),
+    fc.record({ type: fc.constant(10), snapshots: idList, statement: text }),
+    anyCheck,
+    fc.record({ type: fc.constant(12), phase: fc.constant(0), drill: bytes(16), snapshots: idList }),
+    fc.record({
+      type: fc.constant(12),
+      phase: fc.constant(1),
+      drill: bytes(16),
+      snapshots: idList,
+      verdict: fc.constantFrom(0, 1, 2),
+      record: bytes(32),
+    }),
+    fc.record({
+      type: fc.constant(13),
+      direction: fc.constantFrom(0, 1),
+      other: bytes(32),
+      snapshots: idList,
+      heads: bytes(32),
+      bytes: size,
+      level: fc.constantFrom(0, 1, 2, 3),
+    }),
+    anySlots,
+    fc.record({ type: fc.constant(22), author: bytes(16), stream: bytes(16), reason: text }),
     fc.record({ type: fc.constant(18), domain: bytes(16), sealed: bytes() }),
   );
-  const time = fc.record({ sec: fc.maxSafeInteger(), nsec });
+  const time = fc.record({ sec: fc.integer({ min: MIN_SECOND, max: MAX_SECOND }), nsec });
   fc.assert(
     fc.property(
       fc.record({ repository: bytes(32), author: bytes(16), sequence: size, previous: bytes(32), time, payload }),

@@ -10,10 +10,10 @@ import type { LedgerEntry } from '../../lib/format/entry.js';
 import type { Genesis } from '../../lib/format/genesis.js';
 import type { Pins } from '../../lib/format/manifest.js';
 import { DEFAULT_TERMS, EntryType, type Payload, type PolicyPayload, payloadOf } from '../../lib/format/payload.js';
-import { type Authority, authorities } from '../../lib/ledger/authority.js';
-import { type Ledger, mergeChains } from '../../lib/ledger/ledger.js';
+import { type Authority, authorities, type KnownChain } from '../../lib/ledger/authority.js';
 import { joinSorted } from '../../lib/ledger/pins.js';
-import { disowned, receiptsOf, type Standing, standings } from '../../lib/ledger/standing.js';
+import { disowned, type Standing, standings } from '../../lib/ledger/standing.js';
+import { assemble, type Ledger } from '../../lib/ledger/state.js';
 import { PackListing } from '../../lib/retention/pack-table.js';
 import { pinNode } from '../../lib/retention/pin-locks.js';
 import { currentPolicy, termsOf } from '../../lib/retention/policy.js';
@@ -181,7 +181,7 @@ export class SimulatedRepository {
   }
 
   authorities(): Authority[] {
-    return authorities(this.genesis, (author) => this.chains.get(toHex(author))?.entries);
+    return authorities(this.genesis, (author) => this.chains.get(toHex(author)));
   }
 
   /** Whether entries of this author still count. */
@@ -193,13 +193,11 @@ export class SimulatedRepository {
 
   ledger(): Ledger {
     if (this.#ledger === undefined) {
-      const chains = this.authorities().flatMap(({ author, publicKey, role, limit }) => {
-        const chain = this.chains.get(toHex(author));
-        if (chain === undefined) return [];
-        const { entries, hashes } = chain;
-        return [{ author, publicKey, role, limit, entries: [...entries], hashes: [...hashes], head: hashes.at(-1)! }];
-      });
-      this.#ledger = { chains, entries: mergeChains(chains) };
+      const copies = [...this.chains].map(([hex, { entries, hashes }]): [string, KnownChain] => [
+        hex,
+        { entries: [...entries], hashes: [...hashes] },
+      ]);
+      this.#ledger = assemble(this.genesis, new Map(copies));
     }
     return this.#ledger;
   }
@@ -278,7 +276,7 @@ export class SimulatedRepository {
       }
       const policy = currentPolicy(this.ledger().entries);
       const chosen = termsOf(policy).classes.find(({ name }) => name === snapshot.class);
-      const receipts = receiptsOf(this.ledger());
+      const { receipts } = this.ledger();
       const earlier = this.standings().filter(
         (other) =>
           toHex(other.entry.author) === author &&
@@ -308,7 +306,7 @@ export class SimulatedRepository {
     for (const [hex, { storedSec }] of this.packs) listing.add(hex, 0, storedSec);
     const listed = listing.finish();
     const { packs } = listed;
-    const receipts = receiptsOf(ledger);
+    const { receipts } = ledger;
     const intents: Intent[] = ledger.entries.flatMap(({ author, sequence, time, payload }) => {
       const intent = payloadOf(payload, 'pruneIntent');
       if (intent === undefined) return [];

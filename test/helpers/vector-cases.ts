@@ -21,6 +21,7 @@ import * as pack from '../../lib/format/pack.js';
 import * as pages from '../../lib/format/page.js';
 import { Kind, withLength } from '../../lib/format/preamble.js';
 import * as tree from '../../lib/format/tree.js';
+import { READER_ROTATION_LABEL, readerRotationMessage } from '../../lib/ledger/authority.js';
 
 /** Fixed bytes that look random. */
 export function bytesOf(label: string, length = 32): Uint8Array {
@@ -272,6 +273,21 @@ const byVault = (one: entry.LedgerEntry): Uint8Array => signed(keys.vaultSeed, e
 const joined = (...labels: string[]): Uint8Array => concat(...labels.map((label) => bytesOf(label)).sort(Buffer.compare));
 const change: entry.TagChange = { snapshots: [bytesOf('snapshot')], added: ['kept', 'ä'], removed: ['daily'] };
 const mine = { ...place, author: writer, previous: bytesOf('previous') };
+const auditor = authorOf(publicKeyOf(bytesOf('auditor seed')));
+const byAuditor = (one: entry.LedgerEntry): Uint8Array =>
+  signed(bytesOf('auditor seed'), entry.ENTRY_LABEL, entry.encodeEntry(one));
+const ofAuditor = { ...place, author: auditor, sequence: 2, previous: bytesOf('previous') };
+const scope = { hosts: ['web1', 'web1.*'], labels: [] };
+const checked = {
+  level: 2,
+  first: new Uint8Array(32),
+  last: new Uint8Array(32).fill(0x7f),
+  coversSec: time.sec - 60,
+  heads: bytesOf('heads'),
+  startedSec: time.sec - 3600,
+  packs: 123_456,
+  bytes: 987_654_321_012,
+};
 const ofVault = { ...place, author: vault, sequence: 4, previous: bytesOf('previous') };
 const prunable = { packs: joined('pack a', 'pack b', 'pack c'), snapshots: joined('manifest'), indexes: EMPTY };
 const durations = { minimumSec: 3600, hourSec: 0, daySec: 1_209_600, weekSec: 0, monthSec: 0, yearSec: 315_576_000 };
@@ -637,6 +653,139 @@ export const cases: Readonly<Record<string, VectorCase>> = {
       out.array(0);
     }),
   ),
+  'entry: writer-cert with a name and a scope': ofEntry(() =>
+    byAdmin({
+      ...place,
+      sequence: 11,
+      payload: {
+        type: 2,
+        publicKey: publicKeyOf(keys.writerSeed),
+        domain: keys.domain,
+        name: 'web1',
+        sealed: sealFixed(domain.scope, entry.scopeAad(repository, writer, keys.domain), entry.encodeScope(scope)),
+      },
+    }),
+  ),
+  'entry: cert of an auditor, with a name': ofEntry(() =>
+    byAdmin({
+      ...place,
+      sequence: 12,
+      payload: { type: 19, role: 2, publicKey: publicKeyOf(bytesOf('auditor seed')), name: 'Prüferin' },
+    }),
+  ),
+  'entry: key-rotate of the reader, signed by a reader': ofEntry(() => {
+    const publicKey = x25519Public(bytesOf('next reader'));
+    const signature = sign(bytesOf('reader seed'), READER_ROTATION_LABEL, readerRotationMessage(repository, publicKey));
+    return byAdmin({ ...place, sequence: 13, payload: { type: 16, role: 1, publicKey, signature } });
+  }),
+  'entry: policy that lets a vault extend': ofEntry(() =>
+    byAdmin({
+      ...place,
+      sequence: 14,
+      payload: {
+        type: 4,
+        ...durations,
+        terms: {
+          waitSec: 259_200,
+          longestSec: 34_560_000,
+          autoPrune: false,
+          dailyBytes: 1 << 30,
+          dailySnapshots: 1000,
+          classes: [],
+          extensionSec: 2_592_000,
+        },
+      },
+    }),
+  ),
+  'entry: extend by a vault': ofEntry(() =>
+    byVault({ ...ofVault, payload: { type: 6, snapshots: joined('manifest'), untilSec: time.sec + 86_400, reason: 'suspect' } }),
+  ),
+  'entry: attest': ofEntry(() =>
+    byAuditor({ ...ofAuditor, payload: { type: 10, snapshots: joined('manifest'), statement: 'restored and compared' } }),
+  ),
+  'entry: check': ofEntry(() =>
+    byAuditor({ ...ofAuditor, payload: { type: 11, ...checked, badCount: 2, bad: joined('pack a', 'pack b') } }),
+  ),
+  'entry: check with more bad packs than it names': ofEntry(() =>
+    byAuditor({
+      ...ofAuditor,
+      payload: { type: 11, ...checked, badCount: 17, bad: joined(...Array.from({ length: 16 }, (_, i) => `pack ${i}`)) },
+    }),
+  ),
+  'entry: drill, announced': ofEntry(() =>
+    byAuditor({
+      ...ofAuditor,
+      payload: { type: 12, phase: 0, drill: bytesOf('drill').subarray(16), snapshots: joined('manifest') },
+    }),
+  ),
+  'entry: drill, failed': ofEntry(() =>
+    byAuditor({
+      ...ofAuditor,
+      payload: {
+        type: 12,
+        phase: 1,
+        drill: bytesOf('drill').subarray(16),
+        snapshots: joined('manifest'),
+        verdict: 1,
+        record: bytesOf('record'),
+      },
+    }),
+  ),
+  'entry: copy': ofEntry(() =>
+    byAuditor({
+      ...ofAuditor,
+      payload: {
+        type: 13,
+        direction: 0,
+        other: bytesOf('other repository'),
+        snapshots: joined('manifest', 'other'),
+        heads: bytesOf('heads'),
+        bytes: 123_456_789,
+        level: 1,
+      },
+    }),
+  ),
+  'entry: slots': ofEntry(() =>
+    byAdmin({
+      ...place,
+      sequence: 15,
+      payload: {
+        type: 21,
+        added: [{ id: bytesOf('slot').subarray(24), label: 'root@büro', digest: bytesOf('slot object') }],
+        removed: [bytesOf('old slot').subarray(24)],
+      },
+    }),
+  ),
+  'entry: retire-stream': ofEntry(() =>
+    byAdmin({
+      ...place,
+      sequence: 16,
+      payload: { type: 22, author: writer, stream: bytesOf('stream').subarray(16), reason: 'host is gone' },
+    }),
+  ),
+  'entry: a time after the year 9999 changes nothing': ofEntry(() => {
+    const late = new CborWriter().array(7).bytes(repository).bytes(admin).int(17).bytes(bytesOf('previous'));
+    late.array(2).int(253_402_300_800).int(0).int(17).array(2).text('code').text('detail');
+    return signed(keys.adminSeed, entry.ENTRY_LABEL, withLength(Kind.entry, late.finish()));
+  }),
+  'scope of a writer': of(
+    () => entry.encodeScope(scope),
+    (bytes) => entry.decodeScope(bytes, 'vector'),
+    entry.encodeScope,
+  ),
+  'genesis with a key for rotations': of(
+    () => signed(keys.adminSeed, GENESIS_LABEL, encodeGenesis({ ...genesis, readerSigner: publicKeyOf(bytesOf('reader seed')) })),
+    (bytes) => decodeGenesis(bytes),
+    (value: { genesis: Genesis } & Signed) => concat(encodeGenesis(value.genesis), value.signature),
+  ),
+  'keyring of an auditor': ofKeyring({ ...keyring, adminSeed: null, writer: null, auditorSeed: bytesOf('auditor seed') }),
+  'keyring of an auditor after a rotation': ofKeyring({
+    ...keyring,
+    adminSeed: null,
+    writer: null,
+    readers: [bytesOf('next reader')],
+    auditorSeed: bytesOf('auditor seed'),
+  }),
   'tag change of tags in any order, one in both lists': of(
     () => entry.encodeTagChange({ ...change, added: ['b', 'a', 'b'], removed: ['z', 'a'] }),
     (bytes) => entry.decodeTagChange(bytes, 'vector'),

@@ -17,11 +17,13 @@ import { EntryKind } from '../../lib/format/tree.js';
 import { asId } from '../../lib/id.js';
 import { commit } from '../../lib/ingest/commit.js';
 import type { Run } from '../../lib/ingest/run.js';
+import type { Authority, KnownChain } from '../../lib/ledger/authority.js';
 import { initRepository } from '../../lib/ledger/init.js';
-import { type Chain, type Ledger, loadLedger, mergeChains } from '../../lib/ledger/ledger.js';
+import { loadLedger } from '../../lib/ledger/ledger.js';
 import { applyDifference, joinSorted, resolvePins } from '../../lib/ledger/pins.js';
 import { readEnvelope } from '../../lib/ledger/snapshots.js';
 import { disowned, hasExpired, intended, type Standing, seriesOf, standings } from '../../lib/ledger/standing.js';
+import { assembleFor, type Ledger } from '../../lib/ledger/state.js';
 import { openRepository, type Repository, writerAuthor } from '../../lib/repository/repository.js';
 import { PackTable } from '../../lib/retention/pack-table.js';
 import { type PinNode, packLocks, pinNode } from '../../lib/retention/pin-locks.js';
@@ -126,7 +128,8 @@ const anySaid: fc.Arbitrary<Said> = fc.oneof(
 const anyHistory = fc.array(fc.oneof({ weight: 6, arbitrary: anySaid }, anyRelease), { maxLength: 40 });
 
 function ledgerOf(said: readonly Said[], limits: ReadonlyMap<number, number> = new Map()): Ledger {
-  const chains = ROLES.map((role, n): Chain => {
+  const read = new Map<string, KnownChain>();
+  const authorities = ROLES.map((role, n): Authority => {
     const entries = said
       .filter(({ by }) => by === n)
       .map(
@@ -140,17 +143,12 @@ function ledgerOf(said: readonly Said[], limits: ReadonlyMap<number, number> = n
         }),
       );
     const limit = limits.get(n) ?? Number.POSITIVE_INFINITY;
-    return {
-      author: asId('author', author(n)),
-      publicKey: new Uint8Array(32),
-      role,
-      entries,
-      limit,
-      hashes: [],
-      head: new Uint8Array(32),
-    };
+    read.set(toHex(author(n)), { entries, hashes: entries.map(() => new Uint8Array(32)) });
+    const roles = new Set([role]);
+    const receiptLimit = role === 'vault' ? Number.POSITIVE_INFINITY : 0;
+    return { author: asId('author', author(n)), publicKey: new Uint8Array(32), role, roles, limit, receiptLimit };
   });
-  return { chains, entries: mergeChains(chains) };
+  return assembleFor(authorities, [], read);
 }
 
 const byId = (all: readonly Standing[]): Map<string, Standing> => new Map(all.map((standing) => [toHex(standing.id), standing]));
