@@ -14,6 +14,7 @@ export type AlertCode =
   | 'key-retired'
   | 'hold-released'
   | 'rollback'
+  | 'ledger-refused'
   | 'clock-jump'
   | 'snapshot-missing'
   | 'quota'

@@ -7,16 +7,19 @@ import { sha256 } from '../crypto/kdf.js';
 import { ObjectExistsError, RefusedError } from '../errors.js';
 import type { Envelope } from '../format/manifest.js';
 import { entryName } from '../format/names.js';
-import { payloadOf } from '../format/payload.js';
+import { EntryType, payloadOf } from '../format/payload.js';
 import { asId } from '../id.js';
-import { hasEnd } from '../ledger/authority.js';
 import { termsOf } from '../retention/policy.js';
 import { type Acceptable, acceptEntry, type Caller, checkSnapshot, refuse } from './accept.js';
 import type { AlertCode } from './alerts.js';
 import { type Chains, knownOf } from './chains.js';
+import { checkIntent, type PlanAt } from './check-intent.js';
 import type { Quotas } from './quota.js';
 
 const DAY_SEC = 86_400;
+/** Of such entries the effect is tried on a copy of the ledger. */
+const T = EntryType;
+const CHANGES_AUTHORS: readonly number[] = [T.genesis, T.writerCert, T.retire, T.keyRotate, T.cert];
 /** So far behind its chain's end, another entry of the same number is no race of two runs. */
 const RACE_ENTRIES = 64;
 
@@ -33,6 +36,7 @@ export interface EntryContext {
   readonly chains: Chains;
   readonly quotas: Quotas;
   lateMs(): number;
+  readonly planAt: PlanAt;
   /** Reads a manifest's envelope, and checks its pins again. @throws RefusedError */
   envelope(object: string, id: Uint8Array): Promise<Envelope>;
   tell(code: AlertCode, detail: string): void;
@@ -61,10 +65,13 @@ export async function checkEntry(
   const head = hashes.at(-1) ?? new Uint8Array(32);
   const accepted = acceptEntry(name, bytes, { author, sequence }, { count, head }, caller, known);
   const { entry } = accepted;
-  // Whoever reads the ledger would refuse all of it.
-  const retire = payloadOf(entry.payload, 'retire');
-  if (retire !== undefined && !hasEnd(chains.chain(toHex(retire.author)).hashes, { count: retire.count, heads: [retire.head] }))
-    refuse(name, 'retires an author at an end that its chain does not have');
+  // What readers would refuse, or pass over, is not kept: the next start of this vault reads it too.
+  if (CHANGES_AUTHORS.includes(entry.payload.type)) {
+    const objection = chains.objection(entry, accepted.hash);
+    if (objection !== undefined) refuse(name, `would not be read: it ${objection}`);
+  }
+  const intent = payloadOf(entry.payload, 'pruneIntent');
+  if (intent !== undefined) await checkIntent(name, intent, context);
   const snapshot = payloadOf(entry.payload, 'snapshot');
   if (snapshot !== undefined) {
     if (chains.hasSnapshot(snapshot.manifest)) refuse(name, 'names a manifest that is a snapshot already');

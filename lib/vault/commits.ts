@@ -60,7 +60,14 @@ export class Commits {
 
   /** Whether genesis or an admin certify the vault's key. */
   get certified(): boolean {
-    return this.#parts.chains.authority(this.#parts.author)?.role === 'vault';
+    const { chains, author } = this.#parts;
+    return chains.authority(author)?.roles.has('vault') === true && !chains.hasEnded(author);
+  }
+
+  /** Whether an entry is what ends this vault: it is the last that the vault acknowledges, so that everybody knows how far its receipts count. */
+  #isOwnEnd({ entry: { payload } }: Acceptable): boolean {
+    const retire = payloadOf(payload, 'retire');
+    return retire !== undefined && toHex(retire.author) === this.#parts.author;
   }
 
   /** Takes an entry up; resolves when it and its receipt are durable. */
@@ -110,7 +117,7 @@ export class Commits {
     const { author, sequence, bytes } = job;
     const { entry, hash } = accepted;
     // Entries count like everything else: nobody fills the disk with incidents and tags.
-    const isWriters = chains.authority(author)?.role === 'writer';
+    const isWriters = chains.authority(author)?.roles.has('admin') === false;
     if (isWriters) quotas.takeBytes(entry.author, bytes.byteLength, termsOf(chains.policy()), this.#parts.lateMs());
     try {
       await store.put(entryName(asId('author', entry.author), sequence), [bytes]);
@@ -167,7 +174,7 @@ export class Commits {
     const { chains } = this.#parts;
     while (this.#pending.length > 0) {
       const some = this.#pending.slice(0, RECEIPTS_PER_ENTRY);
-      if (!this.certified) {
+      if (!this.certified && !some.some((one) => this.#isOwnEnd(one))) {
         for (const { entry } of some) this.#receive(entry, entry.time.sec);
         this.#pending = this.#pending.slice(some.length);
         continue;

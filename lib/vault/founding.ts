@@ -28,7 +28,7 @@ export async function putEntry(
   name: string,
   bytes: Uint8Array,
 ): Promise<Acknowledged> {
-  if (guard.commits === undefined) {
+  if (guard.isFounding) {
     if (caller.role !== 'admin') guard.opened();
     if (entryCount(guard) >= INIT_ENTRIES || ref.sequence >= INIT_ENTRIES)
       refuse(name, 'comes before there is a repository, and there are enough of those');
@@ -36,7 +36,7 @@ export async function putEntry(
     guard.catalog.addEntry(ref.id, ref.sequence, bytes.byteLength, Date.now());
     return {};
   }
-  const answer = await guard.commits.enter(caller, ref.id, ref.sequence, bytes);
+  const answer = await guard.opened().commits.enter(caller, ref.id, ref.sequence, bytes);
   guard.options.onStored?.(guard.store.pathOf(name));
   if (guard.rolledBack !== undefined) await guard.compareHeads();
   return answer;
@@ -52,7 +52,7 @@ function entryCount(guard: Guard): number {
 export async function putSlot(guard: Guard, ref: ObjectRef, name: string, bytes: Uint8Array): Promise<void> {
   const { header } = decodeSlot(bytes, Kind.keySlot, name);
   if (toHex(header.id) !== ref.id) refuse(name, 'is not the slot that its name says');
-  if (guard.commits === undefined && guard.catalog.shelves.slot.size >= INIT_SLOTS)
+  if (guard.isFounding && guard.catalog.shelves.slot.size >= INIT_SLOTS)
     refuse(name, 'comes before there is a repository, and there are enough of those');
   await guard.store.put(name, [bytes]);
   shelve(guard, 'slot', ref, bytes.byteLength, undefined);
@@ -60,7 +60,7 @@ export async function putSlot(guard: Guard, ref: ObjectRef, name: string, bytes:
 
 /** The commit point of an init: from here on there is a repository. */
 export async function putGenesis(guard: Guard, name: string, bytes: Uint8Array): Promise<void> {
-  if (guard.commits !== undefined) throw new RepositoryExistsError(guard.options.repository);
+  if (!guard.isFounding) throw new RepositoryExistsError(guard.options.repository);
   const { genesis, signed, signature } = decodeGenesis(bytes);
   if (!verifySignature(genesis.admins[0]!, GENESIS_LABEL, signed, signature)) refuse(name, 'is not signed by its admin key');
   if (genesis.vault === null || toHex(genesis.vault) !== toHex(guard.vaultKey)) refuse(name, 'does not name this vault’s key');

@@ -11,6 +11,7 @@ import { EntryType } from '../format/payload.js';
 import { rememberHeads } from '../ledger/heads.js';
 import { readLedger } from '../ledger/ledger.js';
 import { locateRepository, type RepositoryPlace } from '../repository/repository.js';
+import { planPrune } from '../retention/prune.js';
 import { createDirectoryStore, type DirectoryStore } from '../store/directory.js';
 import { type Hello, type ObjectKind, PROTOCOL } from '../store/vault-protocol.js';
 import type { Caller } from './accept.js';
@@ -67,6 +68,7 @@ export class Guard {
   readonly #author: string;
   #open: { readonly chains: Chains; readonly commits: Commits } | undefined;
   #rolledBack: RolledBackError | undefined;
+  #unreadable: VarveError | undefined;
 
   private constructor(
     options: GuardOptions,
@@ -100,8 +102,19 @@ export class Guard {
     const quotas = await Quotas.open(stateDir);
     const catalog = await Catalog.read(store.list(''));
     const guard = new Guard(options, { store, seed, clock, quotas, catalog });
-    if ((await store.stat(GENESIS_NAME)) !== undefined) await guard.openLedger(await locateRepository(store));
+    if ((await store.stat(GENESIS_NAME)) !== undefined) await guard.#start();
     return guard;
+  }
+
+  /** A ledger that does not read stops nobody from reading what is stored: the vault starts, says what is wrong, and takes nothing in. */
+  async #start(): Promise<void> {
+    try {
+      await this.openLedger(await locateRepository(this.store));
+    } catch (error) {
+      if (!(error instanceof VarveError)) throw error;
+      this.#unreadable = error;
+      this.alerts.tell('ledger-refused', error.message);
+    }
   }
 
   /** Reads the ledger of a repository that is there from now on: at the start, or when its genesis was stored. @throws CorruptError, StoreError */
@@ -134,6 +147,13 @@ export class Guard {
       seed: this.#seed,
       author: this.#author,
       lateMs: () => this.clock.now().lateMs,
+      planAt: async (nowSec) => {
+        const cacheDir = join(stateDir, 'cache');
+        return await planPrune(
+          { ...chains.place, store: this.store, cacheDir },
+          { seed: this.#seed, nowMs: () => nowSec * 1000 },
+        );
+      },
       envelope: (object, id) => this.pins.envelopeOf(object, id),
       tell: (code, detail) => this.alerts.tell(code, detail),
       onCertified: saveBaseline,
@@ -167,10 +187,16 @@ export class Guard {
   /** The ledger and what changes it. @throws NoRepositoryError before `init` */
   opened(): { readonly chains: Chains; readonly commits: Commits } {
     if (this.#open !== undefined) return this.#open;
+    if (this.#unreadable !== undefined) throw this.#unreadable;
     throw new NoRepositoryError(
       this.options.repository,
       'there is no repository behind this vault yet; create one through its admin connection with: varve init -r PLACE',
     );
+  }
+
+  /** Whether there is no repository yet, so that an init may bring its parts. */
+  get isFounding(): boolean {
+    return this.#open === undefined && this.#unreadable === undefined;
   }
 
   get chains(): Chains | undefined {

@@ -12,7 +12,7 @@ import type { Guard } from './guard.js';
 export async function removeObject(guard: Guard, caller: Caller, ref: ObjectRef): Promise<void> {
   guard.require(caller, 'remove', ref.kind);
   const name = nameOfRef(ref);
-  if (ref.kind !== 'slot' && guard.commits !== undefined) {
+  if (ref.kind !== 'slot' && !guard.isFounding) {
     guard.alerts.tell('refused-deletion', `an admin connection asked for the removal of ${name}`);
     throw new RefusedError(`${name} is not to be removed: what a vault keeps goes by retention alone`, { object: name });
   }

@@ -2,8 +2,8 @@
  * What each role may ask of a vault: one table of verbs and kinds, one of entries. A role comes from the socket or the forced command that a connection came
  * through; nothing that a client says changes it.
  */
+import type { Author } from '../format/entry.js';
 import { EntryType } from '../format/payload.js';
-import type { AuthorRole } from '../ledger/authority.js';
 import type { ObjectKind, VaultRole } from '../store/vault-protocol.js';
 
 export type Right = 'read' | 'parts' | 'list' | 'put' | 'remove';
@@ -22,7 +22,7 @@ const RIGHTS: Readonly<Record<VaultRole, Partial<Record<ObjectKind, readonly Rig
   reader: {
     genesis: ['read', 'list'],
     slot: ['read', 'list'],
-    entry: ['read', 'list'],
+    entry: ['read', 'list', 'put'],
     index: ['read', 'list'],
     manifest: ['read', 'list'],
     pack: ['read', 'parts', 'list'],
@@ -43,10 +43,17 @@ export function mayDo(role: VaultRole, right: Right, kind: ObjectKind): boolean 
 }
 
 const BY_WRITERS: readonly number[] = [EntryType.snapshot, EntryType.tags, EntryType.incident];
+/** What a vault says of pruning it says itself. */
+const BY_VAULT_ALONE: readonly number[] = [EntryType.pruneDone];
 
-/** Whether a connection with `role` may bring an entry of `type` by an author who is `by`. Which authors may write it is the format's business (`misplaced`). */
-export function mayEnter(role: VaultRole, by: AuthorRole, type: number): boolean {
-  if (role === 'writer') return by === 'writer' && BY_WRITERS.includes(type);
+/**
+ * Whether a connection with `role` may bring an entry of `type` by an author with these roles. Which authors may write it is the format's business (`misplaced`). An
+ * auditor holds the reader's part and comes through its connection.
+ */
+export function mayEnter(role: VaultRole, roles: ReadonlySet<Author>, type: number): boolean {
+  if (role === 'writer') return roles.has('writer') && BY_WRITERS.includes(type);
+  if (role === 'reader') return roles.has('auditor');
+  if (roles.has('admin')) return !BY_VAULT_ALONE.includes(type);
   // One person's key holds both: tags are signed with its writer's key, whatever connection it came through.
-  return role === 'admin' && (by === 'admin' || (by === 'writer' && type === EntryType.tags));
+  return roles.has('auditor') || (roles.has('writer') && type === EntryType.tags);
 }

@@ -164,7 +164,9 @@ t.test('roles: a writer reads no content and removes nothing, a reader stores no
     await t.rejects(writer.remove(name), role, `writer removes ${name}`);
   for (const name of [packAt, only(ledger)[0], `keys/${'0'.repeat(16)}`]) await t.rejects(reader.remove(name), role);
   await t.rejects(reader.put(packAt, [pack]), role);
-  await t.rejects(reader.put(only(ledger)[0], [only(ledger)[1]]), role);
+  const forged = signed(await made.open('reader'), made.keyring.adminSeed!, 99, new Uint8Array(32), { type: EntryType.genesis });
+  const forgedAt = entryName(authorOf(publicKeyOf(made.keyring.adminSeed!)), 99);
+  await t.rejects(reader.put(forgedAt, [forged]), { code: 'REFUSED' });
   await t.rejects(admin.put(packAt, [pack]), role);
   await t.rejects(admin.remove(packAt), role);
   await t.rejects(admin.remove(only(ledger)[0]), { code: 'REFUSED', message: /goes by retention alone/ });
