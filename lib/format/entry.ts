@@ -2,6 +2,7 @@
 import { concat, utf8, viewOf } from '../bytes.js';
 import { CorruptError } from '../errors.js';
 import { CborReader, CborWriter } from './cbor.js';
+import { MAX_TAGS, readTag } from './manifest.js';
 import { EntryType, MAX_SECOND, MIN_SECOND, type Payload, type WriterScope } from './payload.js';
 import { readPayload, writePayload } from './payload-codec.js';
 import { Kind, splitSigned, withLength } from './preamble.js';
@@ -149,13 +150,28 @@ export function encodeTagChange(change: TagChange): Uint8Array {
   return out.finish();
 }
 
+/** So many snapshots one tags entry may name. */
+export const MAX_TAGGED = 16_384;
+
+function readTags(from: CborReader): string[] {
+  const tags: string[] = [];
+  for (let left = from.array(); left > 0; left--) {
+    if (tags.length === MAX_TAGS) from.fail(`more than ${MAX_TAGS} tags`);
+    tags.push(readTag(from));
+  }
+  return tags;
+}
+
 /** @throws CorruptError */
 export function decodeTagChange(bytes: Uint8Array, object: string): TagChange {
   const from: CborReader = new CborReader(bytes, object);
   from.array(3);
   const snapshots: Uint8Array[] = [];
-  for (let left = from.array(); left > 0; left--) snapshots.push(from.bytes(32));
-  const [added, removed] = [readTexts(from), readTexts(from)];
+  for (let left = from.array(); left > 0; left--) {
+    if (snapshots.length === MAX_TAGGED) from.fail(`more than ${MAX_TAGGED} snapshots`);
+    snapshots.push(from.bytes(32));
+  }
+  const [added, removed] = [readTags(from), readTags(from)];
   from.end();
   return { snapshots, added, removed };
 }

@@ -57,6 +57,34 @@ function writePins(out: CborWriter, pins: Pins): void {
   else out.array(4).int(pins.depth).bytes(pins.base).bytes(pins.removed).bytes(pins.added);
 }
 
+/** What a manifest may list, so that opening one costs memory that its author does not decide. */
+export const MAX_SOURCES = 262_144;
+export const MAX_TAGS = 1024;
+export const MAX_TAG_BYTES = 1024;
+export const MAX_NOTES = 1024;
+export const MAX_INDEX_IDS = 65_536;
+
+/** @throws RangeError for tags that a manifest or a tags entry cannot hold */
+export function checkTags(tags: readonly string[]): void {
+  if (tags.length > MAX_TAGS) throw new RangeError(`${tags.length} tags are more than the ${MAX_TAGS} that a snapshot can have`);
+  const long = tags.find((tag) => utf8(tag).byteLength > MAX_TAG_BYTES);
+  if (long !== undefined) throw new RangeError(`a tag is longer than ${MAX_TAG_BYTES} bytes: ${long.slice(0, 40)}…`);
+}
+
+/** How many items an array has, at most `max`. */
+function countOf(from: CborReader, max: number, what: string): number {
+  const count = from.array();
+  if (count > max) from.fail(`${count} ${what} are more than ${max}`);
+  return count;
+}
+
+/** Reads one tag. */
+export function readTag(from: CborReader): string {
+  const tag = from.text();
+  if (tag.length > MAX_TAG_BYTES || utf8(tag).byteLength > MAX_TAG_BYTES) from.fail(`a tag of more than ${MAX_TAG_BYTES} bytes`);
+  return tag;
+}
+
 function readIds(from: CborReader): Uint8Array {
   const ids = from.bytes();
   if (ids.byteLength % 32 !== 0) from.fail('pack ids of an impossible length');
@@ -106,7 +134,7 @@ export function decodeEnvelope(bytes: Uint8Array, object: string): { envelope: E
   const pins = readPins(from);
   const counts = { pinCount: from.uint(), pinBytes: from.uint(), newBytes: from.uint() };
   const indexIds: Uint8Array[] = [];
-  for (let left = from.array(); left > 0; left--) indexIds.push(from.bytes(32));
+  for (let left = countOf(from, MAX_INDEX_IDS, 'index ids'); left > 0; left--) indexIds.push(from.bytes(32));
   from.end();
   return { envelope: { ...ids, ...key, stream, ...times, state, pins, ...counts, indexIds }, head, sealed: rest };
 }
@@ -144,15 +172,15 @@ export function decodeManifestBody(bytes: Uint8Array, object: string): ManifestB
   const host = from.text();
   const label = from.text();
   const paths: Uint8Array[] = [];
-  for (let left = from.array(); left > 0; left--) {
+  for (let left = countOf(from, MAX_SOURCES, 'sources'); left > 0; left--) {
     const path = from.bytes();
     if (path[0] !== 0x2f || path.includes(0)) from.fail('a source that is no absolute path');
     paths.push(path);
   }
   const tags: string[] = [];
   let previous: Uint8Array | undefined;
-  for (let left = from.array(); left > 0; left--) {
-    const tag = from.text();
+  for (let left = countOf(from, MAX_TAGS, 'tags'); left > 0; left--) {
+    const tag = readTag(from);
     const bytes = utf8(tag);
     if (previous !== undefined && compareBytes(previous, bytes) >= 0) from.fail('tags out of order or twice');
     previous = bytes;
@@ -162,7 +190,7 @@ export function decodeManifestBody(bytes: Uint8Array, object: string): ManifestB
   const root = readEntry(from, [owner], true);
   if (root.kind !== EntryKind.directory) from.fail('the root is not a directory');
   const problems: Problem[] = [];
-  for (let left = from.array(); left > 0; left--) {
+  for (let left = countOf(from, MAX_PROBLEMS, 'problems'); left > 0; left--) {
     from.array(2);
     problems.push({ path: from.bytes(), code: from.text() });
   }
@@ -170,7 +198,7 @@ export function decodeManifestBody(bytes: Uint8Array, object: string): ManifestB
   if (problems.length !== Math.min(problemCount, MAX_PROBLEMS)) from.fail('another number of problems than it says');
   const program = from.text();
   const notes: [string, string][] = [];
-  for (let left = from.array(); left > 0; left--) {
+  for (let left = countOf(from, MAX_NOTES, 'notes'); left > 0; left--) {
     from.array(2);
     notes.push([from.text(), from.text()]);
   }

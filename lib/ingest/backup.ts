@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { lossyUtf8, toHex, utf8 } from '../bytes.js';
 import { InterruptedError, SourceError } from '../errors.js';
 import type { Problem } from '../format/manifest.js';
-import { MAX_PROBLEMS } from '../format/manifest.js';
+import { checkTags, MAX_PROBLEMS } from '../format/manifest.js';
 import { type DirectoryEntry, type Entry, EntryKind, isValidName, type Owner } from '../format/tree.js';
 import type { SnapshotId } from '../id.js';
 import { requireAuthor } from '../ledger/append.js';
@@ -94,6 +94,7 @@ export const DEFAULT_THREADS = 2;
 export async function backup(repository: Repository, options: BackupOptions): Promise<BackupReport> {
   const nowMs = options.nowMs ?? Date.now;
   const startedMs = nowMs();
+  checkTags(options.tags ?? []);
   // Before anything is read: a key that cannot commit, and a memory that cannot be kept.
   const author = writerAuthor(repository);
   await repository.heads?.recall(options.dryRun !== true);

@@ -11,6 +11,7 @@ import {
   decodeEnvelope,
   decodeManifestBody,
   type Envelope,
+  MAX_TAGS,
   type ManifestBody,
   manifestAad,
   State,
@@ -124,7 +125,7 @@ export function tagChanges(repository: Repository, ledger: Ledger, onDamaged?: (
       const set = new Set(tags);
       for (const change of changes.get(`${toHex(domain)}/${toHex(id)}`) ?? []) {
         for (const tag of change.removed) set.delete(tag);
-        for (const tag of change.added) set.add(tag);
+        for (const tag of change.added) if (set.size < MAX_TAGS) set.add(tag);
       }
       return sortedTags(set);
     },

@@ -7,7 +7,7 @@ import { open, seal } from '../crypto/envelope.js';
 import { authorOf, publicKeyOf } from '../crypto/sign.js';
 import { CorruptError, RoleError } from '../errors.js';
 import { encodeTagChange, type TagChange, tagsAad } from '../format/entry.js';
-import { sortedTags } from '../format/manifest.js';
+import { checkTags, sortedTags } from '../format/manifest.js';
 import { EntryType } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import type { Repository } from '../repository/repository.js';
@@ -57,6 +57,7 @@ export async function tagSnapshots(
   if (set !== undefined && (add.length > 0 || remove.length > 0))
     throw new RangeError('set replaces all tags; it does not go with add or remove');
   if ([...add, ...remove, ...(set ?? [])].some((tag) => tag === '')) throw new RangeError('a tag must not be empty');
+  for (const list of [add, remove, set ?? []]) checkTags(list);
   const time = timeOfMs(options.nowMs ?? Date.now());
   const result: { id: Uint8Array; tags: string[] }[] = [];
   const batches = new Map<string, { domain: Uint8Array; snapshots: Snapshot[] }>();
