@@ -4,11 +4,19 @@
  */
 import t from 'tap';
 import { toHex } from '../../lib/bytes.js';
+import { encodeRows } from '../../lib/format/content.js';
 import { ChunkType } from '../../lib/format/pack.js';
 import { check } from '../../lib/verify/check.js';
 import { damagedRepository } from '../helpers/damaged-repository.js';
-import { HostileWriter, inlineEntry, rowsEntry, sameRows, type Tree, totalsOf, directoryEntry } from '../helpers/hostile-trees.js';
-import { encodeRows } from '../../lib/format/content.js';
+import {
+  directoryEntry,
+  HostileWriter,
+  inlineEntry,
+  rowsEntry,
+  sameRows,
+  type Tree,
+  totalsOf,
+} from '../helpers/hostile-trees.js';
 
 const repo = await damagedRepository();
 t.teardown(() => repo.remove());

@@ -6,7 +6,7 @@ import { toHex, utf8 } from '../../lib/bytes.js';
 import { chunkIdOfDigest } from '../../lib/crypto/chunk-id.js';
 import { sha256 } from '../../lib/crypto/kdf.js';
 import { encodeRows } from '../../lib/format/content.js';
-import { encodeManifestBody, type Envelope, type ManifestBody } from '../../lib/format/manifest.js';
+import { type Envelope, encodeManifestBody, type ManifestBody } from '../../lib/format/manifest.js';
 import { ChunkType, PackClass } from '../../lib/format/pack.js';
 import { encodeInner, type InnerRow } from '../../lib/format/page.js';
 import { timeOfMs } from '../../lib/format/time.js';
@@ -199,4 +199,3 @@ export class HostileWriter {
 /** Rows of `count` times the same. */
 export const sameRows = (count: number, length: number, id: Uint8Array): { length: number; id: Uint8Array }[] =>
   Array.from({ length: count }, () => ({ length, id }));
-
