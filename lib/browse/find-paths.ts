@@ -35,8 +35,8 @@ export interface Unreadable {
 }
 
 /** What one snapshot may repeat before it is set aside, and all of those together then. */
-const FIRST = { steps: 100_000, share: 16 };
-const LAST = { steps: 4_000_000, share: 1024 };
+const FIRST = { steps: 5_000, share: 4 };
+const LAST = { steps: 100_000, share: 512 };
 
 /** Searches `trees` (in order of time). Results are in order of path, then time. @throws StoreError, InterruptedError */
 export async function findPaths(trees: readonly OpenTree[], options: FindOptions): Promise<Found[]> {

@@ -32,15 +32,18 @@ const MAX_REMEMBERED = 500_000;
 /** Directories that wait to be searched, and bytes of paths that were found: beyond, a snapshot is none that a run made. */
 const MAX_WAITING = 500_000;
 const MAX_PATH_BYTES = 2 ** 30;
-/** A long path costs like so many short ones. */
+/** A long path costs like so many short ones, and a directory like so many entries. */
 const STEP_BYTES = 512;
+const DIRECTORY_STEPS = 10;
+const MAX_NEW = 4_000_000;
 const UNSEEN = 0xffffffff;
 const NOTHING: readonly Searched[] = [];
 
-/** How often directories may be looked at that were seen in the same snapshot at another path. */
+/** How often directories may be looked at that were seen in the same snapshot at another path. What was not seen before in any of its snapshots adds to it. */
 export class Budget {
   #left: number;
   readonly #share: number;
+  readonly #seen = new Set<string>();
 
   /** @param share - more steps for each that is no repetition */
   constructor({ steps, share }: { readonly steps: number; readonly share: number }) {
@@ -48,9 +51,20 @@ export class Budget {
     this.#share = share;
   }
 
+  /** Whether this directory was in none of the snapshots that share the budget. */
+  isNew(tree: Uint8Array): boolean {
+    const key = Buffer.from(tree.buffer, tree.byteOffset, tree.byteLength).toString('latin1');
+    if (this.#seen.has(key)) return false;
+    // Beyond, nothing counts as new: the set stays bounded, and what was earned suffices.
+    if (this.#seen.size < MAX_NEW) this.#seen.add(key);
+    else return false;
+    return true;
+  }
+
   /** @returns whether there is any left */
-  spend(steps: number, isAgain: boolean): boolean {
-    this.#left += isAgain ? -steps : steps * this.#share;
+  spend(steps: number, isAgain: boolean, isNew: boolean): boolean {
+    if (isAgain) this.#left -= steps;
+    else if (isNew) this.#left += steps * this.#share;
     return this.#left >= 0;
   }
 }
@@ -70,6 +84,7 @@ interface Frame {
   readonly key: string;
   readonly leaves: Iterator<LeafPage>;
   readonly isAgain: boolean;
+  readonly isNew: boolean;
   readonly own: Match[];
   readonly below: Searched[];
   readonly waiting: Waiting[];
@@ -188,9 +203,11 @@ class OneSearch {
       return known;
     }
     this.#bounds.enter(totals);
-    const isAgain = native().claim(this.#seen, tree, 1)[0] !== UNSEEN;
+    const isAgain: boolean = native().claim(this.#seen, tree, 1)[0] !== UNSEEN;
+    const isNew = this.#budget.isNew(tree);
+    if (!this.#budget.spend(DIRECTORY_STEPS, isAgain, isNew)) throw new BudgetSpent();
     const leaves = readLeaves(this.#tree.source, tree);
-    const frame = { path, key, leaves, isAgain, own: [], below: [], waiting: [], entries: 0, whole: true };
+    const frame = { path, key, leaves, isAgain, isNew, own: [], below: [], waiting: [], entries: 0, whole: true };
     this.#stack.push(frame);
     return undefined;
   }
@@ -204,7 +221,7 @@ class OneSearch {
       const path = joinPath(frame.path, entry.name);
       frame.entries++;
       this.#bounds.count();
-      if (!this.#budget.spend(1 + Math.floor(path.byteLength / STEP_BYTES), frame.isAgain)) throw new BudgetSpent();
+      if (!this.#budget.spend(1 + Math.floor(path.byteLength / STEP_BYTES), frame.isAgain, frame.isNew)) throw new BudgetSpent();
       if (this.#options.wanted(path, entry)) {
         frame.own.push({ path, entry });
         this.#pathBytes += path.byteLength;
