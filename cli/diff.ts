@@ -51,6 +51,7 @@ async function diff(run: Run, a: string, b: string, options: FilterOptions & { m
     try {
       const changes = diffSnapshots(opened.trees[0]!, opened.trees[1]!, {
         metadata: options.metadata === true,
+        signal: run.signal,
         ...(left.path === undefined ? {} : { beforePath: left.path }),
         ...(right.path === undefined ? {} : { afterPath: right.path }),
       });

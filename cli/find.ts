@@ -96,6 +96,7 @@ async function find(run: Run, patterns: readonly string[], flags: FindFlags): Pr
       await opened.close();
     }
     for (const one of found) {
+      run.signal.throwIfAborted();
       print(run, one);
       await run.out.breathe();
     }

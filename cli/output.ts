@@ -3,10 +3,13 @@
  * goes away, listing ends quietly and work goes on.
  */
 import { once } from 'node:events';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { safeText } from './human.js';
 
 export const SCHEMA = 1;
 const FLUSH_BYTES = 1 << 16;
+/** How long a loop that prints may keep signals waiting: writing to a file or a pipe does not let the event loop have its turn. */
+const SLICE_MS = 20;
 
 /** Thrown when nobody reads what is being printed. main.ts ends the command without a word. */
 export class OutputClosed extends Error {}
@@ -22,6 +25,7 @@ export class Output {
   readonly #pending: Buffer[] = [];
   #pendingBytes = 0;
   #closed = false;
+  #sliceEnd = 0;
   /** Printing above a progress bar would tear it. */
   beforeStderr: (() => void) | undefined;
 
@@ -70,6 +74,7 @@ export class Output {
   /** Raw bytes to stdout, waiting while the reader is slow. @throws OutputClosed */
   async write(bytes: Uint8Array | string): Promise<void> {
     await this.flush();
+    await this.#rest();
     if (this.#closed) throw new OutputClosed();
     if (!process.stdout.write(bytes))
       await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'close')]).catch(() => undefined);
@@ -80,6 +85,13 @@ export class Output {
   async breathe(): Promise<void> {
     if (this.#closed) throw new OutputClosed();
     if (this.#pendingBytes >= FLUSH_BYTES) await this.flush();
+    await this.#rest();
+  }
+
+  async #rest(): Promise<void> {
+    if (performance.now() < this.#sliceEnd) return;
+    await nextTurn();
+    this.#sliceEnd = performance.now() + SLICE_MS;
   }
 
   /** Hands on everything printed so far. */

@@ -23,7 +23,7 @@ Examples:
       withRepository(run, async (repository) => {
         const leftOut: string[] = [];
         const selected = { filter: filterOf(options), onLeftOut: tellLeftOut(run, leftOut) };
-        const stats = await repositoryStats(repository, await selectSnapshots(repository, selected));
+        const stats = await repositoryStats(repository, await selectSnapshots(repository, selected), run.signal);
         run.out.record('stats', {
           snapshots: stats.snapshots,
           left_out: leftOut,

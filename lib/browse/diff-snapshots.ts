@@ -1,8 +1,14 @@
-/** What changed between two snapshots. Directories with the same tree are passed over unread, so the cost is that of the changes. */
-import { compareBytes, equalBytes } from '../bytes.js';
-import { type Entry, isDirectory } from '../format/tree.js';
+/**
+ * What changed between two snapshots. Directories with the same tree are passed over unread, and two between which nothing changed are compared once, so the cost is that
+ * of the changes. Ends with an error where a directory holds more than it claims.
+ */
+import { compareBytes, equalBytes, toHex } from '../bytes.js';
+import { manifestName } from '../format/names.js';
+import { type DirectoryEntry, type Entry, isDirectory } from '../format/tree.js';
+import { TreeBounds } from '../repository/tree-bounds.js';
 import { readDirectory } from '../repository/tree-reader.js';
-import { entryAt, joinPath, type OpenTree } from './open-tree.js';
+import { Turns } from '../repository/turns.js';
+import { entryAt, joinPath, namesOfPath, type OpenTree } from './open-tree.js';
 import { sameContent, sameMetadata, sameTree, sameType } from './same-entry.js';
 
 /** `+` added, `-` removed, `M` content modified, `T` type changed, `U` metadata only. */
@@ -21,37 +27,83 @@ export interface DiffOptions {
   readonly afterPath?: Uint8Array;
   /** Also report changes of mode, owner, times and attributes alone. */
   readonly metadata?: boolean;
+  readonly signal?: AbortSignal;
 }
 
 type Step = { readonly path: Uint8Array; readonly before: Entry | undefined; readonly after: Entry | undefined };
 
-/** Yields changes from `before` to `after` in the order of paths, directories before what they hold. @throws NotFoundError, CorruptError */
-export function* diffSnapshots(before: OpenTree, after: OpenTree, options: DiffOptions = {}): Generator<Change> {
+/** Two directories side by side that are under way. */
+interface Pair {
+  readonly steps: Iterator<Step>;
+  readonly key: string | undefined;
+  readonly entered: readonly TreeBounds[];
+  changed: boolean;
+}
+
+/** Above so many remembered pairs of directories, they are forgotten and may be compared again. */
+const MAX_REMEMBERED = 500_000;
+
+const treeOf = (entry: Entry | undefined): DirectoryEntry | undefined =>
+  entry !== undefined && isDirectory(entry) ? entry : undefined;
+
+/** Yields changes from `before` to `after` in the order of paths, directories before what they hold. @throws NotFoundError, CorruptError, InterruptedError */
+export async function* diffSnapshots(before: OpenTree, after: OpenTree, options: DiffOptions = {}): AsyncGenerator<Change> {
+  const turns = new Turns('diff', options.signal);
   const root = Uint8Array.of(0x2f);
   const left = entryAt(before, options.beforePath ?? root);
   const right = entryAt(after, options.afterPath ?? root);
   const path = compareBytes(left.path, right.path) === 0 ? left.path : root;
+  const [leftBounds, rightBounds] = [
+    { tree: before, at: left },
+    { tree: after, at: right },
+  ].map(({ tree, at }) => new TreeBounds(manifestName(tree.snapshot.id), namesOfPath(at.path).length)) as [
+    TreeBounds,
+    TreeBounds,
+  ];
   // Chunk ids of different domains never agree, though the content may.
   const comparable = equalBytes(before.snapshot.envelope.domain, after.snapshot.envelope.domain);
-  const stack: Iterator<Step>[] = [[{ path, before: left.entry, after: right.entry }][Symbol.iterator]()];
+  /** Pairs of trees between which nothing changed. */
+  const same = new Set<string>();
+  const first: Step[] = [{ path, before: left.entry, after: right.entry }];
+  const stack: Pair[] = [{ steps: first[Symbol.iterator](), key: undefined, entered: [], changed: false }];
   for (;;) {
     const top = stack.at(-1);
     if (top === undefined) return;
-    const next = top.next();
+    if (turns.isDue) await turns.take();
+    const next = top.steps.next();
     if (next.done === true) {
       stack.pop();
+      for (const bounds of top.entered) bounds.leave();
+      if (same.size >= MAX_REMEMBERED) same.clear();
+      const above = stack.at(-1);
+      if (top.changed && above !== undefined) above.changed = true;
+      if (!top.changed && top.key !== undefined) same.add(top.key);
       continue;
     }
     const step = next.value;
+    if (stack.length > 1) {
+      if (step.before !== undefined) leftBounds.count();
+      if (step.after !== undefined) rightBounds.count();
+    }
     const kind = kindOf(step, options.metadata === true);
-    if (kind !== undefined) yield { kind, ...step };
+    if (kind !== undefined) {
+      top.changed = true;
+      yield { kind, ...step };
+    }
     if (comparable && step.before !== undefined && step.after !== undefined && sameTree(step.before, step.after)) continue;
-    const leftTree =
-      step.before !== undefined && isDirectory(step.before) ? readDirectory(before.source, step.before.tree) : undefined;
-    const rightTree =
-      step.after !== undefined && isDirectory(step.after) ? readDirectory(after.source, step.after.tree) : undefined;
-    if (leftTree !== undefined || rightTree !== undefined)
-      stack.push(merge(step.path, leftTree ?? empty(), rightTree ?? empty()));
+    const [leftTree, rightTree] = [treeOf(step.before), treeOf(step.after)];
+    if (leftTree === undefined && rightTree === undefined) continue;
+    const key = leftTree === undefined || rightTree === undefined ? undefined : toHex(leftTree.tree) + toHex(rightTree.tree);
+    if (key !== undefined && same.has(key)) continue;
+    if (leftTree !== undefined) leftBounds.enter(leftTree.totals);
+    if (rightTree !== undefined) rightBounds.enter(rightTree.totals);
+    const steps = merge(
+      step.path,
+      leftTree === undefined ? empty() : readDirectory(before.source, leftTree.tree),
+      rightTree === undefined ? empty() : readDirectory(after.source, rightTree.tree),
+    );
+    const entered = [...(leftTree === undefined ? [] : [leftBounds]), ...(rightTree === undefined ? [] : [rightBounds])];
+    stack.push({ steps, key, entered, changed: false });
   }
 }
 

@@ -1,10 +1,11 @@
 /** A file's bytes, verified, handed on in order and no faster than they are taken. */
 
 import { lossyUtf8 } from '../bytes.js';
-import { NotFoundError } from '../errors.js';
+import { CorruptError, NotFoundError } from '../errors.js';
+import { ChunkType } from '../format/pack.js';
 import { type FileEntry, isFile } from '../format/tree.js';
-import type { TreeSource } from '../repository/tree-reader.js';
-import { readFileRange } from '../repository/tree-reader.js';
+import { readPieces, type TreeSource } from '../repository/tree-reader.js';
+import { Turns } from '../repository/turns.js';
 import { entryAt, type OpenTree } from './open-tree.js';
 
 /** Takes bytes; the next come when it resolves. The bytes may be kept. */
@@ -12,13 +13,31 @@ export type Write = (bytes: Uint8Array) => Promise<void>;
 
 const PIECE_BYTES = 1 << 20;
 
-/** Writes the content of `file`. @throws CorruptError; what was written before is right */
+/** Writes the content of `file`. @throws CorruptError, InterruptedError; what was written before is right */
 export async function writeContentOf(source: TreeSource, file: FileEntry, write: Write, signal?: AbortSignal): Promise<void> {
-  for (let offset = 0; offset < file.sizeBytes; ) {
-    signal?.throwIfAborted();
-    const piece = new Uint8Array(Math.min(PIECE_BYTES, file.sizeBytes - offset));
-    offset += readFileRange(source, file, offset, piece);
-    await write(piece);
+  const turns = new Turns('dump', signal);
+  turns.check();
+  let left = file.sizeBytes;
+  let buffer = new Uint8Array(Math.min(PIECE_BYTES, left));
+  let filled = 0;
+  for (const { id, inline, lengthBytes } of readPieces(source, file)) {
+    const bytes = inline ?? (id === undefined ? undefined : source.chunks.read(id, ChunkType.data));
+    if (bytes !== undefined && bytes.byteLength !== lengthBytes)
+      throw new CorruptError(`chunk of ${lengthBytes} bytes`, `has ${bytes.byteLength}`);
+    for (let at = 0; at < lengthBytes; ) {
+      if (turns.isDue) await turns.take();
+      const count = Math.min(lengthBytes - at, buffer.byteLength - filled);
+      // A hole is what a fresh buffer holds.
+      if (bytes !== undefined) buffer.set(bytes.subarray(at, at + count), filled);
+      at += count;
+      filled += count;
+      if (filled < buffer.byteLength) continue;
+      await write(buffer);
+      turns.check();
+      left -= filled;
+      buffer = new Uint8Array(Math.min(PIECE_BYTES, left));
+      filled = 0;
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 import { toHex, utf8 } from '../bytes.js';
 import { ChunkType } from '../format/pack.js';
 import { type Entry, EntryKind, isDirectory, isFile } from '../format/tree.js';
+import { Turns } from '../repository/turns.js';
 import { type Write, writeContentOf } from './dump-file.js';
 import { listTree } from './list-tree.js';
 import { entryAt, namesOfPath, type OpenTree } from './open-tree.js';
@@ -22,8 +23,10 @@ const TYPES = { 1: '0', 8: '0', 2: '5', 3: '2', 4: '6', 6: '3', 7: '4' } as cons
 export async function dumpTar(tree: OpenTree, path: Uint8Array, write: Write, options: DumpTarOptions = {}): Promise<void> {
   const start = entryAt(tree, path);
   const links = new Map<string, Uint8Array>();
+  const turns = new Turns('dump', options.signal);
   const put = async (name: Uint8Array, entry: Entry): Promise<void> => {
-    options.signal?.throwIfAborted();
+    turns.check();
+    if (turns.isDue) await turns.take();
     if (entry.kind === EntryKind.socket) {
       options.onSkipped?.(name, 'a tar archive holds no sockets');
       return;

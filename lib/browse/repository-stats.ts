@@ -6,6 +6,7 @@ import type { Snapshot } from '../ledger/snapshots.js';
 import { native } from '../native.js';
 import { openIndex } from '../repository/open-index.js';
 import type { Repository } from '../repository/repository.js';
+import { Turns } from '../repository/turns.js';
 
 export interface RepositoryStats {
   readonly snapshots: number;
@@ -39,10 +40,16 @@ const UNCLAIMED = 0xffffffff;
 
 const ratio = (a: number, b: number): number => (b === 0 ? 1 : a / b);
 
-/** Adds up the repository; the restore figures are those of `snapshots`. @throws StoreError, CorruptError, RoleError */
-export async function repositoryStats(repository: Repository, snapshots: readonly Snapshot[]): Promise<RepositoryStats> {
+/** Adds up the repository; the restore figures are those of `snapshots`. @throws StoreError, CorruptError, RoleError, InterruptedError */
+export async function repositoryStats(
+  repository: Repository,
+  snapshots: readonly Snapshot[],
+  signal?: AbortSignal,
+): Promise<RepositoryStats> {
+  const turns = new Turns('stats', signal);
   const stored = { packs: 0, packBytes: 0, indexBytes: 0, otherBytes: 0 };
   for await (const { name, sizeBytes } of repository.store.list('')) {
+    if (turns.isDue) await turns.take();
     if (parsePackName(name) !== undefined) {
       stored.packs++;
       stored.packBytes += sizeBytes;
@@ -55,7 +62,7 @@ export async function repositoryStats(repository: Repository, snapshots: readonl
     sum.restoreDirectories += body.root.totals.directories;
     sum.restoreBytes += body.root.totals.bytes;
   }
-  const chunks = await countChunks(repository);
+  const chunks = await countChunks(repository, turns);
   const storedBytes = stored.packBytes + stored.indexBytes + stored.otherBytes;
   return {
     snapshots: snapshots.length,
@@ -73,6 +80,7 @@ export async function repositoryStats(repository: Repository, snapshots: readonl
 /** Distinct chunks of all packs. The ids go into the addon's set: JavaScript's own ends at 16 million. */
 async function countChunks(
   repository: Repository,
+  turns: Turns,
 ): Promise<Pick<RepositoryStats, 'chunks' | 'chunkBytes' | 'dataChunks' | 'dataChunkBytes'>> {
   const index = await openIndex(repository, { filter: false });
   const seen = native().claimsCreate();
@@ -80,6 +88,7 @@ async function countChunks(
   const counts = { chunks: 0, chunkBytes: 0, dataChunks: 0, dataChunkBytes: 0 };
   try {
     for (const { packIndex, packId } of index.packs()) {
+      if (turns.isDue) await turns.take();
       const hex = toHex(packId);
       if (seenPacks.has(hex)) continue;
       seenPacks.add(hex);

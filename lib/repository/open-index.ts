@@ -88,7 +88,20 @@ export async function coverPacks(
       else if (!(error instanceof RoleError)) throw error;
     }
   }
-  if (sources.length > 0) await index.add(sources);
+  try {
+    if (sources.length > 0) await index.add(sources);
+  } catch (error) {
+    if (!(error instanceof CorruptError)) throw error;
+    // One that the index does not take must not keep the others out.
+    for (const source of sources) {
+      try {
+        await index.add([source]);
+      } catch (cause) {
+        if (!(cause instanceof CorruptError)) throw cause;
+        failed.push(new CorruptError(packName(source.packs[0]!.packId), 'its directory cannot be indexed', {}, cause));
+      }
+    }
+  }
   return failed;
 }
 

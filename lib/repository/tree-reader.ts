@@ -26,45 +26,77 @@ export function isLeaf(page: Page): page is LeafPage {
   return page.level === 0;
 }
 
-/** A child page of `parent`, checked against its row. @throws CorruptError */
-export function readChildPage(source: TreeSource, parent: InnerPage, rowIndex: number): Page {
-  const row = parent.rows[rowIndex]!;
-  const page = readPage(source, row.id);
-  const [first, count] = isLeaf(page)
-    ? [page.entries[0]?.name, page.entries.length]
-    : [page.rows[0]?.firstName, page.rows.reduce((sum, { count: n }) => sum + n, 0)];
-  const last = isLeaf(page) ? page.entries.at(-1)?.name : page.rows.at(-1)?.firstName;
-  const next = parent.rows[rowIndex + 1]?.firstName;
-  if (page.level !== parent.level - 1 || count !== row.count || first === undefined || !equalBytes(first, row.firstName)) {
-    throw new CorruptError(`tree page ${toHex(row.id)}`, 'does not fit the page above it');
-  }
-  if (next !== undefined && last !== undefined && compareBytes(last, next) >= 0)
-    throw new CorruptError(`tree page ${toHex(row.id)}`, 'overlaps the page after it');
+/** What the page above a page says of it, or what it is. */
+export interface PageFacts {
+  readonly level: number;
+  /** Entries in and below it. */
+  readonly count: number;
+  /** Undefined for an empty leaf. */
+  readonly first: Uint8Array | undefined;
+  /** Of an inner page, the first name in its last child. */
+  readonly last: Uint8Array | undefined;
+}
+
+export function factsOf(page: Page): PageFacts {
+  const { level } = page;
+  if (isLeaf(page)) return { level, count: page.entries.length, first: page.entries[0]?.name, last: page.entries.at(-1)?.name };
+  const { rows } = page as InnerPage;
+  const count = rows.reduce((sum, row) => sum + row.count, 0);
+  return { level, count, first: rows[0]?.firstName, last: rows.at(-1)?.firstName };
+}
+
+/** Where the names of child `rowIndex` end: `until` for the last one. Undefined: nowhere. */
+export const endOf = (parent: InnerPage, rowIndex: number, until?: Uint8Array): Uint8Array | undefined =>
+  parent.rows[rowIndex + 1]?.firstName ?? until;
+
+/** Holds a child page against its row. @throws CorruptError */
+export function checkChild(facts: PageFacts, parent: InnerPage, rowIndex: number, until?: Uint8Array): void {
+  const { id, count, firstName } = parent.rows[rowIndex]!;
+  const { level, first, last } = facts;
+  if (level !== parent.level - 1 || count !== facts.count || first === undefined || !equalBytes(first, firstName))
+    throw new CorruptError(`tree page ${toHex(id)}`, 'does not fit the page above it');
+  const end = endOf(parent, rowIndex, until);
+  if (end !== undefined && last !== undefined && compareBytes(last, end) >= 0)
+    throw new CorruptError(`tree page ${toHex(id)}`, 'overlaps the page after it');
+}
+
+/** A child page of `parent`, checked against its row. `until`: where the names of `parent` end. @throws CorruptError */
+export function readChildPage(source: TreeSource, parent: InnerPage, rowIndex: number, until?: Uint8Array): Page {
+  const page = readPage(source, parent.rows[rowIndex]!.id);
+  checkChild(factsOf(page), parent, rowIndex, until);
   return page;
 }
 
 /** Entries of a directory in order, page by page. @throws CorruptError */
 export function* readDirectory(source: TreeSource, treeId: Uint8Array): Generator<Entry> {
-  yield* entriesOf(source, readPage(source, treeId));
+  for (const { entries } of readLeaves(source, treeId)) yield* entries;
 }
 
-function* entriesOf(source: TreeSource, page: Page): Generator<Entry> {
+/** Leaf pages of a directory in order. @throws CorruptError */
+export function* readLeaves(source: TreeSource, treeId: Uint8Array): Generator<LeafPage> {
+  yield* leavesOf(source, readPage(source, treeId), undefined);
+}
+
+function* leavesOf(source: TreeSource, page: Page, until: Uint8Array | undefined): Generator<LeafPage> {
   if (isLeaf(page)) {
-    yield* page.entries;
+    yield page;
     return;
   }
   const inner = page as InnerPage;
-  for (let i = 0; i < inner.rows.length; i++) yield* entriesOf(source, readChildPage(source, inner, i));
+  for (let i = 0; i < inner.rows.length; i++)
+    yield* leavesOf(source, readChildPage(source, inner, i, until), endOf(inner, i, until));
 }
 
 /** The entry called `name`, or undefined. @throws CorruptError */
 export function findEntry(source: TreeSource, treeId: Uint8Array, name: Uint8Array): Entry | undefined {
   let page = readPage(source, treeId);
+  let until: Uint8Array | undefined;
   while (!isLeaf(page)) {
     const inner = page as InnerPage;
     const at = lastAtOrBefore(inner.rows, (row) => row.firstName, name);
     if (at < 0) return undefined;
-    page = readChildPage(source, inner, at);
+    page = readChildPage(source, inner, at, until);
+    until = endOf(inner, at, until);
   }
   const at = lastAtOrBefore(page.entries, (entry) => entry.name, name);
   const entry = page.entries[at];

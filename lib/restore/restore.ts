@@ -15,7 +15,7 @@ import { native } from '../native.js';
 import { collectReadKeys } from '../repository/read-keys.js';
 import type { Repository } from '../repository/repository.js';
 import { openSnapshotReader, type SnapshotReader } from '../repository/snapshot-reader.js';
-import { findEntry, readDirectory, type TreeSource } from '../repository/tree-reader.js';
+import { findEntry, type TreeSource } from '../repository/tree-reader.js';
 import { blockingPlace } from '../store/blocking.js';
 import { DirectoryCache } from './directory-cache.js';
 import { Journal } from './journal.js';
@@ -50,7 +50,7 @@ export async function restore(repository: Repository, snapshot: Snapshot, option
     const { parent, entry } = findRestored(source, snapshot.body.root, options.subPath);
     const target = openTarget(options);
     try {
-      return await restoreInto(repository, reader, source, pins, { parent, entry }, target, options);
+      return await restoreInto(repository, reader, source, pins, { name, parent, entry }, target, options);
     } finally {
       if (target.fd !== undefined) closeSync(target.fd);
     }
@@ -115,12 +115,12 @@ async function restoreInto(
   reader: SnapshotReader,
   source: TreeSource,
   pins: Uint8Array,
-  restored: { readonly parent: DirectoryEntry; readonly entry: Entry },
+  restored: { readonly name: string; readonly parent: DirectoryEntry; readonly entry: Entry },
   target: Target,
   options: RestoreOptions,
 ): Promise<RestoreReport> {
   const { store } = repository;
-  const { entry } = restored;
+  const { name, entry } = restored;
   const isPinned = (packId: Uint8Array): boolean => hasPin(pins, packId);
   const { keys } = await collectReadKeys(repository, reader.index, isPinned);
   const journal = new Journal(options);
@@ -168,11 +168,7 @@ async function restoreInto(
       ours: false,
     };
     if (options.delete === true && !target.fresh && isDirectory(entry)) deleteExtras(run, root, entry.tree);
-    await new Walk(run, pipeline).directory(
-      root,
-      isDirectory(entry) ? readDirectory(source, entry.tree) : [entry],
-      options.include === undefined,
-    );
+    await new Walk(run, pipeline, name).begin(root, entry, options.include === undefined);
     await pipeline.finish();
     tell();
   } catch (error) {

@@ -4,7 +4,8 @@
  */
 import { toHex } from '../bytes.js';
 import { CorruptError } from '../errors.js';
-import { type Entry, EntryKind, type FileEntry, isDirectory, isFile } from '../format/tree.js';
+import { type DirectoryEntry, type Entry, EntryKind, type FileEntry, isDirectory, isFile } from '../format/tree.js';
+import { TreeBounds } from '../repository/tree-bounds.js';
 import { readDirectory, readPieces } from '../repository/tree-reader.js';
 import { differingPieces, isDevice, judgeExisting, openUp } from './existing.js';
 import { setMetadata } from './metadata.js';
@@ -23,18 +24,40 @@ export class Walk {
   readonly #run: Run;
   readonly #pipeline: Pipeline;
   readonly #links = new Map<string, LinkSource>();
+  readonly #bounds: TreeBounds;
 
-  constructor(run: Run, pipeline: Pipeline) {
+  /** @param snapshot - store name of its manifest, for errors */
+  constructor(run: Run, pipeline: Pipeline, snapshot: string) {
     this.#run = run;
     this.#pipeline = pipeline;
+    this.#bounds = new TreeBounds(snapshot);
   }
 
-  /** Restores `entries` into `directory`. `included`: an `include` has said yes to a directory above. */
-  async directory(directory: TargetDirectory, entries: Iterable<Entry>, included: boolean): Promise<void> {
-    const { options, journal, source } = this.#run;
+  /** Restores what `restored` holds, or it alone if it is no directory, into `directory`. */
+  async begin(directory: TargetDirectory, restored: Entry, included: boolean): Promise<void> {
+    if (isDirectory(restored)) await this.#below(directory, restored, included);
+    else {
+      this.#bounds.enter({ files: 1, directories: 0, bytes: 0 });
+      await this.#directory(directory, [restored], included);
+    }
+  }
+
+  /** Restores what is in the directory `entry`, which `directory` stands for. `included`: an `include` has said yes to a directory above. */
+  async #below(directory: TargetDirectory, entry: DirectoryEntry, included: boolean): Promise<void> {
+    this.#bounds.enter(entry.totals);
+    try {
+      await this.#directory(directory, readDirectory(this.#run.source, entry.tree), included);
+    } finally {
+      this.#bounds.leave();
+    }
+  }
+
+  async #directory(directory: TargetDirectory, entries: Iterable<Entry>, included: boolean): Promise<void> {
+    const { options, journal } = this.#run;
     try {
       for (const entry of entries) {
         if (this.#pipeline.isDue) await this.#pipeline.pause();
+        this.#bounds.count();
         const path = pathIn(directory, entry.name);
         let chosen = included ? 'yes' : 'no';
         if (options.include !== undefined || options.exclude !== undefined) {
@@ -46,7 +69,7 @@ export class Walk {
           if (chosen === 'no') continue;
           const child = childDirectory(directory, entry);
           if (chosen === 'yes' && !ensureDirectory(this.#run, child)) continue;
-          await this.directory(child, readDirectory(source, entry.tree), chosen === 'yes');
+          await this.#below(child, entry, chosen === 'yes');
           this.#pipeline.window.finishedDirectories.push(child);
         } else if (chosen === 'yes' && ensureDirectory(this.#run, directory)) {
           try {

@@ -5,6 +5,8 @@ const COPY = 'fetch the object from a second copy if there is one';
 /** Advice for an error with `code` about `object`, a store name. */
 export function adviceFor(object: string, code: string): string {
   if (code === 'NEWER_FORMAT') return 'upgrade varve and check again';
+  if (code === 'FAILED')
+    return 'upgrade varve and check again; if it stays, report it with this message: no object should bring a check to this';
   if (code === 'STORE') return 'see to the disk, its connection and its permissions, then check again';
   if (object === 'genesis') return `${COPY}; without it nothing in the repository opens`;
   switch (object.split('/')[0]) {

@@ -109,18 +109,10 @@ export class Findings {
     return added;
   }
 
-  /** Adds what was thrown. `object` names it when the error does not. @throws whatever is not about stored objects */
+  /** Adds what was thrown. `object` names it when the error does not. @throws what ends a check: see `described` */
   thrown(error: unknown, object: string, affected?: Affected): void {
-    if (error instanceof NotFoundError) {
-      this.error(object, error.code, 'is missing', affected);
-      return;
-    }
-    if (!(error instanceof VarveError) || error.code === 'INTERRUPTED' || error.code === 'ROLE') throw error;
-    const named = typeof error.details.object === 'string' ? error.details.object : object;
-    // Errors from below may name a session or a page; people need the object that holds it.
-    const isStored = /^(genesis$|(keys|packs|index|snapshots|ledger)\/)/.test(named);
-    const text = isStored && error.message.startsWith(`${named}: `) ? error.message.slice(named.length + 2) : error.message;
-    this.error(isStored ? named : object, error.code, text, affected);
+    const found = described(error, object);
+    this.error(found.object, found.code, found.message, affected);
   }
 
   warning(object: string, message: string): void {
@@ -148,4 +140,21 @@ export class Findings {
     }
     this.#errorCount += other.#errorCount - other.#errors.size;
   }
+}
+
+/**
+ * What a check says of an error that was thrown while it looked at `object`. Nothing about one object ends a check: what is no VarveError, such as an allocation that a
+ * made-up length asks for, is about that object too.
+ *
+ * @throws InterruptedError, RoleError
+ */
+export function described(error: unknown, object: string): { object: string; code: string; message: string } {
+  if (error instanceof NotFoundError) return { object, code: error.code, message: 'is missing' };
+  if (!(error instanceof VarveError)) return { object, code: 'FAILED', message: `could not be checked: ${String(error)}` };
+  if (error.code === 'INTERRUPTED' || error.code === 'ROLE') throw error;
+  const named = typeof error.details.object === 'string' ? error.details.object : object;
+  // Errors from below may name a session or a page; people need the object that holds it.
+  const isStored = /^(genesis$|(keys|packs|index|snapshots|ledger)\/)/.test(named);
+  const text = isStored && error.message.startsWith(`${named}: `) ? error.message.slice(named.length + 2) : error.message;
+  return { object: isStored ? named : object, code: error.code, message: text };
 }

@@ -1,23 +1,24 @@
 /**
  * Walks the trees of snapshots: every page decodes and adds up, every chunk that is referenced stands in a pack that the snapshot pins. Reads metadata only.
- * A page that several snapshots share is decoded once (see pack-sets.ts). What is damaged is reported with the path it takes away, and the walk goes on.
+ * A page is walked once, however many paths of how many snapshots lead to it (see pack-sets.ts), so that no tree costs more than its pages. What is damaged is reported
+ * with the path it takes away, and the walk goes on.
  */
-import { concat, lossyUtf8, toHex, utf8 } from '../bytes.js';
+import { compareBytes, concat, equalBytes, lossyUtf8, toHex, utf8 } from '../bytes.js';
 import { ABSENT, type ChunkIndex } from '../chunk-index/chunk-index.js';
 import { sha256 } from '../crypto/kdf.js';
 import { CorruptError } from '../errors.js';
 import { checkRows, ROW_BYTES, rowLength } from '../format/content.js';
 import { ChunkType } from '../format/pack.js';
 import type { InnerPage, Page } from '../format/page.js';
-import { type DirectoryEntry, type Entry, isDirectory, isFile, MAX_DEPTH } from '../format/tree.js';
+import { type DirectoryEntry, type Entry, type FileEntry, isDirectory, isFile, MAX_DEPTH } from '../format/tree.js';
 import { native } from '../native.js';
 import type { ChunkReader } from '../repository/chunk-reader.js';
-import { isLeaf, readChildPage, readPage, type TreeSource } from '../repository/tree-reader.js';
-import { Blame } from './blame.js';
+import { checkChild, factsOf, isLeaf, type PageFacts, readPage, type TreeSource } from '../repository/tree-reader.js';
+import { Blame, type Culprit } from './blame.js';
 import { type Damage, PackNumbers, Pinned } from './damage.js';
-import { PackSet, PageMemo, type Sums } from './pack-sets.js';
+import { PackSet, PageMemo, SnapshotMemo, type Sums } from './pack-sets.js';
 import { References } from './references.js';
-import type { Findings } from './report.js';
+import { described, type Findings } from './report.js';
 
 /** A snapshot to walk. */
 export interface WalkedSnapshot {
@@ -33,8 +34,6 @@ export interface WalkedSnapshot {
 /** A page as something above it refers to it. */
 interface Ref {
   readonly id: Uint8Array;
-  /** What it is remembered by: everything that the reference claims about it, totals apart. */
-  readonly key: Uint8Array;
   /** Name of the directory; undefined for a page within one. */
   readonly directory: DirectoryEntry | undefined;
   readonly parent: InnerPage | undefined;
@@ -44,21 +43,42 @@ interface Ref {
 /** A page under way: its children are being walked. */
 interface Open {
   readonly ref: Ref;
-  readonly children: readonly Ref[];
+  /** Undefined when there was no room for them: the page is read again when they are needed. */
+  children: readonly Ref[] | undefined;
   next: number;
   readonly sums: Sums;
   readonly packs: PackSet;
-  /** Something beneath is damaged or does not add up. */
-  tainted: boolean;
+  height: number;
+  /** Of a page within a directory: the last name in it. */
+  last: Uint8Array | undefined;
+  /** What is to blame for what is not there. */
+  lost: Culprit | undefined;
+  /** Something beneath is not what is said of it; all of it is there. */
+  wrong: boolean;
 }
 
 function opened(ref: Ref): Open {
-  return { ref, children: [], next: 0, sums: { files: 0, directories: 0, bytes: 0 }, packs: new PackSet(), tainted: false };
+  const sums = { files: 0, directories: 0, bytes: 0 };
+  return { ref, children: [], next: 0, sums, packs: new PackSet(), height: 0, last: undefined, lost: undefined, wrong: false };
 }
 
-const BREATH_STEPS = 128;
-const LINK = utf8('page');
+/** Adds what is below; beyond counting stays beyond counting, so that no page can claim it. */
+function addSums(to: Sums, { files, directories, bytes }: Sums, more: number): void {
+  to.files = Math.min(to.files + files, UNCOUNTABLE);
+  to.directories = Math.min(to.directories + directories + more, UNCOUNTABLE);
+  to.bytes = Math.min(to.bytes + bytes, UNCOUNTABLE);
+}
+
+const UNCOUNTABLE = Number.MAX_SAFE_INTEGER + 1;
+const SLICE_MS = 20;
 const LIST = utf8('list');
+/** Children kept of all pages under way. Of those above, more are read again. */
+const MAX_CHILDREN = 250_000;
+/** Pages within directories of which first and last name are kept; others are read again to be held against the pages above them. */
+const MAX_FACTS = 500_000;
+const MAX_CULPRITS = 10_000;
+const NOTHING: readonly Ref[] = [];
+const TOTALS = 'the totals of a directory are not those of what it holds';
 
 export class TreeWalk {
   readonly #index: ChunkIndex;
@@ -70,9 +90,11 @@ export class TreeWalk {
   readonly #breathe: () => Promise<void>;
   /** Of the page being opened. */
   readonly #references = new References();
-  /** Distinct pages decoded. */
+  readonly #facts = new Map<string, PageFacts>();
+  readonly #culprits = new Map<string, Culprit>();
+  /** Distinct pages decoded, and those that were decoded once more. */
   pages = 0;
-  #steps = 0;
+  #sliceEnd = 0;
 
   // The snapshot being walked.
   #snapshot!: WalkedSnapshot;
@@ -80,6 +102,10 @@ export class TreeWalk {
   #source!: TreeSource;
   #blame!: Blame;
   #stack: Open[] = [];
+  #children = 0;
+  /** Directories under way. */
+  #depth = 0;
+  #own: SnapshotMemo<Culprit> | undefined;
 
   /** `breathe` is awaited now and then; it may throw to end the walk. */
   constructor(index: ChunkIndex, reader: ChunkReader, damage: Damage, findings: Findings, breathe: () => Promise<void>) {
@@ -104,100 +130,186 @@ export class TreeWalk {
     this.#source = { chunks, chunkIdKey: snapshot.chunkIdKey };
     this.#blame = new Blame(this.#index, this.#damage, pinned, snapshot.object);
     this.#stack = [];
+    this.#children = this.#depth = 0;
     const { root } = snapshot;
-    this.#attributes(root);
-    this.#descend({ id: root.tree, key: root.tree, directory: root, parent: undefined, row: 0 });
-    for (let open = this.#stack.at(-1); open !== undefined; open = this.#stack.at(-1)) {
-      const ref = open.children[open.next++];
-      if (ref !== undefined) this.#descend(ref);
-      else {
-        this.#stack.pop();
-        if (!open.tainted) this.#memo.add(open.ref.key, open.sums, open.packs);
-        this.#report(open.ref, open.sums, open.packs.numbers, open.tainted);
+    try {
+      this.#attributes(root);
+      await this.#descend({ id: root.tree, directory: root, parent: undefined, row: 0 });
+      for (let open = this.#stack.at(-1); open !== undefined; open = this.#stack.at(-1)) {
+        const ref = this.#childrenOf(open)[open.next];
+        if (ref === undefined) this.#finish(open);
+        else {
+          open.next++;
+          await this.#descend(ref);
+        }
+        await this.#rest();
       }
-      if (++this.#steps % BREATH_STEPS === 0) await this.#breathe();
+    } finally {
+      this.#own?.close();
+      this.#own = undefined;
     }
+  }
+
+  /** Lets others have their turn when they have waited long. */
+  async #rest(): Promise<void> {
+    if (performance.now() < this.#sliceEnd) return;
+    await this.#breathe();
+    this.#sliceEnd = performance.now() + SLICE_MS;
   }
 
   readonly #isGood = (pack: number): boolean => this.#pinned.good[pack] === 1;
 
   /** Takes up a page: from memory, or by opening it. */
-  #descend(ref: Ref): void {
-    const known = this.#memo.find(ref.key, this.#isGood);
-    if (known !== undefined) {
-      this.#report(ref, known.sums, known.packs, false);
-      return;
-    }
+  async #descend(ref: Ref): Promise<void> {
+    const above = this.#stack.at(-1);
     try {
-      if (this.#stack.length > MAX_DEPTH * 9) throw new CorruptError(this.#snapshot.object, 'directories nest too deep');
-      const page = ref.parent === undefined ? readPage(this.#source, ref.id) : readChildPage(this.#source, ref.parent, ref.row);
-      this.pages++;
-      this.#stack.push(this.#open(ref, page));
+      const depth = this.#depth - (ref.directory === undefined ? 1 : 0);
+      let page: Page | undefined;
+      let facts: PageFacts | undefined;
+      if (ref.parent !== undefined) {
+        facts = this.#facts.get(keyText(ref.id));
+        if (facts === undefined) {
+          page = this.#read(ref.id);
+          facts = factsOf(page);
+        }
+        checkChild(facts, ref.parent, ref.row);
+      }
+      const known = this.#memo.find(ref.id, this.#isGood);
+      const own = known === undefined ? this.#own?.find(ref.id) : undefined;
+      if (depth + (known ?? own ?? { height: 0 }).height > MAX_DEPTH)
+        throw new CorruptError(this.#snapshot.object, 'directories nest too deep');
+      if (known !== undefined) {
+        if (known.isWrong) this.#tell(this.#culprit(this.#snapshot.object, 'CORRUPT', TOTALS), ref.directory);
+        this.#report(ref, { ...known, lost: undefined, wrong: known.isWrong, last: facts?.last });
+      } else if (own !== undefined) {
+        if (own.culprit !== undefined) this.#tell(own.culprit, ref.directory);
+        this.#report(ref, { ...own, packs: undefined, lost: own.culprit, wrong: false, last: facts?.last });
+      } else {
+        page ??= this.#read(ref.id);
+        const open = await this.#open(ref, page);
+        this.#stack.push(open);
+        if (ref.directory !== undefined) this.#depth++;
+        this.#makeRoom(open);
+      }
     } catch (error) {
-      const blamed = this.#blame.of(ref.id);
-      const affected = { snapshot: this.#snapshot.hex, path: this.#path(ref.directory) };
-      if (blamed !== undefined) this.#findings.error(blamed.object, blamed.code, blamed.message, affected);
-      else this.#findings.thrown(error, this.#blame.packOf(ref.id), affected);
-      const parent = this.#stack.at(-1);
-      if (parent !== undefined) parent.tainted = true;
+      const culprit = this.#culpritOf(error, ref.id);
+      this.#tell(culprit, ref.directory);
+      if (above !== undefined) above.lost ??= culprit;
     }
+  }
+
+  #read(id: Uint8Array): Page {
+    this.pages++;
+    return readPage(this.#source, id);
+  }
+
+  /** Forgets the children of pages far up when those of all pages under way are too many. */
+  #makeRoom(open: Open): void {
+    this.#children += open.children!.length;
+    for (let i = 0; this.#children > MAX_CHILDREN && i < this.#stack.length - 1; i++) this.#forget(this.#stack[i]!);
+  }
+
+  #forget(open: Open): void {
+    this.#children -= open.children?.length ?? 0;
+    open.children = undefined;
+  }
+
+  #childrenOf(open: Open): readonly Ref[] {
+    if (open.children === undefined) {
+      try {
+        open.children = refsOf(this.#read(open.ref.id));
+      } catch (error) {
+        // It was read before: the store does not give it any more.
+        const culprit = this.#culpritOf(error, open.ref.id);
+        this.#tell(culprit, undefined);
+        open.lost ??= culprit;
+        open.children = NOTHING;
+      }
+      this.#children += open.children.length;
+    }
+    return open.children;
+  }
+
+  /** A page whose children were all walked. */
+  #finish(open: Open): void {
+    const { ref, sums, packs, lost, wrong } = open;
+    this.#forget(open);
+    this.#stack.pop();
+    if (ref.directory !== undefined) this.#depth--;
+    if (lost !== undefined || !this.#memo.add(ref.id, open, packs, wrong)) {
+      this.#own ??= new SnapshotMemo();
+      const untrue = wrong ? this.#culprit(this.#snapshot.object, 'CORRUPT', TOTALS) : undefined;
+      this.#own.add(ref.id, open, lost ?? untrue);
+    }
+    this.#report(ref, { sums, height: open.height, packs: packs.numbers, lost, wrong, last: open.last });
   }
 
   /** Adds a finished page to the one above it. */
-  #report(ref: Ref, sums: Sums, packs: Iterable<number> | undefined, tainted: boolean): void {
+  #report(
+    ref: Ref,
+    page: Pick<Open, 'sums' | 'height' | 'lost' | 'wrong' | 'last'> & { readonly packs: Iterable<number> | undefined },
+  ): void {
     const above = this.#stack.at(-1);
-    const { directory } = ref;
-    let bad = tainted;
-    if (directory !== undefined && !tainted) {
+    const { directory, parent } = ref;
+    const { sums, lost } = page;
+    let wrong = page.wrong;
+    if (directory !== undefined && lost === undefined) {
       const { totals } = directory;
       if (totals.files !== sums.files || totals.directories !== sums.directories || totals.bytes !== sums.bytes) {
-        bad = true;
-        const affected = { snapshot: this.#snapshot.hex, path: this.#path(directory) };
-        this.#findings.error(
-          this.#snapshot.object,
-          'CORRUPT',
-          'the totals of a directory are not those of what it holds',
-          affected,
-        );
+        wrong = true;
+        this.#tell(this.#culprit(this.#snapshot.object, 'CORRUPT', TOTALS), directory);
       }
     }
     if (above === undefined) return;
-    above.tainted ||= bad;
-    above.packs.merge(packs);
-    above.sums.files += sums.files;
-    above.sums.bytes += sums.bytes;
-    above.sums.directories += sums.directories + (directory === undefined ? 0 : 1);
+    if (parent !== undefined) {
+      const known = this.#facts.get(keyText(ref.id));
+      if (known === undefined && this.#facts.size < MAX_FACTS) {
+        const { level, rows } = parent;
+        const { count, firstName } = rows[ref.row]!;
+        this.#facts.set(keyText(ref.id), { level: level - 1, count, first: firstName.slice(), last: page.last?.slice() });
+      }
+      // What an inner page says of its end is where its last child begins.
+      above.last = page.last;
+      const end = parent.rows[ref.row + 1]?.firstName;
+      if (lost === undefined && end !== undefined && page.last !== undefined && compareBytes(page.last, end) >= 0) {
+        const culprit = this.#culprit(this.#blame.packOf(ref.id), 'CORRUPT', 'a tree page overlaps the page after it');
+        this.#tell(culprit, undefined);
+        above.lost ??= culprit;
+      }
+    }
+    above.lost ??= lost;
+    above.wrong ||= wrong;
+    above.packs.merge(page.packs);
+    above.height = Math.max(above.height, page.height + (directory === undefined ? 0 : 1));
+    addSums(above.sums, sums, directory === undefined ? 0 : 1);
   }
 
-  #open(ref: Ref, page: Page): Open {
+  async #open(ref: Ref, page: Page): Promise<Open> {
     const open = opened(ref);
     const references = this.#references;
     references.clear();
     references.add(ref.id, -1);
+    open.children = refsOf(page);
     if (!isLeaf(page)) {
       this.#resolve(references, [], open);
-      const inner = page as InnerPage;
-      return { ...open, children: inner.rows.map((row, at) => this.#childRef(inner, at, row.id)) };
+      return open;
     }
-    const children: Ref[] = [];
+    open.last = page.entries.at(-1)?.name;
     const digests: Uint8Array[] = [];
     const digestOwners: number[] = [];
+    const listed: Entry[] = [];
     page.entries.forEach((entry, owner) => {
       for (const { value } of entry.xattrs) if (!(value instanceof Uint8Array)) references.add(value.id, owner);
-      if (isDirectory(entry)) {
-        children.push({ id: entry.tree, key: entry.tree, directory: entry, parent: undefined, row: 0 });
-        return;
-      }
-      open.sums.files++;
+      if (isDirectory(entry)) return;
+      addSums(open.sums, { files: 1, directories: 0, bytes: isFile(entry) ? entry.sizeBytes : 0 }, 0);
       if (!isFile(entry)) return;
-      open.sums.bytes += entry.sizeBytes;
       const { content } = entry;
       if (content.kind === 'whole') {
         digests.push(entry.digest!);
         digestOwners.push(owner);
       } else if (content.kind === 'rows') {
         if (content.depth === 0) references.addRows(content.rows, owner);
-        else if (!this.#listPages(content.rows, content.depth, open, ref, entry)) open.tainted = true;
+        else listed.push(entry);
       }
     });
     if (digests.length > 0) {
@@ -205,14 +317,11 @@ export class TreeWalk {
       for (const [i, owner] of digestOwners.entries()) references.add(ids.subarray(i * 32, i * 32 + 32), owner);
     }
     this.#resolve(references, page.entries, open);
-    return { ...open, children };
-  }
-
-  #childRef(inner: InnerPage, at: number, id: Uint8Array): Ref {
-    const row = inner.rows[at]!;
-    const next = inner.rows[at + 1]?.firstName ?? new Uint8Array(0);
-    const numbers = new Uint8Array(Float64Array.of(inner.level, row.count, row.firstName.byteLength).buffer);
-    return { id, key: sha256(LINK, id, numbers, row.firstName, next), directory: undefined, parent: inner, row: at };
+    for (const entry of listed) {
+      const { content } = entry as FileEntry;
+      if (content.kind === 'rows') await this.#listPages(content.rows, content.depth, open, entry);
+    }
+    return open;
   }
 
   /** Looks all references up at once; reports those that nothing pinned and undamaged holds. */
@@ -230,58 +339,101 @@ export class TreeWalk {
       const problem = this.#blame.lost(ids.subarray(i * 32, i * 32 + 32));
       // The page's own chunk has just been read.
       if (problem === undefined || owner < 0) continue;
-      open.tainted = true;
+      const culprit = this.#culprit(problem.object, problem.code, problem.message);
+      open.lost ??= culprit;
       if (owner === told) continue;
       told = owner;
-      const path = this.#path(open.ref.directory, entries[owner]!.name);
-      this.#findings.error(problem.object, problem.code, problem.message, { snapshot: this.#snapshot.hex, path });
+      this.#tell(culprit, open.ref.directory, entries[owner]!.name);
     }
   }
 
-  /** Walks list pages of a large file. @returns whether all of it is there */
-  #listPages(rows: Uint8Array, depth: number, open: Open, ref: Ref, entry: Entry): boolean {
+  /** Walks list pages of a large file; `open` gets the packs of what is there, and what to blame for what is not. */
+  async #listPages(rows: Uint8Array, depth: number, open: Open, entry: Entry): Promise<void> {
     const view = new DataView(rows.buffer, rows.byteOffset, rows.byteLength);
-    let whole = true;
     for (let at = 0; at < rows.byteLength; at += ROW_BYTES) {
+      // The same row as the one before it says nothing new.
+      if (at > 0 && equalBytes(rows.subarray(at, at + ROW_BYTES), rows.subarray(at - ROW_BYTES, at))) continue;
+      await this.#rest();
       const id = rows.subarray(at + 8, at + ROW_BYTES);
-      const key = sha256(LIST, Uint8Array.of(depth), rows.subarray(at, at + ROW_BYTES));
-      const known = this.#memo.find(key, this.#isGood);
-      if (known !== undefined) {
-        open.packs.merge(known.packs);
-        continue;
-      }
-      const page = opened(ref);
       try {
-        const name = `list page ${toHex(id)}`;
-        const bytes = this.#source.chunks.read(id, ChunkType.listPage);
-        if (checkRows(bytes, depth - 1, name) !== rowLength(view, at))
-          throw new CorruptError(name, 'does not add up to the row above it');
-        const references = new References();
-        references.add(id, -1);
-        if (depth === 1) references.addRows(bytes, 0);
-        else if (!this.#listPages(bytes, depth - 1, page, ref, entry)) page.tainted = true;
-        this.#resolve(references, [entry], page);
+        const { lengthBytes, packs, lost } = await this.#listPage(id, depth, open.ref, entry);
+        open.packs.merge(packs);
+        open.lost ??= lost;
+        if (lost === undefined && lengthBytes !== rowLength(view, at))
+          throw new CorruptError(`list page ${toHex(id)}`, 'does not add up to the row above it');
       } catch (error) {
-        page.tainted = true;
-        const blamed = this.#blame.of(id);
-        const affected = { snapshot: this.#snapshot.hex, path: this.#path(ref.directory, entry.name) };
-        if (blamed !== undefined) this.#findings.error(blamed.object, blamed.code, blamed.message, affected);
-        else this.#findings.thrown(error, this.#blame.packOf(id), affected);
+        const culprit = this.#culpritOf(error, id);
+        this.#tell(culprit, open.ref.directory, entry.name);
+        open.lost ??= culprit;
       }
-      open.packs.merge(page.packs.numbers);
-      if (page.tainted) whole = false;
-      else this.#memo.add(key, page.sums, page.packs);
     }
-    return whole;
+  }
+
+  /** One list page, from memory or read. `lengthBytes` is what its rows add up to. @throws CorruptError */
+  async #listPage(
+    id: Uint8Array,
+    depth: number,
+    ref: Ref,
+    entry: Entry,
+  ): Promise<{ lengthBytes: number; packs: Iterable<number> | undefined; lost: Culprit | undefined }> {
+    const key = sha256(LIST, Uint8Array.of(depth), id);
+    const known = this.#memo.find(key, this.#isGood);
+    if (known !== undefined) return { lengthBytes: known.sums.bytes, packs: known.packs, lost: undefined };
+    const own = this.#own?.find(key);
+    if (own !== undefined) {
+      if (own.culprit !== undefined) this.#tell(own.culprit, ref.directory, entry.name);
+      return { lengthBytes: own.sums.bytes, packs: undefined, lost: own.culprit };
+    }
+    const page = opened(ref);
+    try {
+      // A copy: what is read while its own list pages are walked may take the place of it.
+      const bytes = this.#source.chunks.read(id, ChunkType.listPage).slice();
+      page.sums.bytes = checkRows(bytes, depth - 1, `list page ${toHex(id)}`);
+      const references = new References();
+      references.add(id, -1);
+      if (depth === 1) references.addRows(bytes, 0);
+      else await this.#listPages(bytes, depth - 1, page, entry);
+      this.#resolve(references, [entry], page);
+    } catch (error) {
+      page.lost = this.#culpritOf(error, id);
+      this.#tell(page.lost, ref.directory, entry.name);
+    }
+    const { sums, packs, lost } = page;
+    if (lost !== undefined || !this.#memo.add(key, page, packs, false)) {
+      this.#own ??= new SnapshotMemo();
+      this.#own.add(key, page, lost);
+    }
+    return { lengthBytes: sums.bytes, packs: packs.numbers, lost };
   }
 
   /** Attribute values of the root, which stands in no page. */
   #attributes(root: DirectoryEntry): void {
     for (const { value } of root.xattrs) {
       const problem = value instanceof Uint8Array ? undefined : this.#blame.lost(value.id);
-      if (problem !== undefined)
-        this.#findings.error(problem.object, problem.code, problem.message, { snapshot: this.#snapshot.hex, path: '/' });
+      if (problem !== undefined) this.#tell(problem, undefined);
     }
+  }
+
+  /** One object for all that is equal, so that memory of it stays small. */
+  #culprit(object: string, code: string, message: string): Culprit {
+    const key = `${object} ${message}`;
+    let culprit = this.#culprits.get(key);
+    if (culprit === undefined) {
+      if (this.#culprits.size >= MAX_CULPRITS) this.#culprits.clear();
+      this.#culprits.set(key, (culprit = { object, code, message }));
+    }
+    return culprit;
+  }
+
+  /** What to name for an error about the chunk `id`. @throws what ends the check */
+  #culpritOf(error: unknown, id: Uint8Array): Culprit {
+    const found = described(error, this.#blame.packOf(id));
+    const { object, code, message } = this.#blame.of(id) ?? found;
+    return this.#culprit(object, code, message);
+  }
+
+  #tell({ object, code, message }: Culprit, directory: DirectoryEntry | undefined, entry?: Uint8Array): void {
+    this.#findings.error(object, code, message, { snapshot: this.#snapshot.hex, path: this.#path(directory, entry) });
   }
 
   /** Path of `entry` in `directory`, which is below what is on the stack. */
@@ -289,4 +441,16 @@ export class TreeWalk {
     const names = [...this.#stack.map(({ ref }) => ref.directory?.name), directory?.name, entry];
     return `/${names.flatMap((name) => (name === undefined || name.byteLength === 0 ? [] : [lossyUtf8(name)])).join('/')}`;
   }
+}
+
+const keyText = (id: Uint8Array): string => Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString('latin1');
+
+/** The pages that `page` names: directories of a leaf, children of an inner page. */
+function refsOf(page: Page): readonly Ref[] {
+  if (isLeaf(page))
+    return page.entries.flatMap((entry) =>
+      isDirectory(entry) ? [{ id: entry.tree, directory: entry, parent: undefined, row: 0 }] : [],
+    );
+  const inner = page as InnerPage;
+  return inner.rows.map((row, at) => ({ id: row.id, directory: undefined, parent: inner, row: at }));
 }

@@ -8,7 +8,7 @@ import { ChunkType } from '../format/pack.js';
 import { decodePage, type InnerPage } from '../format/page.js';
 import type { Entry } from '../format/tree.js';
 import { native } from '../native.js';
-import { lastAtOrBefore, type TreeSource } from '../repository/tree-reader.js';
+import { endOf, lastAtOrBefore, type TreeSource } from '../repository/tree-reader.js';
 import { ByteLru } from './byte-lru.js';
 import { LeafPage } from './leaf-page.js';
 
@@ -39,13 +39,16 @@ export class DirectoryPages {
     let page = this.#page(source, tree);
     let start = 0;
     let last = true;
+    let until: Uint8Array | undefined;
     while (!(page instanceof LeafPage)) {
       const { rows } = page;
       let row = 0;
       while (row < rows.length && start + rows[row]!.count <= position) start += rows[row++]!.count;
       if (row === rows.length) return undefined;
       last &&= row === rows.length - 1;
-      page = this.#child(source, page, row);
+      const end = endOf(page, row, until);
+      page = this.#child(source, page, row, end);
+      until = end;
     }
     return position < start + page.count ? { leaf: page, start, last } : undefined;
   }
@@ -54,11 +57,14 @@ export class DirectoryPages {
   find(source: TreeSource, tree: Uint8Array, name: Uint8Array): { leaf: LeafPage; index: number; position: number } | undefined {
     let page = this.#page(source, tree);
     let position = 0;
+    let until: Uint8Array | undefined;
     while (!(page instanceof LeafPage)) {
       const row = lastAtOrBefore(page.rows, ({ firstName }) => firstName, name);
       if (row < 0) return undefined;
       for (let i = 0; i < row; i++) position += page.rows[i]!.count;
-      page = this.#child(source, page, row);
+      const end = endOf(page, row, until);
+      page = this.#child(source, page, row, end);
+      until = end;
     }
     const index = page.find(name);
     return index < 0 ? undefined : { leaf: page, index, position: position + index };
@@ -88,7 +94,8 @@ export class DirectoryPages {
     return page;
   }
 
-  #child(source: TreeSource, parent: InnerPage, index: number): PageNode {
+  /** A child page, checked against its row; its names end before `end`. */
+  #child(source: TreeSource, parent: InnerPage, index: number, end: Uint8Array | undefined): PageNode {
     const row = parent.rows[index]!;
     const page = this.#page(source, row.id);
     const isLeaf = page instanceof LeafPage;
@@ -97,9 +104,8 @@ export class DirectoryPages {
     if (level !== parent.level - 1 || count !== row.count || count === 0) throw misfit(row.id, 'does not fit the page above it');
     const first = isLeaf ? page.name(0) : page.rows[0]!.firstName;
     const last = isLeaf ? page.name(page.count - 1) : page.rows.at(-1)!.firstName;
-    const next = parent.rows[index + 1]?.firstName;
     if (!equalBytes(first, row.firstName)) throw misfit(row.id, 'does not fit the page above it');
-    if (next !== undefined && compareBytes(last, next) >= 0) throw misfit(row.id, 'overlaps the page after it');
+    if (end !== undefined && compareBytes(last, end) >= 0) throw misfit(row.id, 'overlaps the page after it');
     return page;
   }
 }

@@ -293,7 +293,7 @@ async function entryOf(name: Uint8Array, node: TinyNode, data: Packs, metadata: 
   }
 }
 
-function encodePage(entries: readonly Entry[]): Uint8Array {
+export function encodePage(entries: readonly Entry[]): Uint8Array {
   const owners: Owner[] = [];
   const encoded = entries.map((entry) => {
     let at = owners.findIndex(

@@ -260,5 +260,9 @@ t.test('findings are bounded and counted', async (t) => {
   for (let i = 0; i < MAX_KEPT * 2; i++) all.error(`index/${i}`, 'CORRUPT', 'is bad', { snapshot: 's', path: '/' });
   all.takeBack(() => true);
   t.equal(all.errorCount, MAX_KEPT + 1, 'beyond the limit they stay counted');
-  t.throws(() => findings.thrown(new TypeError('a mistake in the program'), 'x'), TypeError);
+  findings.thrown(new TypeError('a mistake in the program'), 'index/x');
+  t.match(findings.errors.find(({ object }) => object === 'index/x') ?? all.errors, {
+    code: 'FAILED',
+    message: 'could not be checked: TypeError: a mistake in the program',
+  });
 });
