@@ -93,7 +93,7 @@ export function misplaced({ sequence, payload }: LedgerEntry, roles: ReadonlySet
   if ((type === T.genesis) !== isFirst) return 'the genesis entry is not where it must be';
   if (isFirst || !KNOWN.includes(type)) return undefined;
   for (const role of roles) if (MAY_WRITE[role].includes(type)) return undefined;
-  return `is of a type that its author (${[...roles].join(', ')}) may not write`;
+  return `its author (${[...roles].join(', ')}) may not write an entry of this type`;
 }
 
 /** What a writer's certificate seals; see WriterScope. */
