@@ -116,7 +116,7 @@ export class ManifestPins {
 
   /** Pins follow from bytes that never change, so they are worked out once; that all those bytes are there was seen before this is asked. */
   async #pinsOf(object: string, hex: string, envelope: Envelope, bases: ReadonlyMap<string, Envelope>): Promise<Uint8Array> {
-    if ('ids' in envelope.pins) return envelope.pins.ids;
+    if (bases.size === 0) return await resolved(object, envelope, bases);
     const known = this.#resolved.get(hex);
     if (known !== undefined) return known;
     const pins = await resolved(object, envelope, bases);
