@@ -41,3 +41,15 @@ t.test('each entry that an interrupted init left is listed until it is removed, 
   t.equal(catalog.entryTimes.size, 0, 'nothing is remembered of a chain that is gone');
   t.ok(await initRepository(admin, { label: 'l', policy: DEFAULT_POLICY }), 'and the next init finds the place empty');
 });
+
+t.test('heads of thousands of chains go out in pieces, and none is cut', async (t) => {
+  const made = await startTestVault(t);
+  const { catalog } = made.vault.guard;
+  const expected = new Map<string, number>();
+  for (let i = 0; i < 5000; i++) {
+    const author = randomBytes(16).toString('hex');
+    for (let sequence = 0; sequence < 1 + (i % 3); sequence++) catalog.addEntry(author, sequence, 100, 0);
+    expected.set(author, 1 + (i % 3));
+  }
+  t.same(await (await made.connect('reader')).heads(), expected);
+});
