@@ -48,7 +48,9 @@ async function receive(
   body: AsyncIterable<Uint8Array>,
 ): Promise<string> {
   const { chains } = guard.opened();
+  const path = guard.store.pathOf(name);
   let taken: Taken | undefined;
+  let unguarded = false;
   let domain = '';
   const onHead = async (head: Uint8Array): Promise<void> => {
     domain = toHex(head.subarray(DOMAIN_AT[kind], DOMAIN_AT[kind] + 16));
@@ -62,8 +64,13 @@ async function receive(
   try {
     await guard.store.receiveReplacement(name, incoming, async () => {
       checkReplacement(name, incoming.digest());
-      await guard.options.onRemove?.(guard.store.pathOf(name));
+      await guard.options.onRemove?.(path);
+      unguarded = true;
     });
+  } catch (error) {
+    // It stays as it was, its flag too.
+    if (unguarded) guard.options.onStored?.(path);
+    throw error;
   } finally {
     // It takes the place of what was counted when it was stored.
     giveBack(guard, taken);
