@@ -14,8 +14,8 @@ import type { Repository } from '../repository/repository.js';
 import { appendEntry } from './append.js';
 import type { Snapshot } from './snapshots.js';
 
-/** Keeps an entry well below MAX_ENTRY_BYTES: 8,192 ids are 270 KiB. */
-const SNAPSHOTS_PER_ENTRY = 8192;
+/** Keeps an entry well below what a vault takes of a writer (64 KiB): 1,024 ids are 34 KiB. */
+const SNAPSHOTS_PER_ENTRY = 1024;
 
 export interface TagOptions {
   readonly add?: readonly string[];

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { closeSync, type Dirent, fstatSync, lstatSync, openSync, readdirSync, readSync } from 'node:fs';
-import { stat, unlink } from 'node:fs/promises';
+import { readFile, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { toHex } from '../bytes.js';
@@ -22,9 +22,12 @@ import {
   writeDurably,
   writeStreamDurably,
 } from './durable.js';
-import { checkName, checkPrefix, checkRange, type LocalStore, type ObjectInfo } from './store.js';
+import { checkReplacement, digestOf, fileFits, promisedDigest } from './mending.js';
+import { checkName, checkPrefix, checkRange, type LocalStore, type MendableStore, type ObjectInfo } from './store.js';
 
 const STALE_MS = 72 * 3600 * 1000;
+/** A put takes no longer than this where one process alone writes: a vault gives each an hour. */
+const ABANDONED_MS = 2 * 3600 * 1000;
 const TEMPORARY = 'tmp';
 /** A listing lets other work run after this many objects. */
 const LIST_BATCH = 2000;
@@ -66,7 +69,17 @@ interface Content {
   isIn(temporary: string): Promise<boolean>;
 }
 
-export class DirectoryStore implements LocalStore {
+/** Called when all of an object is on the disk and not visible yet. */
+export type Accept = (read: () => Promise<Uint8Array>) => Promise<void> | void;
+
+const received =
+  (chunks: AsyncIterable<Uint8Array>, accept: Accept) =>
+  async (temporary: string): Promise<void> => {
+    await writeStreamDurably(temporary, chunks);
+    await accept(() => readFile(temporary));
+  };
+
+export class DirectoryStore implements LocalStore, MendableStore {
   readonly location: string;
   /** Why nothing more is written: an fsync failed, so the kernel may have dropped what it could not write. */
   #broken: unknown;
@@ -88,61 +101,88 @@ export class DirectoryStore implements LocalStore {
   async put(name: string, parts: readonly Uint8Array[]): Promise<void> {
     const path = this.pathOf(name);
     const content = { write: (to: string) => writeDurably(to, parts), isIn: () => holdsSameBytes(path, parts) };
-    await this.#placing(name, path, content);
+    await this.#placing(name, 'put', (temporary) => this.#place(name, path, temporary, content));
   }
 
   /**
    * As `put`, from a stream of which nothing is kept in memory. `accept` is called when all of it is on the disk and not visible yet; when it throws, or the stream
    * does, nothing becomes visible.
+   *
+   * @param accept - with what reads all of it into memory
    */
-  async receive(name: string, chunks: AsyncIterable<Uint8Array>, accept: () => Promise<void> | void): Promise<void> {
+  async receive(name: string, chunks: AsyncIterable<Uint8Array>, accept: Accept): Promise<void> {
     const path = this.pathOf(name);
-    const content = {
-      async write(to: string) {
-        await writeStreamDurably(to, chunks);
-        await accept();
-      },
-      isIn: (temporary: string) => areSameFiles(path, temporary),
-    };
-    await this.#placing(name, path, content);
+    const isIn = (temporary: string): Promise<boolean> => areSameFiles(path, temporary);
+    await this.#placing(name, 'put', (temporary) =>
+      this.#place(name, path, temporary, { write: received(chunks, accept), isIn }),
+    );
   }
 
-  async #placing(name: string, path: string, content: Content): Promise<void> {
+  /** As MendableStore.replaceDamaged; `parts` must not change until it has returned. */
+  async replaceDamaged(name: string, parts: readonly Uint8Array[]): Promise<void> {
+    const path = this.pathOf(name);
+    promisedDigest(name);
+    checkReplacement(name, digestOf(parts));
+    await this.#placing(name, 'replace', (temporary) => this.#replace(name, path, temporary, (to) => writeDurably(to, parts)));
+  }
+
+  /** As `replaceDamaged`, from a stream, as `receive`. `accept` makes sure that the new bytes fit the name. */
+  async receiveReplacement(name: string, chunks: AsyncIterable<Uint8Array>, accept: Accept): Promise<void> {
+    const path = this.pathOf(name);
+    promisedDigest(name);
+    await this.#placing(name, 'replace', (temporary) => this.#replace(name, path, temporary, received(chunks, accept)));
+  }
+
+  /** Runs `work` with a path for a temporary file of its own, unless nothing may be written any more. */
+  async #placing(name: string, operation: string, work: (temporary: string) => Promise<void>): Promise<void> {
     if (this.#broken !== undefined)
       throw new StoreError(
         name,
-        'put',
+        operation,
         new Error('an earlier fsync failed, so nothing more is written; see to the disk and start again', {
           cause: this.#broken,
         }),
       );
     try {
-      await this.#place(name, path, content);
+      const temporary = join(await this.#temporaryFolder(), `${process.pid}-${toHex(randomBytes(12))}`);
+      try {
+        await work(temporary);
+      } finally {
+        await unlink(temporary).catch(() => undefined);
+      }
     } catch (error) {
-      throw this.#failure(name, 'put', error);
+      throw this.#failure(name, operation, error);
     }
   }
 
-  async #place(name: string, path: string, content: Content): Promise<void> {
-    const temporary = join(await this.#temporaryFolder(), `${process.pid}-${toHex(randomBytes(12))}`);
-    try {
-      await content.write(temporary);
-      await this.#directory(dirname(path));
-      if (await placeExclusively(temporary, path)) {
-        try {
-          // fsync the directory too: a name is not durable until its directory is.
-          await syncDirectory(dirname(path));
-        } catch (error) {
-          await unlink(path).catch(() => undefined);
-          throw error;
-        }
-      } else {
-        if (!(await content.isIn(temporary))) throw new ObjectExistsError(name);
+  async #place(name: string, path: string, temporary: string, content: Content): Promise<void> {
+    await content.write(temporary);
+    await this.#directory(dirname(path));
+    if (await placeExclusively(temporary, path)) {
+      try {
+        // fsync the directory too: a name is not durable until its directory is.
         await syncDirectory(dirname(path));
+      } catch (error) {
+        await unlink(path).catch(() => undefined);
+        throw error;
       }
-    } finally {
-      await unlink(temporary).catch(() => undefined);
+    } else {
+      if (!(await content.isIn(temporary))) throw new ObjectExistsError(name);
+      await syncDirectory(dirname(path));
     }
+  }
+
+  /** Renames over what is there, once it was seen to be damaged: whoever has the old file open goes on with it. */
+  async #replace(name: string, path: string, temporary: string, write: (temporary: string) => Promise<void>): Promise<void> {
+    const digest = promisedDigest(name);
+    if ((await this.stat(name)) === undefined) throw new NotFoundError('object', name);
+    // Before anything is written, and again after: meanwhile somebody else may have made it whole.
+    for (const last of [false, true]) {
+      if (await fileFits(path, digest)) throw new ObjectExistsError(name);
+      if (!last) await write(temporary);
+    }
+    await rename(temporary, path);
+    await syncDirectory(dirname(path));
   }
 
   async get(name: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array> {
@@ -238,12 +278,22 @@ export class DirectoryStore implements LocalStore {
     return error instanceof VarveError ? error : new StoreError(name, operation, error);
   }
 
+  /** Removes what processes that were killed had begun to store. Only for whoever alone writes here, before its first put. @throws StoreError */
+  async sweepLeftOvers(): Promise<void> {
+    const folder = join(this.location, TEMPORARY);
+    try {
+      await sweepTemporary(folder, { ageMs: ABANDONED_MS, abandoned: true });
+    } catch (error) {
+      if (!isAbsence(error)) throw new StoreError(folder, 'sweep', error);
+    }
+  }
+
   /** `tmp/`, made and swept before the first put, so that a store which is only read stays untouched. */
   #temporaryFolder(): Promise<string> {
     const prepare = async (): Promise<string> => {
       const folder = join(this.location, TEMPORARY);
       await makeDirectories(folder);
-      await sweepTemporary(folder, STALE_MS);
+      await sweepTemporary(folder, { ageMs: STALE_MS });
       return folder;
     };
     this.#temporary ??= prepare().catch((error) => {

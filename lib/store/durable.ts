@@ -180,15 +180,24 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Removes temporary files (`<pid>-<random>`) in `folder` older than `ageMs` whose writer does not run here. Whatever cannot be removed stays. */
-export async function sweepTemporary(folder: string, ageMs: number): Promise<void> {
+export interface Sweep {
+  /** Removes what is older than this though a process with its number runs. */
+  readonly ageMs: number;
+  /** Removes what nobody who runs here began, however new it is: for whoever alone writes in the folder, at its start. */
+  readonly abandoned?: boolean;
+}
+
+/** Removes temporary files (`<pid>-<random>`) in `folder` whose writer does not run here. Whatever cannot be removed stays. */
+export async function sweepTemporary(folder: string, { ageMs, abandoned = false }: Sweep): Promise<void> {
   for (const name of await readdir(folder)) {
-    const pid = /^(\d+)-[0-9a-f]+$/.exec(name)?.[1];
-    if (pid === undefined) continue;
+    const pid = Number(/^(\d+)-[0-9a-f]+$/.exec(name)?.[1]);
+    if (Number.isNaN(pid)) continue;
     try {
       const path = join(folder, name);
+      const isOld = Date.now() - (await lstat(path)).mtimeMs > ageMs;
       // age too, not only the pid: on a shared file system the writer may run on another host
-      if (Date.now() - (await lstat(path)).mtimeMs > ageMs && !isRunning(Number(pid))) await unlink(path);
+      const goes = abandoned ? isOld || pid === process.pid || !isRunning(pid) : isOld && !isRunning(pid);
+      if (goes) await unlink(path);
     } catch {}
   }
 }

@@ -4,9 +4,10 @@
  */
 import { concat, equalBytes } from '../bytes.js';
 import { NotFoundError, ObjectExistsError } from '../errors.js';
-import { checkName, checkPrefix, checkRange, type ObjectInfo, type Store } from './store.js';
+import { checkReplacement, digestOf, promisedDigest } from './mending.js';
+import { checkName, checkPrefix, checkRange, type MendableStore, type ObjectInfo } from './store.js';
 
-export class MemoryStore implements Store {
+export class MemoryStore implements MendableStore {
   readonly location = 'memory:';
   readonly #objects = new Map<string, { readonly bytes: Uint8Array; readonly storedMs: number }>();
   readonly #nowMs: () => number;
@@ -22,6 +23,16 @@ export class MemoryStore implements Store {
     const existing = this.#objects.get(name);
     if (existing === undefined) this.#objects.set(name, { bytes, storedMs: this.#nowMs() });
     else if (!equalBytes(existing.bytes, bytes)) throw new ObjectExistsError(name);
+  }
+
+  async replaceDamaged(name: string, parts: readonly Uint8Array[]): Promise<void> {
+    checkName(name);
+    const digest = promisedDigest(name);
+    checkReplacement(name, digestOf(parts));
+    const existing = this.#objects.get(name);
+    if (existing === undefined) throw new NotFoundError('object', name);
+    if (digestOf([existing.bytes]) === digest) throw new ObjectExistsError(name);
+    this.#objects.set(name, { bytes: concat(...parts), storedMs: this.#nowMs() });
   }
 
   async get(name: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array> {

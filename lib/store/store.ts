@@ -1,5 +1,5 @@
 /**
- * The store contract: names → immutable bytes. A store knows no keys and no formats; it never replaces, and `put` returns only
+ * The store contract: names → immutable bytes. A store knows no keys and no formats; it never replaces what is whole, and `put` returns only
  * when the bytes would survive a power cut. `test/contract/store.ts` is the suite that every store passes.
  *
  * Names are slash-separated, `[a-z0-9]` with `.`, `-` and `_` inside a segment, e.g. `packs/3f/3f9a…`, `ledger/<author>/0000000000000001`.
@@ -56,6 +56,26 @@ export interface LocalStore extends Store {
 /** Whether `store` can hand out paths. */
 export function isLocalStore(store: Store): store is LocalStore {
   return typeof (store as Partial<LocalStore>).pathOf === 'function';
+}
+
+/** A store in which a damaged object can be made whole again. Every store of this program is one. */
+export interface MendableStore extends Store {
+  /**
+   * Stores `parts`, concatenated, in place of the damaged bytes under `name`, durably. For names that are the SHA-256 of their bytes only: packs, index objects and
+   * manifests. An entry, a key slot or the genesis is never replaced. The store judges by its own look at what it holds: bytes that cannot be read count as damaged.
+   * Readers get the old bytes or the new ones, never a mixture. This is the only replacement that there is, and it can only restore what a name promises.
+   *
+   * @throws ObjectExistsError if what is stored fits its name: nothing is replaced. A replacement that was repeated ends so too
+   * @throws NotFoundError if there is no such object; put it
+   * @throws RefusedError if the new bytes do not fit the name, or the name says nothing of its bytes
+   * @throws StoreError if it could not be made durable
+   */
+  replaceDamaged(name: string, parts: readonly Uint8Array[]): Promise<void>;
+}
+
+/** Whether damaged objects of `store` can be replaced. */
+export function isMendableStore(store: Store): store is MendableStore {
+  return typeof (store as Partial<MendableStore>).replaceDamaged === 'function';
 }
 
 /** What a vault promised for a snapshot's entry that it stored. */

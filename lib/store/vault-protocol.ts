@@ -15,6 +15,7 @@ export const Verb = {
   entries: '/entries',
   heads: '/heads',
   put: '/put',
+  replaceDamaged: '/replace-damaged',
   remove: '/remove',
   prune: '/prune',
 } as const;
@@ -50,6 +51,9 @@ export const MAX_BYTES: Readonly<Record<ObjectKind, number>> = {
   manifest: 67_108_864,
   entry: 1_048_576,
 };
+
+/** What a vault takes of an entry that is a writer's: tags and incidents are read again by everybody, for ever. */
+export const MAX_WRITER_ENTRY_BYTES = 64 << 10;
 
 /** Rows of a page of a listing. */
 const PAGE_ROWS = 4096;
@@ -108,6 +112,19 @@ export function nameOfRef({ kind, id, sequence }: ObjectRef): string {
   }
 }
 
+/** Kinds whose objects are named by the SHA-256 of their bytes. */
+export type ContentKind = 'pack' | 'index' | 'manifest';
+
+export function isContentKind(kind: ObjectKind): kind is ContentKind {
+  return kind === 'pack' || kind === 'index' || kind === 'manifest';
+}
+
+/** SHA-256, hex, of the bytes that an object called `name` must have; undefined where a name says nothing of its bytes. */
+export function digestOfName(name: string): string | undefined {
+  const ref = refOfName(name);
+  return ref !== undefined && isContentKind(ref.kind) ? ref.id : undefined;
+}
+
 /** The kinds whose names may begin with `prefix`, for listing. */
 export function kindsOfPrefix(prefix: string): ObjectKind[] {
   const folders: Readonly<Record<ObjectKind, string>> = {
@@ -126,6 +143,11 @@ export function kindsOfPrefix(prefix: string): ObjectKind[] {
 /** A row of a listing: id (of entries, author ‖ u64 sequence), u64 size, u64 when it was stored (milliseconds since 1970; 0: not known). */
 export function rowBytes(kind: ObjectKind): number {
   return ID_BYTES[kind] + (kind === 'entry' ? 8 : 0) + 16;
+}
+
+/** The largest page of a listing. */
+export function pageBytes(kind: ObjectKind): number {
+  return PAGE_ROWS * rowBytes(kind);
 }
 
 export interface Row {
@@ -160,7 +182,7 @@ export class RowsWriter {
   constructor(kind: ObjectKind) {
     this.#kind = kind;
     this.#width = rowBytes(kind);
-    this.#page = new Uint8Array(PAGE_ROWS * this.#width);
+    this.#page = new Uint8Array(pageBytes(kind));
     this.#view = viewOf(this.#page);
   }
 

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { NoRepositoryError } from '../errors.js';
+import { badSocketPath } from './socket-path.js';
 
 /** Where a vault is. Plain data, so that a thread can open a connection of its own. */
 export type VaultPlace =
@@ -34,6 +35,8 @@ export function parseVaultPlace(location: string): VaultPlace {
   if (location.startsWith('vault:')) {
     const path = location.slice('vault:'.length);
     if (!path.startsWith('/')) bad('the path of a vault’s socket must be absolute, as in vault:/run/varve/writer.sock');
+    const why = badSocketPath(path);
+    if (why !== undefined) bad(why);
     return { kind: 'socket', location, path };
   }
   const match = /^ssh:\/\/(?:([^@/]+)@)?(\[[0-9a-fA-F:.]+\]|[^@/:[\]]+)(?::(\d{1,5}))?(\/.*)?$/.exec(location);
@@ -76,6 +79,8 @@ async function socketPair(): Promise<[Socket, Socket]> {
   const server = createServer({ pauseOnConnect: true });
   try {
     const path = join(folder, 's');
+    const why = badSocketPath(path);
+    if (why !== undefined) throw new Error(`${why}, with TMPDIR`);
     server.listen(path);
     await once(server, 'listening');
     const near = connect(path);

@@ -9,7 +9,16 @@ import { workerFile } from '../native.js';
 import type { BridgedStore } from './blocking.js';
 import { closeBridge, createBridge } from './bridge.js';
 import type { BridgeStart } from './bridge-worker.js';
-import { checkName, checkPrefix, checkRange, type GuardedStore, type ObjectInfo, type Receipted } from './store.js';
+import { promisedDigest } from './mending.js';
+import {
+  checkName,
+  checkPrefix,
+  checkRange,
+  type GuardedStore,
+  type MendableStore,
+  type ObjectInfo,
+  type Receipted,
+} from './store.js';
 import { VaultClient } from './vault-client.js';
 import {
   type Acknowledged,
@@ -46,7 +55,7 @@ export function openVaultAt(place: VaultPlace, begun?: Transport, meanwhile?: ()
   return VaultStore.open(place, begun, meanwhile);
 }
 
-export class VaultStore implements GuardedStore, BridgedStore {
+export class VaultStore implements GuardedStore, BridgedStore, MendableStore {
   readonly location: string;
   readonly place: VaultPlace;
   readonly #client: VaultClient;
@@ -105,14 +114,24 @@ export class VaultStore implements GuardedStore, BridgedStore {
   }
 
   async put(name: string, parts: readonly Uint8Array[]): Promise<void> {
-    checkName(name);
     const ref = wanted(name);
-    const sizeBytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
-    if (sizeBytes > MAX_BYTES[ref.kind]) throw new RangeError(`${name} is larger than a ${ref.kind} may be`);
-    const { bytes } = await this.#client.request(Verb.put, { ...headersOf(ref), [Header.size]: String(sizeBytes) }, name, parts);
+    const bytes = await this.#send(Verb.put, ref, name, parts);
     if (ref.kind !== 'entry') return;
     const { receipt } = parse<Acknowledged>(bytes, name);
     if (receipt !== undefined) this.#receipts.set(name, receipt);
+  }
+
+  async replaceDamaged(name: string, parts: readonly Uint8Array[]): Promise<void> {
+    const ref = wanted(name);
+    promisedDigest(name);
+    await this.#send(Verb.replaceDamaged, ref, name, parts);
+  }
+
+  /** Sends an object, and gives what the vault said of it. */
+  async #send(verb: Verb, ref: ObjectRef, name: string, parts: readonly Uint8Array[]): Promise<Uint8Array> {
+    const sizeBytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
+    if (sizeBytes > MAX_BYTES[ref.kind]) throw new RangeError(`${name} is larger than a ${ref.kind} may be`);
+    return (await this.#client.request(verb, { ...headersOf(ref), [Header.size]: String(sizeBytes) }, name, parts)).bytes;
   }
 
   /** What the vault promised for an entry that was put through this connection. */
@@ -267,6 +286,7 @@ const infoOf = (name: string, sizeBytes: number, storedMs: number): ObjectInfo =
 });
 
 function wanted(name: string): ObjectRef {
+  checkName(name);
   const ref = refOfName(name);
   if (ref === undefined) throw new VarveError('REFUSED', `a vault keeps no object called ${name}`, { object: name });
   return ref;

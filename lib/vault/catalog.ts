@@ -49,6 +49,12 @@ class Shelf {
     return row;
   }
 
+  /** Another file lies there now. */
+  setStored(row: number, sizeBytes: number, storedMs: number): void {
+    this.#sizes[row] = sizeBytes;
+    this.#stored[row] = storedMs;
+  }
+
   find(id: Uint8Array): number | undefined {
     return this.#byId.get(keyOf(id));
   }

@@ -39,7 +39,8 @@ export interface EntryContext {
   readonly planAt: PlanAt;
   /** Reads a manifest's envelope, and checks its pins again. @throws RefusedError */
   envelope(object: string, id: Uint8Array): Promise<Envelope>;
-  tell(code: AlertCode, detail: string): void;
+  /** @param author - who caused it, hex, as far as that is known for sure */
+  tell(code: AlertCode, detail: string, author?: string): void;
 }
 
 /**
@@ -59,7 +60,8 @@ export async function checkEntry(
   const count = hashes.length;
   if (sequence < count) {
     if (toHex(sha256(bytes)) === toHex(hashes[sequence]!)) return undefined;
-    if (sequence < count - RACE_ENTRIES) context.tell('refused-overwrite', `another entry was sent for ${name}`);
+    if (sequence < count - RACE_ENTRIES)
+      context.tell('refused-overwrite', `another entry was sent for ${name}`, caller.writer ?? caller.role);
     throw new ObjectExistsError(name);
   }
   const head = hashes.at(-1) ?? new Uint8Array(32);

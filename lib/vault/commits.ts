@@ -7,16 +7,17 @@ import { sha256 } from '../crypto/kdf.js';
 import { ObjectExistsError } from '../errors.js';
 import { decodeEntry, type LedgerEntry } from '../format/entry.js';
 import { entryName } from '../format/names.js';
-import { CertifiedRole, EntryType, type Payload, payloadOf } from '../format/payload.js';
+import { CertifiedRole, EntryType, type Payload, type PolicyPayload, payloadOf } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import { asId } from '../id.js';
 import { signEntry } from '../ledger/append.js';
 import type { HeadMemory } from '../repository/repository.js';
 import { termsOf } from '../retention/policy.js';
 import type { DirectoryStore } from '../store/directory.js';
-import type { Acknowledged } from '../store/vault-protocol.js';
-import type { Acceptable, Caller } from './accept.js';
+import { type Acknowledged, MAX_WRITER_ENTRY_BYTES } from '../store/vault-protocol.js';
+import { type Acceptable, type Caller, refuse } from './accept.js';
 import type { Catalog } from './catalog.js';
+import { newsOf } from './change-text.js';
 import { checkEntry, type EntryContext, type SentEntry } from './check-entry.js';
 import { receiptsFor } from './receipts.js';
 
@@ -117,37 +118,33 @@ export class Commits {
     const { author, sequence, bytes } = job;
     const { entry, hash } = accepted;
     // Entries count like everything else: nobody fills the disk with incidents and tags.
-    const isWriters = chains.authority(author)?.roles.has('admin') === false;
-    if (isWriters) quotas.takeBytes(entry.author, bytes.byteLength, termsOf(chains.policy()), this.#parts.lateMs());
+    const isBounded = chains.authority(author)?.roles.has('admin') === false;
+    if (isBounded && bytes.byteLength > MAX_WRITER_ENTRY_BYTES)
+      refuse(
+        entryName(asId('author', entry.author), sequence),
+        `is larger than the ${MAX_WRITER_ENTRY_BYTES} bytes that a writer’s or auditor’s entry may have`,
+      );
+    const snapshots = payloadOf(entry.payload, 'snapshot') === undefined ? 0 : 1;
+    const amount = { bytes: bytes.byteLength, snapshots };
+    const taken = isBounded ? await quotas.take(entry.author, amount, termsOf(chains.policy()), this.#parts.lateMs()) : undefined;
     try {
       await store.put(entryName(asId('author', entry.author), sequence), [bytes]);
     } catch (error) {
-      if (isWriters) quotas.giveBytes(entry.author, bytes.byteLength, this.#parts.lateMs());
+      if (taken !== undefined) quotas.give(taken);
       throw error;
     }
+    const before = chains.policy();
     chains.append(entry, hash);
     catalog.addEntry(author, sequence, bytes.byteLength, Date.now());
     this.#pending.push(accepted);
-    if (payloadOf(entry.payload, 'snapshot') !== undefined) quotas.countSnapshot(entry.author, this.#parts.lateMs());
-    await this.#noteMeaning(entry);
+    await this.#noteMeaning(entry, before);
   }
 
-  async #noteMeaning({ author, sequence, payload }: LedgerEntry): Promise<void> {
-    const where = `ledger/${toHex(author).slice(0, 8)} entry ${sequence}`;
-    const cert = payloadOf(payload, 'cert');
-    if (payload.type === EntryType.policy) this.#parts.tell('policy-change', `${where} sets another retention policy`);
-    if (cert !== undefined) {
-      const own = cert.role === CertifiedRole.vault && toHex(cert.publicKey) === this.#publicKey();
-      if (own) await this.#parts.onCertified();
-      this.#parts.tell('key-added', `${where} certifies ${cert.role === CertifiedRole.vault ? 'a vault' : 'an admin'}`);
-    }
-    if (payload.type === EntryType.writerCert) this.#parts.tell('key-added', `${where} certifies a writer`);
-    if (payload.type === EntryType.keyRotate) this.#parts.tell('key-added', `${where} replaces a key`);
-    const retired = payloadOf(payload, 'retire');
-    if (retired !== undefined)
-      this.#parts.tell('key-retired', `${where} retires ${toHex(retired.author).slice(0, 8)}: ${retired.reason}`);
-    const released = payloadOf(payload, 'release');
-    if (released !== undefined) this.#parts.tell('hold-released', `${where} releases a hold: ${released.reason}`);
+  async #noteMeaning(entry: LedgerEntry, before: PolicyPayload): Promise<void> {
+    const cert = payloadOf(entry.payload, 'cert');
+    if (cert?.role === CertifiedRole.vault && toHex(cert.publicKey) === this.#publicKey()) await this.#parts.onCertified();
+    const news = newsOf(entry, before, this.#parts.chains.policy());
+    if (news !== undefined) this.#parts.tell(news.code, news.text, toHex(entry.author));
   }
 
   #publicKey(): string {

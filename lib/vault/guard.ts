@@ -13,13 +13,14 @@ import { readLedger } from '../ledger/ledger.js';
 import { locateRepository, type RepositoryPlace } from '../repository/repository.js';
 import { planPrune } from '../retention/prune.js';
 import { createDirectoryStore, type DirectoryStore } from '../store/directory.js';
-import { type Hello, type ObjectKind, PROTOCOL } from '../store/vault-protocol.js';
+import { type Hello, type ObjectKind, PROTOCOL, type VaultRole } from '../store/vault-protocol.js';
 import type { Caller } from './accept.js';
 import { Alerts } from './alerts.js';
 import { Catalog } from './catalog.js';
 import { Chains } from './chains.js';
 import type { Reading } from './clock.js';
 import { Commits } from './commits.js';
+import { type Account, Holdings } from './holdings.js';
 import { Budget } from './incoming.js';
 import { VaultClock } from './machine-clock.js';
 import { ManifestPins } from './manifest-pins.js';
@@ -42,11 +43,7 @@ export interface GuardOptions {
   readonly onRemove?: (path: string) => Promise<void>;
 }
 
-/** Bodies held in memory at a time: manifests, entries, slots. */
-const GATHER_BYTES = 64 << 20;
-/** Bodies up to this count against what their connection may have in memory: entries, and manifests of up to some 30,000 packs. */
-const SMALL_BYTES = 1 << 20;
-const CONNECTION_BYTES = 2 << 20;
+const READING_BYTES = 64 << 20;
 
 interface Baseline {
   readonly counts: Record<string, number>;
@@ -60,10 +57,13 @@ export class Guard {
   readonly options: GuardOptions;
   readonly quotas: Quotas;
   readonly catalog: Catalog;
-  readonly #budget = new Budget(GATHER_BYTES);
-  /** By connection. */
-  readonly #small = new WeakMap<Caller, Budget>();
+  readonly #holdings = new Holdings();
   readonly pins: ManifestPins;
+  /** Large manifests are read from the disk, where they wait, into this much memory. */
+  readonly reading = new Budget(READING_BYTES);
+  /** Ends what takes long when the vault ends. */
+  readonly #ending = new AbortController();
+  readonly #accounts = new WeakMap<Caller, Account>();
   readonly #seed: Uint8Array;
   readonly #author: string;
   #open: { readonly chains: Chains; readonly commits: Commits } | undefined;
@@ -97,6 +97,8 @@ export class Guard {
     const { stateDir } = options;
     await prepareStateFolder(stateDir);
     const store = await createDirectoryStore(options.repository);
+    // What a process that was killed had begun to store: it counts for nobody.
+    await store.sweepLeftOvers();
     const seed = await vaultSeed(stateDir);
     const clock = await VaultClock.open(stateDir, options.readClock);
     const quotas = await Quotas.open(stateDir);
@@ -155,7 +157,7 @@ export class Guard {
         );
       },
       envelope: (object, id) => this.pins.envelopeOf(object, id),
-      tell: (code, detail) => this.alerts.tell(code, detail),
+      tell: (code, detail, author) => this.alerts.tell(code, detail, author),
       onCertified: saveBaseline,
     });
     this.#open = { chains, commits };
@@ -224,9 +226,26 @@ export class Guard {
     if (mayDo(caller.role, right, kind)) return;
     const what = { read: 'read', parts: 'read', list: 'list', put: 'store', remove: 'remove' }[right];
     const message = `a connection with the ${caller.role} role may not ${what} ${NOUNS[kind]}`;
-    if (right === 'remove') this.alerts.tell('refused-deletion', message);
-    else if (right === 'put') this.alerts.tell('refused-object', message);
+    if (right === 'remove') this.alerts.tell('refused-deletion', message, caller.writer ?? caller.role);
+    else if (right === 'put') this.alerts.tell('refused-object', message, caller.writer ?? caller.role);
     throw new VarveError('ROLE', message, { role: caller.role });
+  }
+
+  /** What a connection makes the vault hold in memory. @param end - ends the connection when its role holds too much */
+  accountOf(caller: Caller, end: () => void = () => undefined): Account {
+    let account = this.#accounts.get(caller);
+    if (account === undefined) this.#accounts.set(caller, (account = this.#holdings.open(caller, end)));
+    return account;
+  }
+
+  /** Bytes that the vault holds in memory for connections of a role. */
+  heldBytes(role: VaultRole): number {
+    return this.#holdings.heldBytes(role);
+  }
+
+  /** Aborted when the vault is about to end. */
+  get signal(): AbortSignal {
+    return this.#ending.signal;
   }
 
   /** The vault's own seed, for what it signs by itself. */
@@ -240,25 +259,18 @@ export class Guard {
     await commits.serial(() => commits.append({ type: EntryType.incident, code, detail }));
   }
 
-  /** Writes down clocks and quotas. */
+  /** Writes down clocks. */
   async save(): Promise<void> {
     await this.clock.save();
-    await this.quotas.save();
   }
 
   async close(): Promise<void> {
-    await this.alerts.settled();
+    this.#ending.abort();
+    await this.alerts.close();
     await this.#open?.commits.serial(async () => undefined);
     await this.save();
+    await this.quotas.close();
     await this.store.close();
-  }
-
-  /** Small bodies count for their connection alone: nobody keeps the entries of others out by announcing much and sending nothing. */
-  budgetOf(caller: Caller, sizeBytes: number): Budget {
-    if (sizeBytes > SMALL_BYTES) return this.#budget;
-    let budget = this.#small.get(caller);
-    if (budget === undefined) this.#small.set(caller, (budget = new Budget(CONNECTION_BYTES)));
-    return budget;
   }
 }
 

@@ -7,7 +7,7 @@ export class Incoming {
   readonly #source: AsyncIterable<Uint8Array>;
   readonly #sizeBytes: number;
   readonly #hash = createHash('sha256');
-  readonly #onHead: (head: Uint8Array) => void;
+  readonly #onHead: (head: Uint8Array) => Promise<void>;
   readonly #head: Uint8Array;
   readonly #tail: Uint8Array;
   #length = 0;
@@ -18,7 +18,7 @@ export class Incoming {
     sizeBytes: number,
     headBytes: number,
     tailBytes: number,
-    onHead: (head: Uint8Array) => void,
+    onHead: (head: Uint8Array) => Promise<void>,
   ) {
     this.#source = source;
     this.#sizeBytes = sizeBytes;
@@ -35,7 +35,7 @@ export class Incoming {
       this.#hash.update(chunk);
       if (before < this.#head.byteLength) {
         this.#head.set(chunk.subarray(0, this.#head.byteLength - before), before);
-        if (this.#length >= this.#head.byteLength) this.#onHead(this.#head);
+        if (this.#length >= this.#head.byteLength) await this.#onHead(this.#head);
       }
       this.#keepTail(chunk);
       yield chunk;

@@ -17,7 +17,7 @@ export interface StoredObjects {
 }
 
 /** Where the domain id stands in the clear header of each kind (docs/format.md §7, §8, §10). */
-const DOMAIN_AT = { pack: 56, index: 56, manifest: 65 } as const;
+export const DOMAIN_AT = { pack: 56, index: 56, manifest: 65 } as const;
 
 /** The domain, hex, that a stored object's clear header names; undefined when it has none that can be read. */
 export async function domainOf(

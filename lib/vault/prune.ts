@@ -12,6 +12,9 @@ import type { Commits } from './commits.js';
 import type { Guard } from './guard.js';
 import { discardPruned } from './removing.js';
 
+/** Reasons that a plan tells; there may be one for each snapshot. */
+const BLOCKED_SHOWN = 100;
+
 export type PruneStep = 'plan' | 'announce' | 'sweep';
 
 /** One step of pruning; what it says is plain data, ids in hex. @throws NoRepositoryError, RefusedError, CorruptError, StoreError */
@@ -22,10 +25,15 @@ export async function runPrune(guard: Guard, step: PruneStep): Promise<unknown> 
   if (rolledBack !== undefined) throw rolledBack;
   return await commits.serial(async () => {
     const place = { ...chains.place, store: pruneStore(guard, commits), cacheDir: join(guard.options.stateDir, 'cache') };
-    const options = { seed: guard.seed, nowMs: () => clock.now().earlyMs };
+    const options = { seed: guard.seed, nowMs: () => clock.now().earlyMs, signal: guard.signal };
     if (step === 'plan') {
       const { packs, snapshots, indexes, blocked } = await planPrune(place, options);
-      return { packs: counts(packs), snapshots: counts(snapshots), indexes: counts(indexes), blocked };
+      return {
+        packs: counts(packs),
+        snapshots: counts(snapshots),
+        indexes: counts(indexes),
+        blocked: blocked.slice(0, BLOCKED_SHOWN),
+      };
     }
     const { entries, ...said } = step === 'announce' ? await announcePrune(place, options) : await sweepPrune(place, options);
     return { ...said, entries: entries.length };

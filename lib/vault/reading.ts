@@ -1,11 +1,13 @@
 /**
  * What a caller may know and read of one object: its size, and which of its bytes. Packs are opaque to roles that may read their header and directory only. Bytes are sent
- * by session.ts, from the range that is allowed here.
+ * by answering.ts, from the range that is allowed here.
  */
 import { NotFoundError, VarveError } from '../errors.js';
 import { decodePackFooter, PACK_FOOTER_BYTES, PACK_HEADER_BYTES } from '../format/pack.js';
+import type { Store } from '../store/store.js';
 import { nameOfRef, type ObjectRef } from '../store/vault-protocol.js';
 import type { Caller } from './accept.js';
+import type { Answer } from './answering.js';
 import type { Guard } from './guard.js';
 import { isShown } from './object-domain.js';
 import { mayDo } from './roles.js';
@@ -61,4 +63,17 @@ async function isClear(guard: Guard, name: string, sizeBytes: number, offset: nu
   if (sizeBytes < PACK_HEADER_BYTES + PACK_FOOTER_BYTES) return false;
   const footer = await guard.store.get(name, { offset: sizeBytes - PACK_FOOTER_BYTES, length: PACK_FOOTER_BYTES });
   return offset >= decodePackFooter(footer, sizeBytes, name).offset;
+}
+
+/** A range of an object as an answer. */
+export function rangeAnswer(store: Store, name: string, offset: number, sizeBytes: number): Answer {
+  let at = offset;
+  return {
+    sizeBytes,
+    async next(length) {
+      const piece = await store.get(name, { offset: at, length });
+      at += piece.byteLength;
+      return piece;
+    },
+  };
 }

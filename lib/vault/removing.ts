@@ -13,7 +13,7 @@ export async function removeObject(guard: Guard, caller: Caller, ref: ObjectRef)
   guard.require(caller, 'remove', ref.kind);
   const name = nameOfRef(ref);
   if (ref.kind !== 'slot' && !guard.isFounding) {
-    guard.alerts.tell('refused-deletion', `an admin connection asked for the removal of ${name}`);
+    guard.alerts.tell('refused-deletion', `an admin connection asked for the removal of ${name}`, caller.writer ?? caller.role);
     throw new RefusedError(`${name} is not to be removed: what a vault keeps goes by retention alone`, { object: name });
   }
   await guard.options.onRemove?.(guard.store.pathOf(name));
@@ -30,5 +30,4 @@ export async function discardPruned(guard: Guard, name: string): Promise<void> {
   await guard.options.onRemove?.(guard.store.pathOf(name));
   await guard.store.remove(name);
   guard.catalog.shelves[ref.kind as ShelfKind].remove(Buffer.from(ref.id, 'hex'));
-  guard.pins.forget(ref.id);
 }

@@ -9,7 +9,7 @@ export type Request =
   | { readonly verb: typeof Verb.get; readonly ref: ObjectRef; readonly range: { offset: number; length: number } | undefined }
   | { readonly verb: typeof Verb.list; readonly kind: ObjectKind; readonly from: number; readonly author: string | undefined }
   | { readonly verb: typeof Verb.entries; readonly author: string; readonly sequence: number }
-  | { readonly verb: typeof Verb.put; readonly ref: ObjectRef; readonly sizeBytes: number }
+  | { readonly verb: typeof Verb.put | typeof Verb.replaceDamaged; readonly ref: ObjectRef; readonly sizeBytes: number }
   | { readonly verb: typeof Verb.prune; readonly step: 'plan' | 'announce' | 'sweep' };
 
 const VERBS = new Set<string>(Object.values(Verb));
@@ -25,6 +25,7 @@ const ALLOWED: Readonly<Record<Verb, readonly string[]>> = {
   [Verb.list]: [Header.kind, Header.from, Header.author],
   [Verb.entries]: [Header.kind, Header.author, Header.sequence],
   [Verb.put]: [Header.kind, Header.id, Header.author, Header.sequence, Header.size],
+  [Verb.replaceDamaged]: [Header.kind, Header.id, Header.size],
   [Verb.prune]: [Header.step],
 };
 
@@ -60,7 +61,8 @@ export function parseRequest(headers: IncomingHttpHeaders): Request {
     }
     case Verb.entries:
       return { verb, author: hex(headers, Header.author, ID_BYTES.entry), sequence: int(headers, Header.sequence) };
-    case Verb.put: {
+    case Verb.put:
+    case Verb.replaceDamaged: {
       const ref = refOf(headers);
       const sizeBytes = int(headers, Header.size);
       if (sizeBytes > MAX_BYTES[ref.kind]) bad('larger than such an object may be');

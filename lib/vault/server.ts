@@ -10,6 +10,7 @@ import { dirname, resolve } from 'node:path';
 import { BusyError, StoreError } from '../errors.js';
 import { makeFolders } from '../folders.js';
 import { native } from '../native.js';
+import { badSocketPath } from '../store/socket-path.js';
 import { VAULT_ROLES, type VaultRole } from '../store/vault-protocol.js';
 import type { Caller } from './accept.js';
 import { announced, controlSocket } from './announce.js';
@@ -41,6 +42,10 @@ const NARROW_WINDOW_BYTES = 512 << 10;
 
 /** Starts a vault. @throws BusyError when another serves the repository; RolledBackError only against a retirement: against its own memory it refuses writers and says why */
 export async function startVault(options: VaultOptions): Promise<Vault> {
+  for (const path of [controlSocket(resolve(options.stateDir)), ...Object.values(options.sockets).map((one) => resolve(one))]) {
+    const why = badSocketPath(path);
+    if (why !== undefined) throw new StoreError(path, 'make the socket', new Error(why));
+  }
   // For how it sets malloc when it is loaded: without, what many large puts have freed stays with the process.
   native();
   makeFolders(options.repository);

@@ -5,13 +5,15 @@
 import http2 from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { VarveError } from '../errors.js';
-import { Header, MAX_SESSION_MEMORY_MIB, nameOfRef, Verb, WINDOW_BYTES, type WireError } from '../store/vault-protocol.js';
+import { MAX_SESSION_MEMORY_MIB, nameOfRef, pageBytes, Verb, WINDOW_BYTES } from '../store/vault-protocol.js';
 import type { Caller } from './accept.js';
+import { type Outlet, sendAnswer, sendError, sendJson, sendMade } from './answering.js';
 import type { Guard } from './guard.js';
 import { listObjects, readEntries, readHeads } from './listing.js';
-import { runPrune } from './prune.js';
-import { rangeOf, statObject } from './reading.js';
+import { sendPruned } from './prune-request.js';
+import { rangeAnswer, rangeOf, statObject } from './reading.js';
 import { removeObject } from './removing.js';
+import { replaceDamaged } from './replacing.js';
 import { parseRequest, type Request } from './requests.js';
 import { putObject } from './storing.js';
 
@@ -42,7 +44,6 @@ export const LIMITS: SessionLimits = {
   windowBytes: WINDOW_BYTES,
 };
 
-const PIECE_BYTES = 1 << 20;
 const HEADER_BYTES = 8192;
 
 /** What a connection is used for. */
@@ -76,9 +77,12 @@ export function serveSession(guard: Guard, caller: Caller, socket: Duplex, limit
     },
   });
   const end = (): void => {
+    account.close();
     session.destroy();
     socket.destroy();
   };
+  const account = guard.accountOf(caller, end);
+  session.once('close', () => account.close());
   session.on('error', end);
   socket.on('error', end);
   session.on('frameError', end);
@@ -94,7 +98,7 @@ export function serveSession(guard: Guard, caller: Caller, socket: Duplex, limit
       use.running--;
       use.sinceMs = performance.now();
     });
-    void serveStream(guard, caller, stream, headers, limits).then((inOrder) => {
+    void serveStream(guard, caller, { account, stream }, headers, limits).then((inOrder) => {
       use.answered ||= inOrder;
     });
   });
@@ -102,131 +106,65 @@ export function serveSession(guard: Guard, caller: Caller, socket: Duplex, limit
 }
 
 /** @returns whether the request was one that is answered */
-
 async function serveStream(
   guard: Guard,
   caller: Caller,
-  stream: http2.ServerHttp2Stream,
+  outlet: Outlet,
   headers: http2.IncomingHttpHeaders,
   limits: SessionLimits,
 ): Promise<boolean> {
+  const { stream } = outlet;
   // An error of a stream is the client's affair; without a listener it would end the process.
   stream.on('error', () => undefined);
   stream.setTimeout(limits.stallMs, () => stream.close(http2.constants.NGHTTP2_CANCEL));
   const deadline = setTimeout(() => stream.close(http2.constants.NGHTTP2_CANCEL), limits.requestMs);
   stream.once('close', () => clearTimeout(deadline));
   try {
-    await answer(guard, caller, stream, parseRequest(headers));
+    await answer(guard, caller, outlet, parseRequest(headers));
     return true;
   } catch (error) {
-    fail(guard, stream, error);
+    await sendError(outlet, error, guard.options.onLog ?? (() => undefined));
     return false;
   }
 }
 
-async function answer(guard: Guard, caller: Caller, stream: http2.ServerHttp2Stream, request: Request): Promise<void> {
+async function answer(guard: Guard, caller: Caller, outlet: Outlet, request: Request): Promise<void> {
   switch (request.verb) {
     case Verb.hello:
-      return sendJson(stream, guard.hello(caller));
+      return await sendJson(outlet, guard.hello(caller));
     case Verb.heads:
-      return send(stream, readHeads(guard, caller));
+      return await sendAnswer(outlet, readHeads(guard, caller));
     case Verb.stat: {
       const { sizeBytes, storedMs } = await statObject(guard, caller, request.ref);
       const headers = { 'varve-object-size': String(sizeBytes), 'varve-stored': String(Math.floor(storedMs)) };
-      return send(stream, new Uint8Array(0), headers);
+      return await sendMade(outlet, 0, async () => ({ bytes: new Uint8Array(0), headers }));
     }
-    case Verb.list: {
-      const { page, next } = await listObjects(guard, caller, request.kind, request.from, request.author);
-      return send(stream, page, next === undefined ? {} : { 'varve-next': String(next) });
-    }
+    case Verb.list:
+      return await sendMade(outlet, pageBytes(request.kind), async () => {
+        const { page, next } = await listObjects(guard, caller, request.kind, request.from, request.author);
+        return { bytes: page, headers: next === undefined ? {} : { 'varve-next': String(next) } };
+      });
     case Verb.entries:
-      return send(stream, await readEntries(guard, caller, request.author, request.sequence));
+      return await sendAnswer(outlet, readEntries(guard, caller, request.author, request.sequence));
     case Verb.get: {
-      const range = await rangeOf(guard, caller, request.ref, request.range);
-      return await sendRange(guard, stream, nameOfRef(request.ref), range);
+      const { offset, length } = await rangeOf(guard, caller, request.ref, request.range);
+      return await sendAnswer(outlet, rangeAnswer(guard.store, nameOfRef(request.ref), offset, length));
     }
     case Verb.put:
       // A refusal in the middle of a body must still be answered.
-      return sendJson(
-        stream,
-        await putObject(guard, caller, request.ref, request.sizeBytes, stream.iterator({ destroyOnReturn: false })),
+      return await sendJson(
+        outlet,
+        await putObject(guard, caller, request.ref, request.sizeBytes, outlet.stream.iterator({ destroyOnReturn: false })),
       );
+    case Verb.replaceDamaged:
+      await replaceDamaged(guard, caller, request.ref, request.sizeBytes, outlet.stream.iterator({ destroyOnReturn: false }));
+      return await sendJson(outlet, {});
     case Verb.remove:
       await removeObject(guard, caller, request.ref);
-      return sendJson(stream, {});
+      return await sendJson(outlet, {});
     case Verb.prune:
       if (caller.role !== 'admin')
         throw new VarveError('ROLE', `a connection with the ${caller.role} role may not prune`, { role: caller.role });
-      return sendJson(stream, await runPrune(guard, request.step));
-  }
-}
-
-function send(stream: http2.ServerHttp2Stream, bytes: Uint8Array, headers: Readonly<Record<string, string>> = {}): void {
-  if (stream.destroyed || stream.closed) return;
-  stream.respond({ ':status': 200, [Header.size]: String(bytes.byteLength), ...headers });
-  stream.end(bytes);
-}
-
-function sendJson(stream: http2.ServerHttp2Stream, value: unknown): void {
-  send(stream, Buffer.from(JSON.stringify(value)));
-}
-
-/** Sends a range in pieces, each when the one before is on its way. */
-async function sendRange(
-  guard: Guard,
-  stream: http2.ServerHttp2Stream,
-  name: string,
-  { offset, length }: { readonly offset: number; readonly length: number },
-): Promise<void> {
-  let piece = await guard.store.get(name, { offset, length: Math.min(PIECE_BYTES, length) });
-  if (stream.destroyed || stream.closed) return;
-  stream.respond({ ':status': 200, [Header.size]: String(length) });
-  for (let sent = 0; ; ) {
-    sent += piece.byteLength;
-    // A file that became shorter ends the answer too early, which the client notices.
-    if (sent >= length || piece.byteLength === 0) {
-      stream.end(piece);
-      return;
-    }
-    if (!(await written(stream, piece))) return;
-    piece = await guard.store.get(name, { offset: offset + sent, length: Math.min(PIECE_BYTES, length - sent) });
-  }
-}
-
-/** @returns false when the client went away */
-function written(stream: http2.ServerHttp2Stream, bytes: Uint8Array): Promise<boolean> {
-  return new Promise((resolve) => {
-    if (stream.destroyed || stream.closed) return resolve(false);
-    const closed = (): void => resolve(false);
-    stream.once('close', closed);
-    stream.write(bytes, (error) => {
-      stream.off('close', closed);
-      resolve(error === undefined || error === null);
-    });
-  });
-}
-
-/** Answers with an error. What came of the request is not read any more. */
-function fail(guard: Guard, stream: http2.ServerHttp2Stream, error: unknown): void {
-  if (stream.destroyed || stream.closed) return;
-  let wire: WireError;
-  if (error instanceof VarveError) wire = { code: error.code, message: error.message, details: error.details };
-  else {
-    guard.options.onLog?.(`a request failed: ${(error as Error).stack ?? String(error)}`);
-    wire = { code: 'FAILED', message: 'the vault failed at this; its log says why' };
-  }
-  try {
-    if (stream.headersSent) stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
-    else {
-      const bytes = Buffer.from(JSON.stringify(wire));
-      stream.respond({ ':status': wire.code === 'NOT_FOUND' ? 404 : 400, [Header.size]: String(bytes.byteLength) });
-      // Reading on what a client still sends lets its answer through; the window is all that can come.
-      stream.resume();
-      stream.end(bytes, () => {
-        if (!stream.readableEnded) stream.close(http2.constants.NGHTTP2_NO_ERROR);
-      });
-    }
-  } catch {
-    stream.destroy();
+      return await sendPruned(guard, outlet, request.step);
   }
 }

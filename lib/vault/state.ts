@@ -1,12 +1,15 @@
 /** Files of a vault's own state: its key, clocks, quotas. Each is written whole, durably, and read back with a check of what it holds. */
 
 import { randomBytes } from 'node:crypto';
-import { chmod, open, readFile, rename, stat } from 'node:fs/promises';
+import { chmod, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fromHex, toHex } from '../bytes.js';
 import { CorruptError, StoreError } from '../errors.js';
 import { makeFolders } from '../folders.js';
 import { codeOf, syncDirectory } from '../store/durable.js';
+
+/** As writeState names what it has not finished. */
+const TEMPORARY = /^[a-z]+\.json\.\d+\.[0-9a-f]{12}$/;
 
 /** Makes the state folder, for its owner alone. @throws StoreError when others could enter it */
 export async function prepareStateFolder(path: string): Promise<void> {
@@ -15,6 +18,8 @@ export async function prepareStateFolder(path: string): Promise<void> {
     const info = await stat(path);
     if (process.getuid !== undefined && info.uid !== process.getuid()) throw new Error('it belongs to another user');
     if ((info.mode & 0o077) !== 0) await chmod(path, 0o700);
+    // Of a process that was killed: its files are of no use to anybody.
+    for (const name of await readdir(path)) if (TEMPORARY.test(name)) await unlink(join(path, name));
   } catch (cause) {
     throw new StoreError(path, 'use the state folder', cause);
   }

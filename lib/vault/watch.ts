@@ -64,6 +64,7 @@ export class Watch {
         `the clock of this machine is more than a day away from what the vault has seen pass: it counts ${new Date(earlyMs).toISOString()} for expiry and ${new Date(lateMs).toISOString()} for new snapshots`,
       );
     this.#jumped = jumped;
+    alerts.tellLeftOut();
     await this.#guard.save();
     await this.#prune();
     if (chains === undefined) return;
@@ -79,6 +80,8 @@ export class Watch {
       alerts.tell(
         'snapshot-missing',
         `writer ${toHex(standing.entry.author).slice(0, 8)} has sent no complete snapshot of stream ${toHex(standing.payload.stream).slice(0, 8)} for ${spanText(age)}; one is expected every ${spanText(expectSec)}`,
+        // Each stream is told once for each of its snapshots, so none may hide another.
+        `${toHex(standing.entry.author)}/${toHex(standing.payload.stream)}`,
       );
     }
   }

@@ -1,8 +1,9 @@
 /** The suite that every store passes, whatever keeps its bytes. `make` gives an empty store. */
+import { createHash } from 'node:crypto';
 import type { Test } from 'tap';
 import { utf8 } from '../../lib/bytes.js';
 import { NotFoundError, ObjectExistsError } from '../../lib/errors.js';
-import type { Store } from '../../lib/store/store.js';
+import { isMendableStore, type Store } from '../../lib/store/store.js';
 import { storedNames } from '../helpers/stored-names.js';
 
 const bytes = (text: string): Uint8Array => utf8(text);
@@ -156,6 +157,43 @@ export function storeContract(t: Test, name: string, make: (t: Test) => Promise<
     await store.put('keys/one', [bytes('second')]);
     t.equal(text(await store.get('keys/one')), 'second');
   });
+
+  with_(
+    'damaged bytes under a name that is their digest are replaced by the right ones, and nothing else ever is',
+    async (t, store) => {
+      if (!isMendableStore(store)) return void t.fail('every store replaces what is damaged');
+      const right = bytes('what the name promises');
+      const digest = createHash('sha256').update(right).digest('hex');
+      for (const name of [`packs/${digest.slice(0, 2)}/${digest}`, `index/${digest}`, `snapshots/${digest}`]) {
+        await t.rejects(store.replaceDamaged(name, [right]), NotFoundError, 'absent: it is for a put');
+        for (const wrong of ['what the name promised', '', 'what the name promises!']) {
+          await store.put(name, [bytes(wrong)]);
+          await t.rejects(store.put(name, [right]), ObjectExistsError);
+          await t.rejects(store.replaceDamaged(name, [bytes('neither')]), { code: 'REFUSED' });
+          await t.rejects(store.replaceDamaged(name, [bytes(wrong)]), { code: 'REFUSED' });
+          t.equal(text(await store.get(name)), wrong, 'what is refused changes nothing');
+          await Promise.allSettled(
+            Array.from({ length: 5 }, () => store.replaceDamaged(name, [bytes('what the name '), bytes('promises')])),
+          );
+          t.same(await store.get(name), right);
+          t.match(await store.stat(name), { sizeBytes: right.byteLength });
+          await t.rejects(store.replaceDamaged(name, [right]), ObjectExistsError, 'it is whole');
+          await store.remove(name);
+        }
+      }
+      for (const name of [
+        'genesis',
+        'keys/0011223344556677',
+        `ledger/${digest.slice(0, 32)}/0000000000000000`,
+        `other/${digest}`,
+      ]) {
+        await store.put(name, [bytes('x')]);
+        await t.rejects(store.replaceDamaged(name, [right]), { code: 'REFUSED' }, name);
+        t.equal(text(await store.get(name)), 'x');
+      }
+      await t.rejects(store.replaceDamaged('../x', [right]), RangeError);
+    },
+  );
 
   with_('names that are not object names are refused by every operation', async (t, store) => {
     for (const bad of [

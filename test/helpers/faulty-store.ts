@@ -3,9 +3,9 @@
  * hands out damaged bytes. For tests of what stands above the stores.
  */
 import { StoreError } from '../../lib/errors.js';
-import type { ObjectInfo, Store } from '../../lib/store/store.js';
+import { isMendableStore, type MendableStore, type ObjectInfo, type Store } from '../../lib/store/store.js';
 
-export type Operation = 'put' | 'get' | 'stat' | 'list' | 'remove';
+export type Operation = 'put' | 'replace' | 'get' | 'stat' | 'list' | 'remove';
 
 export interface Fault {
   readonly operation: Operation;
@@ -24,7 +24,7 @@ function systemError(code: string): Error {
   return Object.assign(new Error(`${code}: made by a test`), { code, errno: code === 'ENOSPC' ? -28 : -5 });
 }
 
-export class FaultyStore implements Store {
+export class FaultyStore implements MendableStore {
   readonly location: string;
   readonly #inner: Store;
   readonly #faults: { readonly fault: Fault; calls: number }[] = [];
@@ -63,6 +63,13 @@ export class FaultyStore implements Store {
     const effect = this.#effect('put', name);
     await this.#inner.put(name, parts);
     if (effect === 'lost') throw new StoreError(name, 'put', systemError('EIO'));
+  }
+
+  async replaceDamaged(name: string, parts: readonly Uint8Array[]): Promise<void> {
+    const effect = this.#effect('replace', name);
+    if (!isMendableStore(this.#inner)) throw new TypeError('the store below replaces nothing');
+    await this.#inner.replaceDamaged(name, parts);
+    if (effect === 'lost') throw new StoreError(name, 'replace', systemError('EIO'));
   }
 
   async get(name: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array> {

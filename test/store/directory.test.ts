@@ -34,7 +34,15 @@ const temporaries = (store: DirectoryStore): string[] => readdirSync(join(store.
 /** The store's own files as plain JavaScript, so that a child starts in milliseconds; returns the folder. */
 function compiled(t: Test): string {
   const folder = t.testdir();
-  for (const file of ['bytes', 'errors', 'store/store', 'store/durable', 'store/directory']) {
+  for (const file of [
+    'bytes',
+    'errors',
+    'store/store',
+    'store/durable',
+    'store/vault-protocol',
+    'store/mending',
+    'store/directory',
+  ]) {
     const to = join(folder, `${file}.mjs`);
     mkdirSync(dirname(to), { recursive: true });
     const source = readFileSync(join(packageRoot(), 'lib', `${file}.ts`), 'utf8').replaceAll(/(from '\.[^']*)\.js'/g, "$1.mjs'");
