@@ -4,7 +4,7 @@ import { dirname, join, posix, relative } from 'node:path';
 import t from 'tap';
 import { packageRoot } from '../lib/native.js';
 
-const BOTTOM = ['errors', 'bytes', 'id', 'folders'];
+const BOTTOM = ['errors', 'bytes', 'id', 'folders', 'printable'];
 const CORE = ['store', 'chunk-index', 'format', 'crypto', 'chunker', 'native', ...BOTTOM];
 const LEDGER = ['ledger', 'repository', ...CORE];
 
@@ -14,6 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   bytes: BOTTOM,
   id: BOTTOM,
   folders: BOTTOM,
+  printable: BOTTOM,
   native: BOTTOM,
   store: ['native', ...BOTTOM],
   format: BOTTOM,

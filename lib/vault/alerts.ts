@@ -3,6 +3,7 @@
  * per code: an attacker who causes a thousand events a second causes a few alerts, which say how many there were.
  */
 import { spawn } from 'node:child_process';
+import { printableJson } from '../printable.js';
 
 export type AlertCode =
   | 'refused-deletion'
@@ -101,7 +102,8 @@ export class Alerts {
           resolve();
         });
         child.stdin.on('error', () => undefined);
-        child.stdin.end(`${JSON.stringify(event)}\n`);
+        // It is often a mail or a message on a terminal that comes of it.
+        child.stdin.end(`${printableJson(event)}\n`);
       }),
     );
   }
