@@ -154,6 +154,10 @@ async function runBackup(run: Run, paths: readonly string[], flags: Flags, exclu
           out.info(`${state.padEnd(8)}${safeText(path)}`);
         },
       }),
+      onCacheUnusable: ({ message }) =>
+        out.warn(
+          `the cache in ${repository.cacheDir} cannot be written (${message}); the next backup reads again what this one read`,
+        ),
       onNote: (note) => run.globals.verbose > 0 && out.warn(note),
     };
     let report: BackupReport;
