@@ -107,6 +107,7 @@ export async function runProgram(argv: readonly string[], version: string): Prom
     signal: abortOnSignals(),
     status: Exit.ok,
   };
+  let reported = false;
   const isVerbose = (): boolean => (program?.opts<{ verbose?: number }>().verbose ?? 0) > 1;
   // What nobody awaits, and nothing expects: a line like any other error, and the end.
   process.once('uncaughtException', (error) => {
@@ -128,10 +129,11 @@ export async function runProgram(argv: readonly string[], version: string): Prom
     else {
       const status = error instanceof CommanderError ? Exit.usage : statusOf(error);
       report(out, error, status, isVerbose());
+      reported = true;
       run.status = status;
     }
   }
-  if (out.failed !== undefined && run.status === Exit.ok) {
+  if (out.failed !== undefined && !reported) {
     report(out, out.failed, Exit.failed, isVerbose());
     run.status = Exit.failed;
   }

@@ -197,7 +197,7 @@ async function trySlots(
       continue;
     }
     spent.cost += cost;
-    spent.derivations++;
+    if (cost > 0) spent.derivations++;
     try {
       const keyring = await openKeyring(bytes, Kind.keySlot, place.id, passphrase, name);
       if (keyring === undefined) continue;
