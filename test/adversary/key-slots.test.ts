@@ -34,7 +34,10 @@ async function withSlots(
   }
   const gets: string[] = [];
   const watched = Object.assign(Object.create(store) as MemoryStore, {
-    get: (name: string) => (gets.push(name), store.get(name)),
+    get: (name: string) => {
+      gets.push(name);
+      return store.get(name);
+    },
     list: (prefix: string) => store.list(prefix),
   });
   t.teardown(() => store.close());
