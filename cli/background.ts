@@ -1,12 +1,13 @@
 /**
  * A mount in the background: the program starts itself again, detached, and waits until that process says over a pipe that the mount is there, or
- * why it is not. The passphrase goes over another pipe, so neither arguments nor environment of the lasting process hold it.
+ * why it is not. Passphrase and key file go over another pipe, so neither arguments nor environment of the lasting process hold it.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { Exit } from './exit.js';
+import { encodeHanded, HANDED_VARIABLE, type HandedSecrets } from './handed-secrets.js';
 import { type ErrorReport, ReportedError } from './reported-error.js';
 
 /** Set in the environment of the lasting process: the descriptor to report on. */
@@ -33,7 +34,7 @@ export function reportReady(message: Ready): void {
 
 export interface BackgroundOptions {
   readonly args: readonly string[];
-  readonly passphrase: string | undefined;
+  readonly secrets: HandedSecrets;
   readonly stateDir: string;
   readonly signal: AbortSignal;
 }
@@ -51,7 +52,7 @@ export async function startInBackground(
     env: {
       ...env,
       [READY_VARIABLE]: String(READY_FD),
-      ...(options.passphrase === undefined ? {} : { VARVE_PASSWORD_FD: String(SECRET_FD) }),
+      [HANDED_VARIABLE]: String(SECRET_FD),
     },
   });
   closeSync(logFd);
@@ -59,7 +60,7 @@ export async function startInBackground(
   options.signal.addEventListener('abort', stop);
   const secret = child.stdio[SECRET_FD] as Writable;
   secret.on('error', () => undefined);
-  secret.end(options.passphrase ?? '');
+  secret.end(encodeHanded(options.secrets));
   let said = '';
   const ready = child.stdio[READY_FD] as Readable;
   ready.setEncoding('utf8').on('data', (text: string) => (said += text));

@@ -18,7 +18,7 @@ import { globbedPaths, rawPaths, verbatimPaths } from './files-from.js';
 import { bytesText, countText, durationText, jsonName, localTime, parseBytes, parseTime, rfc3339, safeText } from './human.js';
 import { addPatternOptions, compiled } from './patterns.js';
 import { Progress } from './progress.js';
-import { argumentBytes } from './raw-arguments.js';
+import { allArgumentBytes, argumentBytes, textVariable } from './raw-arguments.js';
 import { type Run, withRepository } from './run.js';
 import { collect } from './snapshot-arguments.js';
 import { commandSource, stdinSource } from './stream-source.js';
@@ -81,7 +81,7 @@ Examples:
 }
 
 async function sourcesOf(paths: readonly string[], flags: Flags): Promise<Uint8Array[]> {
-  const all: Uint8Array[] = paths.map(argumentBytes);
+  const all: Uint8Array[] = allArgumentBytes(paths);
   for (const file of flags.filesFrom ?? []) all.push(...(await globbedPaths(file)));
   for (const file of flags.filesFromVerbatim ?? []) all.push(...verbatimPaths(file));
   for (const file of flags.filesFromRaw ?? []) all.push(...rawPaths(file));
@@ -116,7 +116,7 @@ async function runBackup(run: Run, paths: readonly string[], flags: Flags, exclu
     }),
   );
   const claimedTimeMs = flags.time === undefined ? undefined : parseTime(flags.time, Date.now());
-  const host = flags.host ?? (process.env.VARVE_HOST || undefined);
+  const host = flags.host ?? textVariable('VARVE_HOST');
   const work = async (repository: Repository): Promise<void> => {
     // A command starts only now: nothing of it is lost when the repository does not open.
     const name = flags.stdinFilename ?? 'stdin';
@@ -154,6 +154,10 @@ async function runBackup(run: Run, paths: readonly string[], flags: Flags, exclu
           out.info(`${state.padEnd(8)}${safeText(path)}`);
         },
       }),
+      onCacheUnusable: ({ message }) =>
+        out.warn(
+          `the cache in ${repository.cacheDir} cannot be written (${message}); the next backup reads again what this one read`,
+        ),
       onNote: (note) => run.globals.verbose > 0 && out.warn(note),
     };
     let report: BackupReport;

@@ -36,7 +36,7 @@ export function configure(command: Command, run: Run): void {
 
 function show(run: Run, kind: string, object: unknown): void {
   run.out.record(kind, { object });
-  run.out.text(JSON.stringify(object, undefined, 2));
+  run.out.value(object);
 }
 
 async function nameOf(repository: Repository, kind: string, names: readonly string[]): Promise<ObjectName> {

@@ -8,6 +8,8 @@ export interface Globals {
   readonly passwordFile?: string;
   readonly passwordCommand?: string;
   readonly keyFile?: string;
+  /** The only key slot to try. */
+  readonly keySlot?: string;
   readonly json: boolean;
   readonly quiet: boolean;
   readonly verbose: number;
@@ -32,6 +34,7 @@ export function addGlobalOptions(program: Command): void {
     .option('-p, --password-file <file>', 'read the passphrase from a file')
     .option('--password-command <command>', 'run a command that prints the passphrase')
     .option('--key-file <file>', 'open with a key file (VARVE_KEY_FILE)')
+    .option('--key-slot <id>', 'try the passphrase on this key slot only (varve key list)')
     .option('--json', 'JSON lines instead of text', false)
     .option('-q, --quiet', 'say only what was asked for, and errors', false)
     .addOption(

@@ -1,5 +1,5 @@
 /** Sizes, times, modes and names, the way people read and type them. Pure. */
-import { asUtf8, lossyUtf8, type Timestamp } from '../lib/index.js';
+import { asUtf8, lossyUtf8, printable, printableBytes, type Timestamp } from '../lib/index.js';
 import { UsageError } from './usage-error.js';
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
@@ -70,19 +70,10 @@ export function modeText(letter: string, mode: number): string {
   return text;
 }
 
-/** A name with everything that could steer a terminal made visible: `\x1b`, and bytes that are not UTF-8 as `\xff`. */
-export function safeText(bytes: Uint8Array): string {
-  const text = asUtf8(bytes);
-  if (text === undefined)
-    return [...bytes].map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : hexEscape(byte))).join('');
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (character) => {
-    const code = character.codePointAt(0)!;
-    return code < 256 ? hexEscape(code) : `\\u${code.toString(16).padStart(4, '0')}`;
-  });
+/** A name, or a text that others wrote, with everything visible that could steer a terminal: `\x1b`, and bytes that are not UTF-8 as `\xff`. */
+export function safeText(text: string | Uint8Array): string {
+  return typeof text === 'string' ? printable(text) : printableBytes(text);
 }
-
-const hexEscape = (code: number): string => `\\x${code.toString(16).padStart(2, '0')}`;
 
 /** `{ [key]: text }`, with `key_b64` beside it when the bytes are not UTF-8. */
 export function jsonName<K extends string>(key: K, bytes: Uint8Array): Record<string, string> {

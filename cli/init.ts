@@ -9,7 +9,7 @@ import { userAtHost } from './identity.js';
 import { writeKeyFile } from './key-file.js';
 import { stateBase } from './places.js';
 import type { Run } from './run.js';
-import { firstPassphrase, givenPassphrase } from './secrets.js';
+import { firstPassphrase, givenFirstPassphrase } from './secrets.js';
 import { UsageError } from './usage-error.js';
 
 export function configure(command: Command, run: Run): void {
@@ -58,7 +58,7 @@ function requireFree(folder: string): void {
 async function init(run: Run, label: string): Promise<void> {
   const place = repositoryPlace(run.globals);
   const keyFile = run.globals.keyFile ?? (process.env.VARVE_KEY_FILE || undefined);
-  const passphrase = keyFile === undefined ? await firstPassphrase(run.globals) : givenPassphrase(run.globals);
+  const passphrase = keyFile === undefined ? await firstPassphrase(run) : givenFirstPassphrase(run.globals);
   const store = await openStore(place, { create: true });
   try {
     if (store.location.startsWith('/')) requireFree(store.location);
@@ -66,7 +66,7 @@ async function init(run: Run, label: string): Promise<void> {
       initRepository(store, {
         label,
         ...(passphrase === undefined ? {} : { passphrase }),
-        stateDir: stateBase(),
+        stateDir: stateBase() ?? null,
         onStateUnusable: ({ message }) => run.out.warn(message),
       });
     const made =

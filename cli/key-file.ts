@@ -1,13 +1,34 @@
 /** Reading and writing key files: mode 0600, never over a file that exists, durable before anything depends on them. */
-import { closeSync, fsyncSync, openSync, readFileSync, realpathSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, realpathSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { WrongKeyError } from '../lib/index.js';
+import { handedSecrets } from './handed-secrets.js';
 import { UsageError } from './usage-error.js';
 
-/** @throws WrongKeyError when it cannot be read */
-export function readKeyFile(file: string): Uint8Array {
+/** Files that were told of: once is enough. */
+const told = new Set<string>();
+
+/**
+ * Reads a key file, or what was handed on of it. One that others may read is told to `warn`.
+ *
+ * @throws WrongKeyError when it cannot be read
+ */
+export function readKeyFile(file: string, warn: (message: string) => void): Uint8Array {
+  const handed = handedSecrets()?.keyFile;
+  if (handed !== undefined) return handed;
   try {
-    return readFileSync(file);
+    const fd = openSync(file, 'r');
+    try {
+      const info = fstatSync(fd);
+      if (info.isFile() && (info.mode & 0o077) !== 0 && !told.has(file)) {
+        told.add(file);
+        const mode = (info.mode & 0o7777).toString(8).padStart(4, '0');
+        warn(`the key file ${file} has mode ${mode}: others than its owner may use it; to change that: chmod 600 ${file}`);
+      }
+      return readFileSync(fd);
+    } finally {
+      closeSync(fd);
+    }
   } catch (cause) {
     throw new WrongKeyError(`the key file cannot be read: ${(cause as Error).message}`, cause);
   }

@@ -132,7 +132,7 @@ async function exportTo(run: Run, file: string, flags: ExportFlags): Promise<voi
     await loadLedger(repository);
     const keyring = await keyringFor(repository, role, flags.shareDomain === true);
     const passphrase = flags.passphrase
-      ? await newPassphrase(flags, ', or leave the file unprotected with --no-passphrase')
+      ? await newPassphrase(run.out, flags, ', or leave the file unprotected with --no-passphrase')
       : undefined;
     const label = flags.name ?? flags.label ?? userAtHost();
     await writeKeyFile(

@@ -63,7 +63,7 @@ Examples:
     .action((options: NewPassphraseOptions & { label?: string }) =>
       withRepository(run, async (repository) => {
         await mayChangeSlots(repository, 'adding a passphrase');
-        const slot = await addKey(repository, repository.keyring, await newPassphrase(options), {
+        const slot = await addKey(repository, repository.keyring, await newPassphrase(run.out, options), {
           label: options.label ?? userAtHost(),
         });
         run.out.record('key_added', describe(slot));
@@ -114,7 +114,7 @@ async function passwd(run: Run, key: string | undefined, options: NewPassphraseO
     // The slot gets the keys in hand: one that holds less would take the others' away.
     if (old.id === slotId) await loadLedger(repository);
     else await mayChangeSlots(repository, 'changing another passphrase than the one in use');
-    const slot = await changePassphrase(repository, repository.keyring, old.id, await newPassphrase(options), {
+    const slot = await changePassphrase(repository, repository.keyring, old.id, await newPassphrase(run.out, options), {
       label: old.label,
     });
     run.out.record('key_changed', { ...describe(slot), replaces: old.id });

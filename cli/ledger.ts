@@ -12,7 +12,7 @@ import {
   verifyLedger,
 } from '../lib/index.js';
 import { Exit } from './exit.js';
-import { countText, localTime, parseTime, safeText } from './human.js';
+import { countText, localTime, parseTime } from './human.js';
 import { entryText } from './ledger-text.js';
 import { type Run, withRepository } from './run.js';
 import { collect } from './snapshot-arguments.js';
@@ -78,12 +78,9 @@ async function show(run: Run, repository: Repository, { type, author, since }: S
     run.out.record('entry', { ...record, author_role: role });
     rows.push([localTime(entry.time), `${role} ${hex.slice(0, 8)}`, record.type as string, entryText(record)]);
   }
-  for (const line of tableLines(['Time', 'Author', 'Type', 'What'], rows)) run.out.text(Buffer.from(safeLine(line)));
+  for (const line of tableLines(['Time', 'Author', 'Type', 'What'], rows)) run.out.text(line);
   run.out.info(countText(rows.length, 'entry', 'entries'));
 }
-
-/** Reasons and names in entries are texts of others. */
-const safeLine = (line: string): string => safeText(Buffer.from(line));
 
 async function verify(run: Run, repository: Repository): Promise<void> {
   const { out } = run;

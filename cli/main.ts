@@ -18,6 +18,11 @@ function version(): string {
 
 const argv = process.argv.slice(2);
 // Scripts ask for the version often; nothing else needs to be loaded for it.
-if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) process.stdout.write(`varve ${version()}\n`);
-else if (!argv.includes('--stdio') || !(await (await import('./stdio.js')).joinVault(argv)))
+if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
+  process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+    process.stderr.write(`varve: standard output cannot be written (${code})\n`);
+    process.exitCode = 1;
+  });
+  process.stdout.write(`varve ${version()}\n`);
+} else if (!argv.includes('--stdio') || !(await (await import('./stdio.js')).joinVault(argv)))
   await (await loadProgram()).runProgram(argv, `varve ${version()}`);

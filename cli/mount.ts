@@ -14,7 +14,7 @@ import { readKeyFile } from './key-file.js';
 import { stateFolder } from './places.js';
 import { isUtf8Argument } from './raw-arguments.js';
 import { chosenKeyFile, type Run, withRepository, withStore } from './run.js';
-import { requirePassphrase } from './secrets.js';
+import { openWithPassphrase } from './secrets.js';
 import { addFilterOptions, type FilterOptions, filterOf, parseSnapshotPath } from './snapshot-arguments.js';
 import { UsageError } from './usage-error.js';
 
@@ -125,22 +125,23 @@ async function inBackground(run: Run, mountpoint: string): Promise<void> {
   const keyFile = chosenKeyFile(globals);
   const place = repositoryPlace(globals);
   const isPath = !/^[a-z][a-z0-9+.-]+:/i.test(place);
-  const passphrase =
-    keyFile === undefined || (await keyFileNeedsPassphrase(readKeyFile(keyFile), keyFile))
-      ? await requirePassphrase(globals, keyFile ?? place)
-      : undefined;
-  const started = await startInBackground({
-    args: withOptions(withoutSecrets(process.argv.slice(2)), [
-      '--foreground',
-      '--quiet',
-      '--repo',
-      isPath ? resolve(place) : place,
-      ...(keyFile === undefined ? [] : ['--key-file', resolve(keyFile)]),
-    ]),
-    passphrase,
-    stateDir: stateFolder(id, (message) => out.warn(message)),
-    signal: run.signal,
-  });
+  // Read once: a pipe gives it once.
+  const key = keyFile === undefined ? undefined : readKeyFile(keyFile, (message) => out.warn(message));
+  const start = (passphrase?: string): ReturnType<typeof startInBackground> =>
+    startInBackground({
+      args: withOptions(withoutSecrets(process.argv.slice(2)), [
+        '--foreground',
+        '--quiet',
+        '--repo',
+        isPath ? resolve(place) : place,
+        ...(keyFile === undefined ? [] : ['--key-file', resolve(keyFile)]),
+      ]),
+      secrets: { ...(passphrase === undefined ? {} : { passphrase }), ...(key === undefined ? {} : { keyFile: key }) },
+      stateDir: stateFolder(id, (message) => out.warn(message)),
+      signal: run.signal,
+    });
+  const needsPassphrase = key === undefined || (await keyFileNeedsPassphrase(key, keyFile!));
+  const started = await (needsPassphrase ? openWithPassphrase(run, keyFile ?? place, start) : start());
   out.record('mounted', { mountpoint: started.mountpoint, driver: started.driver, pid: started.pid, log: started.log });
   out.info(`Mounted at ${mountpoint}; what goes wrong there is told in ${started.log}`);
   out.info(`Look into ${mountpoint}/latest. Unmount with: varve umount ${mountpoint}`);

@@ -1,15 +1,28 @@
-/** Where the program keeps what it may lose (caches) and what it should not (state), one folder for each repository. */
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { idHex, makeFolders, type RepositoryId } from '../lib/index.js';
+/** Where the program keeps what it may lose (caches) and what it should not (state), one folder for each repository. Never in the working directory unless told so. */
+import { accessSync, constants, rmSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { dirname, join } from 'node:path';
+import { idHex, makeFolders, makeTemporaryFolder, type RepositoryId, strangersIn } from '../lib/index.js';
 import type { Globals } from './globals.js';
 
-function base(own: string | undefined, xdg: string | undefined, fallback: string): string {
+/** The user's home; undefined when neither HOME nor the password database names an absolute path. */
+function home(): string | undefined {
+  const { HOME } = process.env;
+  if (HOME?.startsWith('/')) return HOME;
+  try {
+    const { homedir } = userInfo();
+    return homedir.startsWith('/') ? homedir : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function base(own: string | undefined, xdg: string | undefined, fallback: string): string | undefined {
   if (own) return own;
   // The XDG specification says that a relative path is to be ignored.
   if (xdg?.startsWith('/')) return join(xdg, 'varve');
-  return join(homedir(), fallback, 'varve');
+  const folder = home();
+  return folder === undefined ? undefined : join(folder, fallback, 'varve');
 }
 
 /** Makes `folder` for this user alone. @returns why it cannot be used, or undefined */
@@ -17,7 +30,7 @@ function prepare(folder: string): string | undefined {
   try {
     makeFolders(folder);
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
-    return undefined;
+    return strangersIn(folder) ?? strangersIn(dirname(folder), true);
   } catch (error) {
     return (error as Error).message;
   }
@@ -25,33 +38,42 @@ function prepare(folder: string): string | undefined {
 
 /** A folder that goes away with the process. */
 function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'varve-cache-'));
+  const folder = makeTemporaryFolder('varve-cache-');
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** The cache folder of a repository; a temporary one, with a warning, when it cannot be written. */
+/** The cache folder of a repository; a temporary one, with a warning, when it cannot be used. */
 export function cacheFolder(globals: Globals, id: RepositoryId, warn: (message: string) => void): string {
   if (!globals.cache) return temporaryFolder();
   const { VARVE_CACHE_DIR, XDG_CACHE_HOME } = process.env;
-  const folder = join(base(globals.cacheDir ?? VARVE_CACHE_DIR, XDG_CACHE_HOME, '.cache'), idHex(id).slice(0, 32));
+  const all = base(globals.cacheDir ?? VARVE_CACHE_DIR, XDG_CACHE_HOME, '.cache');
+  if (all === undefined) {
+    warn(
+      'this user has no home folder (HOME is not an absolute path), so caches are temporary and nothing is remembered of the repository; VARVE_CACHE_DIR and VARVE_STATE_DIR name folders for that',
+    );
+    return temporaryFolder();
+  }
+  const folder = join(all, idHex(id).slice(0, 32));
   const problem = prepare(folder);
   if (problem === undefined) return folder;
   warn(`the cache folder cannot be used (${problem}); using a temporary one, which makes every run start anew`);
   return temporaryFolder();
 }
 
-/** The folder for state, of all repositories. */
-export function stateBase(): string {
+/** The folder for state, of all repositories; undefined when this user has no home. */
+export function stateBase(): string | undefined {
   const { VARVE_STATE_DIR, XDG_STATE_HOME } = process.env;
   return base(VARVE_STATE_DIR, XDG_STATE_HOME, '.local/state');
 }
 
-/** The state folder of a repository; a temporary one when it cannot be written. */
+/** The state folder of a repository; a temporary one when it cannot be used. */
 export function stateFolder(id: RepositoryId, warn: (message: string) => void): string {
-  const folder = join(stateBase(), idHex(id).slice(0, 32));
+  const all = stateBase();
+  if (all === undefined) return makeTemporaryFolder('varve-state-');
+  const folder = join(all, idHex(id).slice(0, 32));
   const problem = prepare(folder);
   if (problem === undefined) return folder;
   warn(`the state folder cannot be used (${problem}); using a temporary one`);
-  return mkdtempSync(join(tmpdir(), 'varve-state-'));
+  return makeTemporaryFolder('varve-state-');
 }

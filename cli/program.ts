@@ -5,7 +5,8 @@ import { COMMANDS } from './commands.js';
 import { Exit, exitTable, statusOf } from './exit.js';
 import { addGlobalOptions, ENVIRONMENT, type Globals } from './globals.js';
 import { abortOnSignals } from './interrupt.js';
-import { Output, OutputClosed, SCHEMA } from './output.js';
+import { Output, OutputClosed } from './output.js';
+import { requireUtf8 } from './raw-arguments.js';
 import type { Run } from './run.js';
 import { UsageError } from './usage-error.js';
 
@@ -28,6 +29,27 @@ function findVerb(argv: readonly string[]): string | undefined {
   }
 }
 
+/** Options whose bytes a command finds again itself (lib/ingest takes patterns as bytes; `--path` is compared as it is shown). */
+const TAKES_BYTES = new Set(['path', 'excludeIfPresent']);
+/** Commands whose arguments are paths, which may be any bytes. */
+const TAKES_PATHS = new Set(['backup', 'ls', 'find', 'diff', 'dump', 'restore', 'mount']);
+
+/**
+ * What is text (labels, tags, reasons, names, hosts, and names of files that are opened by text) must have been typed as UTF-8: Node makes the same U+FFFD of all other bytes, so that two
+ * labels would be one, and another file than was named would be opened.
+ *
+ * @throws UsageError
+ */
+function requireUtf8Arguments(command: Command): void {
+  for (const [name, value] of Object.entries(command.optsWithGlobals<Record<string, unknown>>())) {
+    if (TAKES_BYTES.has(name)) continue;
+    const flag = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    for (const text of Array.isArray(value) ? value : [value]) if (typeof text === 'string') requireUtf8(text, flag);
+  }
+  if (TAKES_PATHS.has(command.name()) && command.opts<{ stdinFromCommand?: boolean }>().stdinFromCommand !== true) return;
+  for (const text of command.args) requireUtf8(text, 'the arguments');
+}
+
 async function buildProgram(argv: readonly string[], version: string, run: Run): Promise<Command> {
   const program = new Command('varve')
     .description('Encrypted, deduplicated backups that mount as a read-only file system of points in time.')
@@ -36,9 +58,14 @@ async function buildProgram(argv: readonly string[], version: string, run: Run):
     .configureHelp({ showGlobalOptions: true })
     .showSuggestionAfterError()
     .exitOverride()
-    .configureOutput({ outputError: () => undefined });
+    .configureOutput({
+      outputError: () => undefined,
+      writeOut: (text) => run.out.page(text),
+      writeErr: (text) => run.out.page(text),
+    });
   addGlobalOptions(program);
   program.addHelpText('after', `\n${ENVIRONMENT}\n\n${exitTable()}\n\n${EXAMPLES}`);
+  program.hook('preAction', (_, command) => requireUtf8Arguments(command));
   const verb = findVerb(argv);
   for (const row of COMMANDS) {
     const command = program.command(row.name).description(row.summary).helpOption('-h, --help', 'print help');
@@ -48,19 +75,20 @@ async function buildProgram(argv: readonly string[], version: string, run: Run):
   return program;
 }
 
+/** Where in the program an error came from, without its message, in which others may have written lines. */
+function traceOf({ stack = '', message = '' }: Error): string {
+  const at = stack.indexOf(message);
+  return at < 0 || message === '' ? stack : stack.slice(at + message.length).replace(/^\n/, '');
+}
+
 /** Reports `error` on stderr: a line for people, an object with --json. */
-function report(error: unknown, status: number, json: boolean, verbose: boolean): void {
+function report(out: Output, error: unknown, status: number, verbose: boolean): void {
   const { message, details } = error as { message?: string; details?: Readonly<Record<string, unknown>> };
   const code =
     error instanceof CommanderError || error instanceof UsageError ? 'USAGE' : ((error as { code?: unknown }).code ?? 'FAILED');
-  const text = (message ?? String(error)).replace(/^error: /, '');
+  const text = (message ?? String(error)).replace(/^error: /, '').replace(/\n(\(Did you mean .*\))$/, ' $1');
   reportReady({ failed: { message: text, error: String(code), code: status } });
-  if (json)
-    process.stderr.write(
-      `${JSON.stringify({ message_type: 'exit_error', schema: SCHEMA, ...(details ?? {}), code: status, error: code, message: text })}\n`,
-    );
-  else process.stderr.write(`varve: ${text}\n`);
-  if (verbose) process.stderr.write(`${(error as Error).stack ?? ''}\n`);
+  out.error(text, { ...(details ?? {}), code: status, error: code }, verbose ? traceOf(error as Error) : undefined);
 }
 
 /** Runs the program with the arguments after its name, and ends the process when something still holds it open afterwards. */
@@ -79,10 +107,17 @@ export async function runProgram(argv: readonly string[], version: string): Prom
     signal: abortOnSignals(),
     status: Exit.ok,
   };
+  let reported = false;
+  const isVerbose = (): boolean => (program?.opts<{ verbose?: number }>().verbose ?? 0) > 1;
+  // What nobody awaits, and nothing expects: a line like any other error, and the end.
+  process.once('uncaughtException', (error) => {
+    report(out, error, Exit.failed, isVerbose());
+    process.exit(Exit.failed);
+  });
   try {
     program = await buildProgram(argv, version, run);
     if (argv.length === 0) {
-      process.stdout.write(program.helpInformation());
+      out.page(program.helpInformation());
       run.status = Exit.usage;
     } else await program.parseAsync(argv, { from: 'user' });
     await out.flush();
@@ -93,10 +128,14 @@ export async function runProgram(argv: readonly string[], version: string): Prom
     else if (error instanceof CommanderError && error.code === 'commander.help') run.status = Exit.usage;
     else {
       const status = error instanceof CommanderError ? Exit.usage : statusOf(error);
-      out.beforeStderr?.();
-      report(error, status, json, (program?.opts<{ verbose?: number }>().verbose ?? 0) > 1);
+      report(out, error, status, isVerbose());
+      reported = true;
       run.status = status;
     }
+  }
+  if (out.failed !== undefined && !reported) {
+    report(out, out.failed, Exit.failed, isVerbose());
+    run.status = Exit.failed;
   }
   process.exitCode = run.status;
   // Terminal input stays open after a prompt; nothing is left to do by now.

@@ -4,7 +4,6 @@
 import type { SingleBar } from 'cli-progress';
 import { bytesText, durationText } from './human.js';
 import type { Output } from './output.js';
-import { SCHEMA } from './output.js';
 
 export interface Step {
   readonly files: number;
@@ -36,9 +35,9 @@ export class Progress {
     this.#verb = verb;
     this.#nowMs = nowMs;
     this.#startedMs = nowMs();
-    this.#terminal = process.stderr.isTTY === true && !out.json;
+    this.#terminal = out.bar.isTTY === true && !out.json;
     this.#nextMs = this.#startedMs + (this.#terminal ? 0 : LINE_INTERVAL_MS);
-    if (this.#terminal) out.beforeStderr = () => void (this.#bar !== undefined && process.stderr.write(CLEAR_LINE));
+    if (this.#terminal) out.beforeStderr = () => void (this.#bar !== undefined && out.bar.write(CLEAR_LINE));
   }
 
   /** Call as often as is convenient. */
@@ -51,8 +50,7 @@ export class Progress {
     const [done, total] = amounts(step);
     const left = total > done && done > 0 ? ((total - done) / done) * seconds : undefined;
     if (this.#terminal) this.#draw(step, rate, left);
-    else if (this.#out.json) this.#line(JSON.stringify(record(step, seconds, left)));
-    else this.#line(`varve: ${this.#verb} ${words(step, rate, left)}`);
+    else this.#out.status(`${this.#verb} ${words(step, rate, left)}`, record(step, seconds, left));
   }
 
   #draw(step: Step, rate: number, left: number | undefined): void {
@@ -67,15 +65,11 @@ export class Progress {
         if (this.#stopped) return;
         const format = total > 0 ? `${this.#verb} [{bar}] {percentage}% {words}` : `${this.#verb} {words}`;
         // The cursor stays: a killed process could not give it back.
-        const options = { format, stream: process.stderr, clearOnComplete: true, barsize: 24, fps: 5, hideCursor: null };
+        const options = { format, stream: this.#out.bar, clearOnComplete: true, barsize: 24, fps: 5, hideCursor: null };
         this.#bar = new SingleBar(options, Presets.legacy);
         this.#bar.start(Math.max(total, 1), Math.min(done, Math.max(total, 1)), payload);
       });
     }
-  }
-
-  #line(text: string): void {
-    process.stderr.write(`${text}\n`);
   }
 
   /** Takes the bar away. */
@@ -102,8 +96,6 @@ function words(step: Step, rate: number, left: number | undefined): string {
 
 function record(step: Step, seconds: number, left: number | undefined): Record<string, unknown> {
   return {
-    message_type: 'status',
-    schema: SCHEMA,
     seconds_elapsed: Math.round(seconds),
     ...(left === undefined ? {} : { seconds_remaining: Math.round(left) }),
     ...(step.totalBytes ? { total_bytes: step.totalBytes } : {}),

@@ -14,9 +14,10 @@ import {
 } from '../lib/index.js';
 import { type Globals, repositoryPlace } from './globals.js';
 import { readKeyFile } from './key-file.js';
+import { recallSlot, rememberSlot } from './last-slot.js';
 import type { Output } from './output.js';
 import { cacheFolder, stateBase } from './places.js';
-import { requirePassphrase } from './secrets.js';
+import { openWithPassphrase } from './secrets.js';
 
 export interface Run {
   readonly globals: Globals;
@@ -61,22 +62,35 @@ export function chosenKeyFile({ keyFile, passwordFile, passwordCommand }: Global
 /** Unlocks a located repository with the key file or passphrase given, or asked for. @throws WrongKeyError, UsageError */
 export async function unlock(run: Run, place: RepositoryPlace): Promise<Opened> {
   const { globals, out } = run;
+  const warn = (message: string): void => out.warn(message);
   const path = chosenKeyFile(globals);
-  const cacheDir = cacheFolder(globals, place.id, (message) => out.warn(message));
+  const [cacheDir, stateDir] = [cacheFolder(globals, place.id, warn), stateBase()];
   const open = (keyring: Keyring): Promise<Repository> =>
     openRepository(place, keyring, cacheDir, {
-      stateDir: stateBase(),
+      stateDir: stateDir ?? null,
       onStateUnusable: ({ message }) => out.warn(`${message}; a rollback of the repository goes unnoticed meanwhile`),
     });
   if (path !== undefined) {
-    const text = readKeyFile(path);
-    const passphrase = (await keyFileNeedsPassphrase(text, path)) ? await requirePassphrase(globals, path) : undefined;
-    const repository = await open(await unlockWithKeyFile(place, text, path, passphrase));
-    return { repository, slotId: undefined, way: { kind: 'file', path, label: await keyFileLabel(text, path), passphrase } };
+    const text = readKeyFile(path, warn);
+    const label = await keyFileLabel(text, path);
+    const openFile = async (passphrase?: string): Promise<Opened> => ({
+      repository: await open(await unlockWithKeyFile(place, text, path, passphrase)),
+      slotId: undefined,
+      way: { kind: 'file', path, label, passphrase },
+    });
+    return (await keyFileNeedsPassphrase(text, path)) ? await openWithPassphrase(run, path, openFile) : await openFile();
   }
-  const passphrase = await requirePassphrase(globals, place.store.location);
-  const { keyring, slotId } = await unlockWithPassphrase(place, passphrase);
-  return { repository: await open(keyring), slotId, way: { kind: 'slot', id: slotId, passphrase } };
+  const { keySlot } = globals;
+  const lastSlot = recallSlot(place.id);
+  return await openWithPassphrase(run, place.store.location, async (passphrase) => {
+    const { keyring, slotId } = await unlockWithPassphrase(place, passphrase, {
+      onNote: warn,
+      ...(lastSlot === undefined ? {} : { first: lastSlot }),
+      ...(keySlot === undefined ? {} : { only: keySlot }),
+    });
+    if (slotId !== lastSlot) rememberSlot(place.id, slotId);
+    return { repository: await open(keyring), slotId, way: { kind: 'slot', id: slotId, passphrase } };
+  });
 }
 
 /** Opens the repository that the options name, runs `work`, and closes it. @param meanwhile - called once while its other end is waited for */

@@ -59,7 +59,7 @@ export type { OpenTree, OpenTrees, OpenTreesOptions } from './browse/open-tree.j
 export type { RepositoryStats } from './browse/repository-stats.js';
 export { asUtf8, compareBytes, equalBytes, fromHex, lossyUtf8, toHex, utf8 } from './bytes.js';
 export * from './errors.js';
-export { makeFolders } from './folders.js';
+export { makeFolders, makeTemporaryFolder, strangersIn } from './folders.js';
 export type { Keyring } from './format/key-slot.js';
 export type { Payload, PolicyPayload, RetentionClass } from './format/payload.js';
 export type { Timestamp } from './format/time.js';
@@ -86,6 +86,7 @@ export type { Snapshot, SnapshotFilter, SnapshotRecord } from './ledger/snapshot
 export type { TagOptions } from './ledger/tags.js';
 export type { Mounted } from './mount/driver.js';
 export type { MountRepositoryOptions } from './mount/mount-repository.js';
+export { printable, printableBytes, printableJson } from './printable.js';
 export type { KeySlot, Role, SealOptions } from './repository/keys.js';
 export type { Repository, RepositoryPlace } from './repository/repository.js';
 export type { Overwrite, RestoreOptions, RestoreProblem, RestoreProgress, RestoreReport } from './restore/options.js';
@@ -143,9 +144,9 @@ export const locateRepository: typeof RepositoryFile.locateRepository = async (.
 export interface OpenOptions {
   /**
    * Folder (shared by all repositories) in which this machine remembers the ledger as it was last seen, so that a repository that was rolled back is refused.
-   * Absent, nothing is remembered.
+   * Absent, nothing is remembered. Null: there is no such folder, though there should be; reading goes on, what signs is refused.
    */
-  readonly stateDir?: string;
+  readonly stateDir?: string | null;
   /** Called once when that folder cannot be used: reading goes on without memory, writing fails. Absent, everything fails. */
   readonly onStateUnusable?: (error: Error) => void;
 }

@@ -4,7 +4,7 @@ import { dirname, join, posix, relative } from 'node:path';
 import t from 'tap';
 import { packageRoot } from '../lib/native.js';
 
-const BOTTOM = ['errors', 'bytes', 'id', 'folders'];
+const BOTTOM = ['errors', 'bytes', 'id', 'folders', 'printable'];
 const CORE = ['store', 'chunk-index', 'format', 'crypto', 'chunker', 'native', ...BOTTOM];
 const LEDGER = ['ledger', 'repository', ...CORE];
 
@@ -14,6 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   bytes: BOTTOM,
   id: BOTTOM,
   folders: BOTTOM,
+  printable: BOTTOM,
   native: BOTTOM,
   store: ['native', ...BOTTOM],
   format: BOTTOM,
@@ -140,7 +141,7 @@ t.test('a forced command of SSH, started for every connection, loads little', as
   t.ok(loaded.includes('lib/vault/announce.ts'), 'it was looked at');
   t.same(
     loaded.filter((file) => !/^(lib\/(bytes|errors|folders|id|index)|cli\/stdio|lib\/vault\/(stdio|announce))\.ts$/.test(file)),
-    ['lib/retention/slots.ts', 'lib/retention/why-kept.ts', 'lib/store/vault-protocol.ts'],
+    ['lib/printable.ts', 'lib/retention/slots.ts', 'lib/retention/why-kept.ts', 'lib/store/vault-protocol.ts'],
   );
 });
 

@@ -20,6 +20,8 @@ export function isAffordable({ log2N, r, p }: ScryptParameters): boolean {
 
 /** The 32-byte key of a passphrase, or undefined when the parameters are refused; nothing is then allocated. */
 export function passphraseKey(passphrase: string, parameters: ScryptParameters): Promise<Uint8Array | undefined> {
+  // A lone surrogate would become U+FFFD, and several passphrases one.
+  if (/\p{Surrogate}/u.test(passphrase)) throw new RangeError('the passphrase is not well-formed Unicode');
   if (!isAffordable(parameters)) return Promise.resolve(undefined);
   const { log2N, r, p, salt } = parameters;
   const options = { N: 2 ** log2N, r, p, maxmem: 128 * r * (2 ** log2N + p) + (1 << 20) };

@@ -5,6 +5,8 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { lossyUtf8, toHex, utf8 } from '../bytes.js';
+import { hkdf } from '../crypto/kdf.js';
+import { LocalSealer } from '../crypto/local-seal.js';
 import { InterruptedError, SourceError } from '../errors.js';
 import type { Problem } from '../format/manifest.js';
 import { checkTags, MAX_PROBLEMS } from '../format/manifest.js';
@@ -59,6 +61,8 @@ export interface BackupOptions {
   readonly onFile?: (path: Uint8Array, state: 'new' | 'changed') => void;
   /** A condition that costs time but nothing else, for people. */
   readonly onNote?: (note: string) => void;
+  /** Called once, at the end, when the change cache could not be written: the next run reads again what this one read. */
+  readonly onCacheUnusable?: (error: Error) => void;
   /** The clock; for tests. */
   readonly nowMs?: () => number;
   /** After so many new chunks the run's tables start anew; for tests. */
@@ -137,6 +141,7 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
     if (options.stdin === undefined) {
       cache = await ChangeCache.open(
         join(repository.cacheDir, 'changes', toHex(stream)),
+        new LocalSealer(hkdf(namesKey, repository.genesis.salt, 'varve local change cache')),
         (hex) => stored.has(hex),
         note,
         options.dryRun === true,
@@ -201,6 +206,7 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
   } finally {
     await run?.close();
     await cache.close();
+    if (cache.unwritten !== undefined) options.onCacheUnusable?.(cache.unwritten);
     await index.close();
   }
 }

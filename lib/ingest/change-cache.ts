@@ -2,12 +2,16 @@
  * What the last run of a stream saw and stored, one record per directory, in a LevelDB of the stream's own. A cache: deletable at any time, and a run
  * without it (lost, or held by another run of the same stream) reads the sources again and stores nothing twice.
  *
+ * What the entries of a directory became (in which small files, attributes and targets stand whole) is sealed with a key of the domain's secret: what was deleted from the host since shall
+ * not be readable in its cache. Paths of directories are in clear.
+ *
  * A record counts only if every pack it names has its row, which is written after the pack is durable; so a killed run leaves nothing that misleads.
  */
 
 import { rmSync } from 'node:fs';
 import { Level } from 'level';
 import { toHex } from '../bytes.js';
+import type { LocalSealer } from '../crypto/local-seal.js';
 import { makeFolders } from '../folders.js';
 import { CborReader, CborWriter } from '../format/cbor.js';
 import {
@@ -23,9 +27,11 @@ import {
 } from './cache-rows.js';
 import { chooseSparsePacks, encodeSparsePacks } from './sparse-packs.js';
 
-const VERSION = 2;
+/** 2 had contents in clear; such a cache is deleted. */
+const VERSION = 3;
 const PACK_ROW_BYTES = 36;
 const RESERVE = 1 << 20;
+const NO_ROOM = /ENOSPC|EDQUOT|EROFS|No space left|quota exceeded|Read-only file system/i;
 const FLUSH_OPERATIONS = 2048;
 const FLUSH_BYTES = 2 << 20;
 
@@ -33,7 +39,7 @@ type Database = Level<Uint8Array, Uint8Array>;
 
 export class ChangeCache {
   readonly #db: Database | undefined;
-  readonly #readOnly: boolean;
+  #readOnly: boolean;
   readonly #packIds = new Map<number, string>();
   readonly #rawBytes = new Map<number, number>();
   /** Packs that this stream shall not use again, because little of them is still needed. */
@@ -44,17 +50,22 @@ export class ChangeCache {
   #operations: { type: 'put'; key: Uint8Array; value: Uint8Array }[] = [];
   #operationBytes = 0;
   #writing: Promise<void> = Promise.resolve();
+  readonly #sealer: LocalSealer | undefined;
   /** How often this stream has run with this cache. */
   runs = 0;
+  /** Why something could not be written; what it was is read again by the next run. */
+  unwritten: Error | undefined;
 
-  private constructor(db: Database | undefined, readOnly: boolean) {
+  private constructor(db: Database | undefined, readOnly: boolean, sealer?: LocalSealer) {
     this.#db = db;
     this.#readOnly = readOnly;
+    this.#sealer = sealer;
   }
 
   /** Opens the cache in `folder`; one that is damaged is deleted, one that is busy or cannot be had is done without. `onNote` says which. */
   static async open(
     folder: string,
+    sealer: LocalSealer,
     isStored: (packHex: string) => boolean,
     onNote: (note: string) => void,
     readOnly = false,
@@ -68,7 +79,7 @@ export class ChangeCache {
         cacheSize: 2 << 20,
       });
       await db.open();
-      const cache = new ChangeCache(db, readOnly);
+      const cache = new ChangeCache(db, readOnly, sealer);
       try {
         await cache.#load(isStored);
       } catch (error) {
@@ -86,9 +97,13 @@ export class ChangeCache {
           onNote('another run of this stream holds the change cache; every file is read again');
           return new ChangeCache(undefined, true);
         }
-        if (attempt > 0 || !removed(folder)) {
+        // A disk that is full, or cannot be written, is no damage: what is there will be of use again.
+        const isFull = NO_ROOM.test(`${(error as Error).message} ${cause instanceof Error ? cause.message : ''}`);
+        if (attempt > 0 || isFull || !removed(folder)) {
           onNote(`the change cache cannot be used (${(error as Error).message}); every file is read again`);
-          return new ChangeCache(undefined, true);
+          const none = new ChangeCache(undefined, true);
+          none.unwritten = cause instanceof Error ? cause : (error as Error);
+          return none;
         }
       }
     }
@@ -120,8 +135,16 @@ export class ChangeCache {
       this.#numbers.set(hex, number);
     }
     this.#avoid(unsealed(await db.get(key('s'))));
-    if (!this.#readOnly) await this.#reserve();
-    else this.#reservedTo = this.#nextNumber + RESERVE;
+    if (!this.#readOnly) {
+      try {
+        await this.#reserve();
+      } catch (error) {
+        // What is known is of use, though nothing can be added to it.
+        this.unwritten = error as Error;
+        this.#readOnly = true;
+      }
+    }
+    if (this.#readOnly) this.#reservedTo = this.#nextNumber + RESERVE;
   }
 
   /** Pack numbers are never used twice, even after a crash: a range is durable before any number of it is used. */
@@ -203,10 +226,12 @@ export class ChangeCache {
 
   /** The directory's entries by name (latin1), without those that may not be trusted. */
   entries(path: Uint8Array): Map<string, CachedEntry> {
-    const row = this.#get(key('b', path));
-    if (row === undefined) return new Map();
+    const rowKey = key('b', path);
+    const row = this.#get(rowKey);
+    const plain = row === undefined ? undefined : this.#sealer?.open(rowKey, row);
+    if (plain === undefined) return new Map();
     try {
-      return decodeCachedEntries(row, this.#packIds);
+      return decodeCachedEntries(plain, this.#packIds);
     } catch {
       return new Map();
     }
@@ -232,7 +257,8 @@ export class ChangeCache {
   ): void {
     if (this.#readOnly) return;
     this.#put(key('h', path), encodeHead(head));
-    this.#put(key('b', path), encodeCachedEntries(count, name, entry));
+    const rowKey = key('b', path);
+    if (this.#sealer !== undefined) this.#put(rowKey, this.#sealer.seal(rowKey, encodeCachedEntries(count, name, entry)));
   }
 
   #get(rowKey: Uint8Array): Uint8Array | undefined {
@@ -255,7 +281,11 @@ export class ChangeCache {
     this.#operations = [];
     this.#operationBytes = 0;
     // A cache that cannot be written is one that remembers less; the backup goes on.
-    this.#writing = this.#writing.then(() => this.#db!.batch(operations)).catch(() => undefined);
+    this.#writing = this.#writing
+      .then(() => this.#db!.batch(operations))
+      .catch((error: Error) => {
+        this.unwritten ??= error;
+      });
   }
 
   /** Resolves when what was put so far is with the database: backpressure for the walk. */
@@ -267,7 +297,9 @@ export class ChangeCache {
     if (this.#db === undefined) return;
     if (this.#operations.length > 0) this.#flush();
     await this.#writing;
-    await this.#db.close().catch(() => undefined);
+    await this.#db.close().catch((error: Error) => {
+      this.unwritten ??= error;
+    });
   }
 }
 

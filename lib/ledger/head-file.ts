@@ -5,9 +5,9 @@
 
 import { randomBytes } from 'node:crypto';
 import { access, constants, link, open, readdir, readFile, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { CorruptError } from '../errors.js';
-import { makeFolders } from '../folders.js';
+import { makeFolders, strangersIn } from '../folders.js';
 import type { RememberedHead, RememberedHeads } from '../repository/repository.js';
 import { codeOf, syncDirectory } from '../store/durable.js';
 
@@ -30,6 +30,7 @@ async function numbersIn(folder: string): Promise<number[]> {
 export async function readHeads(folder: string): Promise<{ number: number; heads: RememberedHeads }> {
   for (;;) {
     const number = Math.max(0, ...(await numbersIn(folder)));
+    if (number > 0) mustBeOwn(folder);
     if (number === 0) return { number, heads: NOTHING };
     const path = join(folder, nameOf(number));
     try {
@@ -59,10 +60,18 @@ function parse(text: string, path: string): RememberedHeads {
   }
 }
 
-/** Makes the folder, and finds out whether files can be made in it. @throws the system's error */
+/** @throws Error when others could put another memory in the place of ours: heads of a repository's, in a folder of the repository's, in that of all */
+function mustBeOwn(folder: string): void {
+  const own = dirname(folder);
+  const why = strangersIn(folder) ?? strangersIn(own) ?? strangersIn(dirname(own), true);
+  if (why !== undefined) throw new Error(why);
+}
+
+/** Makes the folder, and finds out whether files can be made in it, and by us alone. @throws the system's error */
 export async function prepareFolder(folder: string): Promise<void> {
   makeFolders(folder);
   await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+  mustBeOwn(folder);
 }
 
 /**

@@ -23,8 +23,24 @@ export function headsFolder(stateDir: string, repository: Uint8Array): string {
   return join(stateDir, toHex(repository).slice(0, 32), 'heads');
 }
 
-/** The memory in `stateDir` (`~/.local/state/varve`), made when there is something to remember. */
-export function rememberHeads(place: RepositoryPlace, stateDir: string, options: HeadOptions = {}): HeadMemory {
+/** Of a user for whom there is no folder to remember in: what signs is refused, because it could be taken away unnoticed. */
+const NO_MEMORY: HeadMemory = {
+  async recall(toWrite = false) {
+    if (toWrite)
+      throw new StoreError(
+        'ledger',
+        'remember the',
+        new Error('this user has no home folder; VARVE_STATE_DIR names a folder for what this machine remembers'),
+      );
+    return { chains: {}, accepted: [] };
+  },
+  async compare() {},
+  async grown() {},
+};
+
+/** The memory in `stateDir` (`~/.local/state/varve`), made when there is something to remember; none when it is null. */
+export function rememberHeads(place: RepositoryPlace, stateDir: string | null, options: HeadOptions = {}): HeadMemory {
+  if (stateDir === null) return NO_MEMORY;
   const folder = headsFolder(stateDir, place.id);
   let told = false;
   const unusable = (cause: unknown): StoreError =>

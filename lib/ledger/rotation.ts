@@ -11,7 +11,7 @@ import type { Keyring } from '../format/key-slot.js';
 import { EntryType, payloadOf, RotatedRole } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import type { AuthorId } from '../id.js';
-import { unlockWithPassphrase } from '../repository/keys.js';
+import { type UnlockOptions, unlockWithPassphrase } from '../repository/keys.js';
 import type { Repository, RepositoryPlace } from '../repository/repository.js';
 import { appendEntry } from './append.js';
 import { READER_ROTATION_LABEL, readerRotationMessage } from './authority.js';
@@ -209,12 +209,17 @@ export function allKeysCount(
  *
  * @throws WrongKeyError if none opens
  */
-export async function unlockCounting(place: RepositoryPlace, passphrase: string): Promise<{ keyring: Keyring; slotId: string }> {
+export async function unlockCounting(
+  place: RepositoryPlace,
+  passphrase: string,
+  options: Omit<UnlockOptions, 'isWanted'> = {},
+): Promise<{ keyring: Keyring; slotId: string }> {
   let ledger: Promise<Ledger | undefined> | undefined;
-  return await unlockWithPassphrase(place, passphrase, async (keyring) => {
+  const isWanted = async (keyring: Keyring): Promise<boolean> => {
     // A ledger that does not load is no matter of keys: whoever works with it says so.
     ledger ??= readLedger(place).catch(() => undefined);
     const loaded = await ledger;
     return loaded === undefined || allKeysCount(place, keyring, loaded);
-  });
+  };
+  return await unlockWithPassphrase(place, passphrase, { ...options, isWanted });
 }

@@ -6,13 +6,19 @@ import { randomBytes } from 'node:crypto';
 import { concat, constantTimeEqual, utf8 } from '../bytes.js';
 import { open, seal } from '../crypto/envelope.js';
 import { hkdf, sha256 } from '../crypto/kdf.js';
-import { passphraseKey } from '../crypto/passphrase.js';
+import { isAffordable, passphraseKey } from '../crypto/passphrase.js';
 import { CorruptError } from '../errors.js';
 import { decodeKeyring, decodeSlot, encodeKeyring, encodeSlotHeader, type Keyring, type SlotHeader } from '../format/key-slot.js';
 import { Kind } from '../format/preamble.js';
 
 const SCRYPT_LOG2_N = 17;
 const SCRYPT_R = 8;
+
+/** What a slot's derivation costs, in derivations as this program's own slots ask for. One that will be refused costs nothing. */
+export function derivationCost(header: Pick<SlotHeader, 'kdf' | 'log2N' | 'r' | 'p' | 'salt'>): number {
+  if (header.kdf === 0 || !isAffordable(header)) return 0;
+  return (2 ** header.log2N * header.r * header.p) / (2 ** SCRYPT_LOG2_N * SCRYPT_R);
+}
 
 type SlotKind = typeof Kind.keySlot | typeof Kind.keyFile;
 

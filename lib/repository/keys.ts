@@ -7,7 +7,7 @@ import { CorruptError, NotFoundError, RefusedError, RoleError, WrongKeyError } f
 import { decodeKeyFileText, decodeSlot, encodeKeyFileText, type Keyring } from '../format/key-slot.js';
 import { slotName } from '../format/names.js';
 import { Kind } from '../format/preamble.js';
-import { clearKeyring, describeSlot, openKeyring, sealKeyring } from './keyring.js';
+import { clearKeyring, derivationCost, describeSlot, openKeyring, sealKeyring } from './keyring.js';
 import type { RepositoryPlace } from './repository.js';
 
 /** A key slot as its clear header describes it. */
@@ -73,31 +73,102 @@ export async function listKeys(place: RepositoryPlace): Promise<KeySlot[]> {
 
 /** How often the slots are tried while others take their places. */
 const TRIALS = 5;
+/** What all derivations of one opening may cost, in derivations as this program's own slots ask for: eight seconds or so. */
+const MAX_COST = 16;
+/** How many slots are looked at: a storage could list any number. */
+const MAX_SLOTS = 256;
+/** From this number of derivations on it is told. */
+const TOLD_DERIVATIONS = 4;
+
+/** How the slots of a repository are tried. */
+export interface UnlockOptions {
+  /** Id of the slot to try first: the one that opened last. */
+  readonly first?: string;
+  /** Id, or its first digits, of the only slot to try, whatever it costs. */
+  readonly only?: string;
+  /** Called with what a person should know: that it took long, and why. */
+  readonly onNote?: (message: string) => void;
+  /** Asked about a keyring that opens when another slot has the same label; when it says no, those are tried too, and the first one stands if none is wanted. */
+  readonly isWanted?: (keyring: Keyring) => Promise<boolean>;
+}
+
+/** What was spent on slots so far, and which were passed over because of it. */
+interface Spending {
+  cost: number;
+  derivations: number;
+  readonly passedOver: Set<string>;
+}
+
+/** A slot as its header, which nobody signed, describes it. */
+interface Candidate {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly label: string;
+  readonly cost: number;
+}
+
+const idOf = (name: string): string => name.slice('keys/'.length);
 
 /**
- * Tries `passphrase` on every slot. Each try costs a scrypt derivation: 128 MiB and about half a second.
+ * Tries `passphrase` on the slots: the one that opened last, then cheap ones first, as far as all together cost no more than MAX_COST derivations of this program's own slots (128 MiB and
+ * about half a second each). Whoever may write to the storage can add slots that cost up to a thousand times that.
  *
- * @param isWanted - asked about a keyring that opens when another slot has the same label; when it says no, those are tried too, and the first one stands if none is wanted
  * @returns the keyring, and the id of the slot that opened
- * @throws WrongKeyError if none opens
+ * @throws WrongKeyError if none opens; it names the slots that were passed over
  * @throws CorruptError if the right slot is damaged
  */
 export async function unlockWithPassphrase(
   place: RepositoryPlace,
   passphrase: string,
-  isWanted?: (keyring: Keyring) => Promise<boolean>,
+  options: UnlockOptions = {},
 ): Promise<{ keyring: Keyring; slotId: string }> {
-  let names = await slotNames(place);
+  const spent: Spending = { cost: 0, derivations: 0, passedOver: new Set() };
+  let names = await namesToTry(place, options);
   for (let trial = 1; ; trial++) {
     try {
-      return await trySlots(place, names, passphrase, isWanted);
+      const opened = await trySlots(place, names, passphrase, options, spent);
+      if (spent.derivations >= TOLD_DERIVATIONS)
+        options.onNote?.(
+          `${spent.derivations} key slots were tried before ${opened.slotId} opened; --key-slot ${opened.slotId} tries that one alone. To see all: varve key list`,
+        );
+      return opened;
     } catch (error) {
       if (!(error instanceof WrongKeyError) || trial === TRIALS) throw error;
       // Perhaps another took the place of one that was listed.
-      const again = await slotNames(place);
+      const again = await namesToTry(place, options);
       if (again.join() === names.join()) throw error;
       names = again;
     }
+  }
+}
+
+/** Names of the slots that may be tried, the one that opened last in front. @throws NotFoundError if the only one is not there */
+async function namesToTry(place: RepositoryPlace, { first, only }: UnlockOptions): Promise<string[]> {
+  const names = await slotNames(place);
+  if (only !== undefined) {
+    const found = names.filter((name) => only !== '' && idOf(name).startsWith(only.toLowerCase()));
+    if (found.length !== 1)
+      throw new NotFoundError(
+        'key slot',
+        only,
+        `${found.length === 0 ? `no key slot ${only}` : `key slot ${only} is ambiguous`}; varve key list shows them`,
+      );
+    return found;
+  }
+  return [...names.filter((name) => idOf(name) === first), ...names.filter((name) => idOf(name) !== first)];
+}
+
+/** A slot that is there and readable. @throws StoreError, NewerFormatError */
+async function candidateOf(place: RepositoryPlace, name: string): Promise<Candidate | CorruptError | undefined> {
+  try {
+    const bytes = await place.store.get(name);
+    const header = describeSlot(bytes, Kind.keySlot, name);
+    return { name, bytes, label: header.label, cost: derivationCost(header) };
+  } catch (error) {
+    // A slot removed meanwhile, or damaged, must not hide one that opens.
+    if (error instanceof CorruptError) return error;
+    if (error instanceof NotFoundError) return undefined;
+    throw error;
   }
 }
 
@@ -105,35 +176,55 @@ async function trySlots(
   place: RepositoryPlace,
   names: readonly string[],
   passphrase: string,
-  isWanted: ((keyring: Keyring) => Promise<boolean>) | undefined,
+  { first: last, only, isWanted }: UnlockOptions,
+  spent: Spending,
 ): Promise<{ keyring: Keyring; slotId: string }> {
   let damaged: CorruptError | undefined;
   let first: { keyring: Keyring; slotId: string; label: string } | undefined;
-  const labels = new Map<string, string>();
-  if (isWanted !== undefined && names.length > 1)
-    for (const { id, label } of await listKeys(place)) labels.set(`keys/${id}`, label);
-  for (const name of names) {
-    if (first !== undefined && labels.get(name) !== first.label) continue;
+  const candidates: Candidate[] = [];
+  for (const name of names.slice(MAX_SLOTS)) spent.passedOver.add(idOf(name));
+  for (const name of names.slice(0, MAX_SLOTS)) {
+    const found = await candidateOf(place, name);
+    if (found instanceof CorruptError) damaged = found;
+    else if (found !== undefined) candidates.push(found);
+  }
+  const isLast = ({ name }: Candidate): number => Number(idOf(name) === last);
+  candidates.sort((a, b) => isLast(b) - isLast(a) || a.cost - b.cost || (a.name < b.name ? -1 : 1));
+  for (const { name, bytes, label, cost } of candidates) {
+    if (first !== undefined && label !== first.label) continue;
+    if (only === undefined && spent.cost + cost > MAX_COST) {
+      spent.passedOver.add(idOf(name));
+      continue;
+    }
+    spent.cost += cost;
+    if (cost > 0) spent.derivations++;
     try {
-      const bytes = await place.store.get(name);
       const keyring = await openKeyring(bytes, Kind.keySlot, place.id, passphrase, name);
       if (keyring === undefined) continue;
       if (!equalBytes(keyring.repository, place.id)) throw new CorruptError(name, 'holds keys of another repository');
-      const found = { keyring, slotId: name.slice('keys/'.length), label: labels.get(name) ?? '' };
-      const isAlone = [...labels.values()].filter((label) => label === found.label).length < 2;
+      const found = { keyring, slotId: idOf(name), label };
+      const isAlone = candidates.filter((other) => other.label === label).length < 2;
       if (isWanted === undefined || isAlone || (await isWanted(keyring))) return { keyring, slotId: found.slotId };
       first ??= found;
     } catch (error) {
-      // A slot removed meanwhile, or damaged, must not hide one that opens.
-      if (error instanceof CorruptError) damaged = error;
-      else if (!(error instanceof NotFoundError)) throw error;
+      if (!(error instanceof CorruptError)) throw error;
+      damaged = error;
     }
   }
   if (first !== undefined) return { keyring: first.keyring, slotId: first.slotId };
   if (names.length === 0) throw new WrongKeyError('this repository has no passphrase; open it with its key file (--key-file)');
+  const passed = [...spent.passedOver];
+  const untried =
+    passed.length === 0
+      ? ''
+      : `. Not tried, because trying all would take too long: ${passed.slice(0, 5).join(', ')}${passed.length > 5 ? ` and ${passed.length - 5} more` : ''}; to try one: --key-slot ID`;
   if (damaged !== undefined)
-    throw new WrongKeyError(`no key slot opens with this passphrase, but one is damaged: ${damaged.message}`, damaged);
-  throw new WrongKeyError('wrong passphrase: no key slot of this repository opens with it');
+    throw new WrongKeyError(`no key slot opens with this passphrase, but one is damaged: ${damaged.message}${untried}`, damaged);
+  throw new WrongKeyError(
+    only === undefined
+      ? `wrong passphrase: no key slot of this repository opens with it${untried}`
+      : `wrong passphrase: key slot ${idOf(names[0]!)} does not open with it`,
+  );
 }
 
 /** Every slot that `passphrase` opens, oldest first; each costs a derivation. Damaged ones are left out. */

@@ -37,7 +37,7 @@ export async function forgetSnapshots(
     );
   }
   if (refused.length > 0)
-    throw new RefusedError(`${refused.slice(0, 5).join('\n')}${refused.length > 5 ? `\nand ${refused.length - 5} more` : ''}`, {
+    throw new RefusedError(`${refused.slice(0, 5).join('; ')}${refused.length > 5 ? `; and ${refused.length - 5} more` : ''}`, {
       snapshots: kept,
       ...(Number.isFinite(latest) ? { until_sec: latest } : {}),
     });

@@ -3,12 +3,12 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { NoRepositoryError } from '../errors.js';
+import { makeTemporaryFolder } from '../folders.js';
 import { badSocketPath } from './socket-path.js';
 
 /** Where a vault is. Plain data, so that a thread can open a connection of its own. */
@@ -74,7 +74,7 @@ export async function openTransport(place: VaultPlace): Promise<Transport> {
 
 /** Two ends of one connection: Node's HTTP/2 wants a real socket, and mixes up what comes from a stream made of two pipes. */
 async function socketPair(): Promise<[Socket, Socket]> {
-  const folder = await mkdtemp(join(tmpdir(), 'varve-ssh-'));
+  const folder = makeTemporaryFolder('varve-ssh-');
   // Paused, so that nothing of what is for the child is read here.
   const server = createServer({ pauseOnConnect: true });
   try {

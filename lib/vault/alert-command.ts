@@ -1,5 +1,6 @@
 /** Runs the alert command, one process an event, a few at a time: a burst of events waits here. Decides nothing about which events there are. */
 import { spawn } from 'node:child_process';
+import { printableJson } from '../printable.js';
 
 const TIMEOUT_MS = 60_000;
 const AT_ONCE = 4;
@@ -63,7 +64,8 @@ export class AlertCommands {
         resolve();
       });
       child.stdin.on('error', () => undefined);
-      child.stdin.end(`${JSON.stringify(event)}\n`);
+      // It is often a mail or a message on a terminal that comes of it.
+      child.stdin.end(`${printableJson(event)}\n`);
     });
   }
 }

@@ -3,6 +3,7 @@
  * cause a thousand times a second is limited for each code and author, and says how many were left out; what changes who may do what is never left out.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { printable } from '../printable.js';
 import { AlertCommands } from './alert-command.js';
 import { Limits } from './alert-limits.js';
 
@@ -134,8 +135,8 @@ export class Alerts {
 
 const more = (leftOut: number): string => (leftOut > 0 ? ` (and ${leftOut} more since the last)` : '');
 
-/** Text that may hold what others wrote, as one line without control characters. */
+/** Text that may hold what others wrote, as one line that changes nothing on a terminal. */
 function plain(text: string, most: number): string {
-  const line = text.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '?');
+  const line = printable(text);
   return line.length > most ? `${line.slice(0, most)}… (${line.length - most} characters more)` : line;
 }

@@ -3,6 +3,7 @@ import { asUtf8, toHex } from '../bytes.js';
 import type { LedgerEntry } from '../format/entry.js';
 import { rfc3339 } from '../format/time.js';
 import { entryRecord } from '../ledger/entry-record.js';
+import { printableJson } from '../printable.js';
 import type { OpenManifest } from './manifests.js';
 import type { ShownSnapshot, SnapshotTable } from './snapshot-table.js';
 
@@ -26,11 +27,11 @@ export function statusJson(repositoryId: Uint8Array, location: string, table: Sn
     complete: shown.filter(({ complete }) => complete).length,
     latest: latest === undefined ? null : { id: latest.hex, name: latest.name, time: rfc3339(latest.time) },
   };
-  return `${JSON.stringify(body, undefined, 2)}\n`;
+  return `${printableJson(body, 2)}\n`;
 }
 
 export function ledgerJsonLines(entries: readonly LedgerEntry[]): string {
-  return entries.map((entry) => `${JSON.stringify({ schema: SCHEMA, ...entryRecord(entry) })}\n`).join('');
+  return entries.map((entry) => `${printableJson({ schema: SCHEMA, ...entryRecord(entry) })}\n`).join('');
 }
 
 export function snapshotJson(snapshot: ShownSnapshot, { envelope, body }: OpenManifest, tags: readonly string[]): string {
@@ -57,5 +58,5 @@ export function snapshotJson(snapshot: ShownSnapshot, { envelope, body }: OpenMa
     program: body.program,
     notes: Object.fromEntries(body.notes),
   };
-  return `${JSON.stringify(record, undefined, 2)}\n`;
+  return `${printableJson(record, 2)}\n`;
 }

@@ -476,7 +476,10 @@ t.test('a mount in the background says what it cannot be told', async (t) => {
     });
   const option = mount(`"--tag=$(printf 'odd\\377')" '${join(folder, 'mnt')}'`);
   t.equal(option.status, 2);
-  t.match(option.stderr, /--tag=odd.*not UTF-8.*--foreground/);
+  t.match(option.stderr, /--tag: odd.*not UTF-8/);
+  const odd = mount(`"$(printf 'latest:/odd\\377')" '${join(folder, 'mnt')}'`);
+  t.equal(odd.status, 2);
+  t.match(odd.stderr, /odd.*not UTF-8.*--foreground/);
   const place = mount(`-f "$(printf '/tmp/odd\\377')"`);
   t.equal(place.status, 2);
   t.match(place.stderr, /directory to mount at must be UTF-8/);

@@ -42,7 +42,9 @@ const older = await commit();
 const again = await good('web1');
 const web2 = await good('web2');
 const newer = await commit();
-writeFileSync(join(folder, 'whole.key'), await exportKeyFile(made.keyring, undefined, { label: 'whole' }));
+writeFileSync(join(folder, 'whole.key'), await exportKeyFile(made.keyring, undefined, { label: 'whole' }), {
+  mode: 0o600,
+});
 const varve = runner({
   VARVE_REPOSITORY: made.location,
   VARVE_KEY_FILE: join(folder, 'whole.key'),

@@ -80,7 +80,7 @@ t.test('commands that take long tell it on stderr, and stdout has what it always
   mkdirSync(source);
   for (let i = 0; i < 50; i++) writeFileSync(join(source, `f${i}`), `${i} `.repeat(500));
   const { keyring, location } = await makeRepository(folder);
-  writeFileSync(join(folder, 'whole.key'), await exportKeyFile(keyring, undefined, { label: 'whole' }));
+  writeFileSync(join(folder, 'whole.key'), await exportKeyFile(keyring, undefined, { label: 'whole' }), { mode: 0o600 });
   const varve = runner({
     VARVE_REPOSITORY: location,
     VARVE_KEY_FILE: join(folder, 'whole.key'),

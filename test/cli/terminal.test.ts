@@ -58,15 +58,38 @@ t.test('a terminal', { skip }, async (t) => {
     t.notOk(/geheim|other/.test(screen()), 'nothing that was typed is shown');
   });
 
-  await t.test('a wrong passphrase is 12, Ctrl-C at the prompt is 130', async (t) => {
+  await t.test('the third wrong passphrase is 12, Ctrl-C at the prompt is 130', async (t) => {
     type(`clear; ${varve} snapshots; echo status $?`);
     t.ok(await shows(PROMPT));
     tmux('send-keys', 'falsch', 'BSpace', 'Enter');
+    t.ok(await shows(/(not right; try again\.\s+Passphrase for \S+ *\s*){1}$/), screen());
+    tmux('send-keys', 'Enter');
+    t.ok(await shows(/is empty; try again\.\s+Passphrase for \S+ *\s*$/), screen());
+    type('falsch');
     t.ok(await shows(/status 12/), screen());
+    type(`clear; ${varve} -q snapshots; echo status $?`);
+    t.ok(await shows(PROMPT));
+    type('falsch');
+    t.ok(await shows(/try again/), screen());
+    type('geheim');
+    t.ok(await shows(/status 0/), screen());
     type(`clear; ${varve} snapshots; echo status $?`);
     t.ok(await shows(PROMPT));
     tmux('send-keys', 'C-c');
     t.ok(await shows(/status 130/), screen());
+  });
+
+  await t.test('what is typed before anybody asks is neither an answer nor for the shell', async (t) => {
+    // Held back until the line is typed ahead: the first thing that init does after asking.
+    const gate = join(folder, 'gate');
+    type(`clear; while [ ! -e ${gate} ]; do sleep 0.1; done; ${varve} -q snapshots; echo status $?`);
+    type('echo to the shell');
+    t.ok(await shows(/to the shell/), 'it was typed');
+    writeFileSync(gate, '');
+    t.ok(await shows(/Passphrase for \S+ *\s*$/), screen());
+    type('geheim');
+    t.ok(await shows(/status 0/), screen());
+    t.equal(screen().match(/to the shell/g)?.length, 1, 'it was not run');
   });
 
   await t.test('backup draws a bar with rate and time left, and leaves a clean screen', async (t) => {

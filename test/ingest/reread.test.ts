@@ -4,6 +4,7 @@ import { ftruncateSync, openSync, utimesSync, writeFileSync, writeSync } from 'n
 import { join } from 'node:path';
 import t from 'tap';
 import { toHex, utf8 } from '../../lib/bytes.js';
+import { LocalSealer } from '../../lib/crypto/local-seal.js';
 import { type FileEntry, isFile } from '../../lib/format/tree.js';
 import { ChangeCache } from '../../lib/ingest/change-cache.js';
 import { ingestFile } from '../../lib/ingest/large-file.js';
@@ -30,7 +31,7 @@ async function entryAt(repo: TestRepository, path: string): Promise<FileEntry> {
 
 /** A change cache that `work` uses, closed afterwards: what it is given is to be had when it is opened again. */
 async function withCache<T>(folder: string, work: (cache: ChangeCache) => Promise<T> | T): Promise<T> {
-  const cache = await ChangeCache.open(join(folder, 'changes'), () => true, t.fail);
+  const cache = await ChangeCache.open(join(folder, 'changes'), new LocalSealer(new Uint8Array(32)), () => true, t.fail);
   try {
     return await work(cache);
   } finally {
