@@ -248,3 +248,13 @@ export interface WireError {
   readonly message: string;
   readonly details?: Readonly<Record<string, string | number | boolean | readonly string[]>>;
 }
+
+/** sun_path without its final zero: 108 bytes on Linux, 104 on macOS and the BSDs. */
+export const MAX_SOCKET_PATH_BYTES = process.platform === 'linux' ? 107 : 103;
+
+/** What is wrong with a socket's path, as a sentence; undefined if nothing is. */
+export function badSocketPath(path: string): string | undefined {
+  const bytes = Buffer.byteLength(path);
+  if (bytes <= MAX_SOCKET_PATH_BYTES) return undefined;
+  return `the path of a unix socket may have ${MAX_SOCKET_PATH_BYTES} bytes, and ${path} has ${bytes}; choose a shorter one`;
+}

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { NoRepositoryError } from '../errors.js';
 import { makeTemporaryFolder } from '../folders.js';
-import { badSocketPath } from './socket-path.js';
+import { badSocketPath } from './vault-protocol.js';
 
 /** Where a vault is. Plain data, so that a thread can open a connection of its own. */
 export type VaultPlace =

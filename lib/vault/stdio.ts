@@ -2,7 +2,7 @@
 import { connect } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { NoRepositoryError } from '../errors.js';
-import { badSocketPath } from '../store/socket-path.js';
+import { badSocketPath } from '../store/vault-protocol.js';
 import type { Caller } from './accept.js';
 import { announcement, controlSocket } from './announce.js';
 
