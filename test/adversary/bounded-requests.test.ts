@@ -152,7 +152,7 @@ t.test('a tags or incident entry of a writer that is larger than 64 KiB is refus
   ] as const)
     await t.rejects(store.put(entry.name, [entry.bytes]), {
       code: 'REFUSED',
-      message: /65536 bytes that a writer’s entry may have/,
+      message: /65536 bytes that a writer’s or auditor’s entry may have/,
     });
   const small = chain.next(Date.now(), tags(MAX_WRITER_ENTRY_BYTES - 1000));
   await writer.store.put(small.name, [small.bytes]);
