@@ -22,9 +22,11 @@ export interface RestoreProgress {
 export interface RestoreProblem {
   /** Relative to the target. */
   readonly path: Uint8Array;
-  /** An errno name, or CORRUPT, VERIFY, KIND, LINK, DEVICE (only root may make one). */
+  /** An errno name, or CORRUPT, VERIFY, KIND, LINK, NAME (the target takes it for another entry's), DEVICE (only root may make one). */
   readonly code: string;
   readonly message: string;
+  /** What is not as in the snapshot: the entry or its content, only some of its metadata, or a device that this user may not make. */
+  readonly lacks: 'data' | 'metadata' | 'device';
 }
 
 export interface RestoreOptions {
@@ -69,4 +71,8 @@ export interface RestoreReport {
   readonly verified: number;
   readonly problems: readonly RestoreProblem[];
   readonly problemCount: number;
+  /** Entries that are not there, or not with the right content. */
+  readonly missing: number;
+  /** Owners, modes, times and attributes that the target did not take; each kind is listed once. */
+  readonly refusedMetadata: number;
 }

@@ -18,13 +18,19 @@ import { openSnapshotReader, type SnapshotReader } from '../repository/snapshot-
 import { findEntry, readDirectory, type TreeSource } from '../repository/tree-reader.js';
 import { blockingPlace } from '../store/blocking.js';
 import { DirectoryCache } from './directory-cache.js';
+import { HeldFiles } from './held.js';
 import { Journal } from './journal.js';
+import { Listing } from './listing.js';
 import type { RestoreOptions, RestoreReport } from './options.js';
 import { ownerMap } from './owners.js';
 import { Pipeline, throwIfAborted } from './pipeline.js';
+import { placeOf } from './place.js';
 import { Planner } from './plan.js';
 import type { Run } from './run.js';
-import { deleteExtras, type TargetDirectory } from './target.js';
+import { existingOf } from './stat.js';
+import { deleteExtras, finishDirectory, isUnfinished } from './target.js';
+import { isOpenToOthers, openDirectory, type TargetDirectory } from './target-directory.js';
+import { Step, UNFINISHED_DIRECTORY } from './task.js';
 import { Walk } from './walk.js';
 import { Writers } from './writers.js';
 
@@ -123,7 +129,7 @@ async function restoreInto(
   const { entry } = restored;
   const isPinned = (packId: Uint8Array): boolean => hasPin(pins, packId);
   const { keys } = await collectReadKeys(repository, reader.index, isPinned);
-  const journal = new Journal(options);
+  const journal = new Journal(options, placeOf(target.fd, options.targetPath));
   const directories = new DirectoryCache(target.fd ?? -1);
   const run: Run = {
     options,
@@ -132,6 +138,7 @@ async function restoreInto(
     native: native(),
     source,
     directories,
+    held: new HeldFiles(),
     owners: ownerMap(options.numericIds === true),
     journal,
   };
@@ -159,14 +166,7 @@ async function restoreInto(
   options.signal?.addEventListener('abort', halt);
   try {
     throwIfAborted(run);
-    const root: TargetDirectory = {
-      parent: undefined,
-      path: '',
-      entry: undefined,
-      state: 'ready',
-      fresh: target.fresh,
-      ours: false,
-    };
+    const root = rootDirectory(run, target, isDirectory(entry) ? entry : undefined);
     if (options.delete === true && !target.fresh && isDirectory(entry)) deleteExtras(run, root, entry.tree);
     await new Walk(run, pipeline).directory(
       root,
@@ -174,6 +174,7 @@ async function restoreInto(
       options.include === undefined,
     );
     await pipeline.finish();
+    finishDirectory(run, root);
     tell();
   } catch (error) {
     halt();
@@ -183,7 +184,34 @@ async function restoreInto(
     options.signal?.removeEventListener('abort', halt);
     await pipeline.settle();
     await writers.close();
+    run.held.closeAll();
     directories.close();
   }
   return journal.report();
+}
+
+/** The target as the directory that the restored one lands in. Its own metadata is left alone unless this run, or an interrupted one, has made it. */
+function rootDirectory(run: Run, { fd, fresh }: Target, entry: DirectoryEntry | undefined): TargetDirectory {
+  const root: TargetDirectory = {
+    parent: undefined,
+    path: '',
+    entry,
+    asked: fresh,
+    state: 'ready',
+    fresh,
+    ours: fresh,
+    exposed: false,
+    identity: undefined,
+    dev: 0n,
+    listing: undefined,
+  };
+  if (fd === undefined) return root;
+  const existing = existingOf(fd);
+  root.identity = existing;
+  root.dev = existing.dev;
+  root.exposed = isOpenToOthers(existing);
+  root.ours ||= entry !== undefined && isUnfinished(existing, entry);
+  if (fresh) run.native.setMetadataFd(fd, Step.clear | Step.mode, 0, 0, UNFINISHED_DIRECTORY, 0, 0, []);
+  else root.listing = new Listing(() => openDirectory(run, root));
+  return root;
 }

@@ -3,6 +3,7 @@ import type { Owner } from '../format/tree.js';
 import type { Native } from '../native.js';
 import type { TreeSource } from '../repository/tree-reader.js';
 import type { DirectoryCache } from './directory-cache.js';
+import type { HeldFiles } from './held.js';
 import type { Journal } from './journal.js';
 import type { Overwrite, RestoreOptions } from './options.js';
 import type { TargetOwner } from './owners.js';
@@ -15,6 +16,7 @@ export interface Run {
   readonly native: Native;
   readonly source: TreeSource;
   readonly directories: DirectoryCache;
+  readonly held: HeldFiles;
   readonly owners: (owner: Owner) => TargetOwner;
   readonly journal: Journal;
 }
