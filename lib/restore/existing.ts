@@ -9,6 +9,7 @@ import { native } from '../native.js';
 import { type Piece, readPieces, type TreeSource } from '../repository/tree-reader.js';
 import { removeEntry } from './remove.js';
 import type { Run } from './run.js';
+import { isSelected } from './selection.js';
 import { type Existing, Type } from './stat.js';
 import { isUnfinished, mayReplace } from './target.js';
 import { existingIn, openDirectory, type TargetDirectory } from './target-directory.js';
@@ -90,14 +91,19 @@ export function clearPlace(run: Run, directory: TargetDirectory, name: Uint8Arra
   const isDirectory = existing.type === Type.directory;
   if (run.options.dryRun === true) return true;
   try {
-    if (isDirectory && run.options.delete === true) removeEntry(run, directory, name, true);
+    if (isDirectory && run.options.delete === true && isSelected(run.selection, path, true))
+      removeEntry(run, directory, name, true);
     else run.native.unlinkAt(openDirectory(run, directory), name, isDirectory);
     if (isDirectory) run.directories.forget(path);
     return true;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (!isDirectory || (code !== 'ENOTEMPTY' && code !== 'EEXIST')) throw error;
-    run.journal.problem(path, 'KIND', 'a directory that is not empty stands in its place; --delete would remove it');
+    run.journal.problem(
+      path,
+      'KIND',
+      'a directory that is not empty stands in its place; --delete would remove it, unless something in it is excluded',
+    );
     return false;
   }
 }

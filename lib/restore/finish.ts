@@ -74,6 +74,7 @@ function finishFile(run: Run, file: PlannedFile): void {
     }
   }
   journal.restored++;
+  journal.item('restored', file.path);
   journal.bytes += file.entry.sizeBytes;
 }
 
@@ -150,12 +151,14 @@ function makeLink(run: Run, link: PlannedLink): void {
       if (judgement.kind === 'refused') return;
       if (judgement.kind === 'keep') {
         journal.skipped++;
+        journal.item('skipped', path);
         return;
       }
       if (judgement.kind === 'mend') native.unlinkAt(openDirectory(run, directory), entry.name, false);
     }
     linkSource(run, link);
     journal.restored++;
+    journal.item('restored', path);
     if (isFile(entry)) journal.bytes += entry.sizeBytes;
   } catch (error) {
     journal.failure(path, error, directory);

@@ -2,7 +2,7 @@
 import { getSystemErrorName } from 'node:util';
 import { lossyUtf8, toHex } from '../bytes.js';
 import { CorruptError, StoreError } from '../errors.js';
-import { MAX_PROBLEMS, type RestoreOptions, type RestoreProblem, type RestoreReport } from './options.js';
+import { MAX_PROBLEMS, type RestoreAction, type RestoreOptions, type RestoreProblem, type RestoreReport } from './options.js';
 import type { TargetDirectory } from './target-directory.js';
 
 const AGAIN = 'make room and run the same command again: what is whole is left as it is';
@@ -44,8 +44,11 @@ export class Journal {
   readonly #options: RestoreOptions;
   readonly #place: TargetPlace;
 
-  constructor(options: RestoreOptions, place: TargetPlace) {
+  readonly #targetPath: string;
+
+  constructor(options: RestoreOptions, targetPath: string, place: TargetPlace) {
     this.#options = options;
+    this.#targetPath = targetPath;
     this.#place = place;
   }
 
@@ -102,9 +105,19 @@ export class Journal {
       else this.#missing++;
       return;
     }
-    this.#stopped ??= new StoreError(this.#options.targetPath, 'write to', new Error(fatal));
+    this.#stopped ??= new StoreError(this.#targetPath, 'write to', new Error(fatal));
     if (!this.#place.holdsMounts) throw this.#stopped;
     this.#missing++;
+  }
+
+  /** Says of one entry what became of it, or would in a dry run. */
+  item(action: RestoreAction, path: string): void {
+    this.#options.onItem?.(action, new Uint8Array(Buffer.from(path, 'latin1')));
+  }
+
+  /** Says something of the target that is as it should be, and that a person should know. '' is the target itself. */
+  note(path: string, message: string): void {
+    this.#options.onNote?.(message, path === '' ? undefined : new Uint8Array(Buffer.from(path, 'latin1')));
   }
 
   /** Whether the file system of `directory` takes more; counts what it does not take. */
@@ -144,6 +157,7 @@ export class Journal {
     if (this.#stopped !== undefined) throw this.#stopped;
     const { restored, directories, skipped, deleted, bytes, verified } = this;
     return {
+      targetPath: this.#targetPath,
       restored,
       directories,
       skipped,

@@ -59,6 +59,7 @@ export class Pipeline {
   /** Lets others run, and sends off a full window. @throws what failed meanwhile; InterruptedError */
   async pause(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
+    await this.#run.options.onTurn?.();
     this.#sliceEnd = Date.now() + SLICE_MS;
     throwIfAborted(this.#run);
     if (!this.#isFull()) return;

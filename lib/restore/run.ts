@@ -7,6 +7,7 @@ import type { HeldFiles } from './held.js';
 import type { Journal } from './journal.js';
 import type { Overwrite, RestoreOptions } from './options.js';
 import type { TargetOwner } from './owners.js';
+import type { Selection } from './selection.js';
 
 export interface Run {
   readonly options: RestoreOptions;
@@ -17,6 +18,9 @@ export interface Run {
   readonly source: TreeSource;
   readonly directories: DirectoryCache;
   readonly held: HeldFiles;
+  /** The open target; -1 in a dry run that would make it. */
+  readonly targetFd: number;
+  readonly selection: Selection;
   readonly owners: (owner: Owner) => TargetOwner;
   readonly journal: Journal;
 }

@@ -3,17 +3,14 @@
  * in their place is judged here. Metadata comes last, deepest first.
  */
 import { randomBytes } from 'node:crypto';
-import { compareBytes, utf8 } from '../bytes.js';
-import { CorruptError } from '../errors.js';
+import { utf8 } from '../bytes.js';
 import type { Entry } from '../format/tree.js';
-import { readDirectory } from '../repository/tree-reader.js';
+import { deleteExtras } from './delete.js';
 import { Listing } from './listing.js';
 import { setMetadata } from './metadata.js';
-import type { Matcher } from './options.js';
-import { removeEntry, scanOpen } from './remove.js';
 import type { Run } from './run.js';
 import { type Existing, exchanged, existingOf, Type } from './stat.js';
-import { bytesOf, existingIn, isOpenToOthers, openDirectory, pathIn, type TargetDirectory } from './target-directory.js';
+import { existingIn, isOpenToOthers, openDirectory, type TargetDirectory } from './target-directory.js';
 import { Step, UNFINISHED_DIRECTORY, UNFINISHED_FILE } from './task.js';
 
 /** Makes `directory` and those above it exist. False, once listed as a problem, when that cannot be. */
@@ -29,6 +26,7 @@ export function ensureDirectory(run: Run, directory: TargetDirectory): boolean {
     }
     if (directory.state === 'ready') {
       run.journal.directories++;
+      run.journal.item('directory', directory.path);
       if (run.options.delete === true && !directory.fresh) deleteExtras(run, directory, directory.entry!.tree);
     }
   }
@@ -122,48 +120,6 @@ export function makersUid(run: Run, directoryFd: number, made: Existing): number
     run.native.closeFd(fd);
     run.native.unlinkAt(directoryFd, name, false);
   }
-}
-
-/** Removes what stands in `directory` and not in the snapshot's tree. Both are in order of names. */
-export function deleteExtras(run: Run, directory: TargetDirectory, tree: Uint8Array | readonly Entry[]): void {
-  try {
-    deleteUnnamed(run, directory, tree);
-  } catch (error) {
-    // A damaged page is listed by the walk that comes to it next; what its directory holds stays.
-    if (!(error instanceof CorruptError)) run.journal.failure(directory.path, error, directory);
-  }
-}
-
-function deleteUnnamed(run: Run, directory: TargetDirectory, tree: Uint8Array | readonly Entry[]): void {
-  const wanted = tree instanceof Uint8Array ? readDirectory(run.source, tree)[Symbol.iterator]() : tree[Symbol.iterator]();
-  let next = wanted.next();
-  for (const existing of directory.listing?.all ?? scanOpen(openDirectory(run, directory))) {
-    while (!next.done && compareBytes(next.value.name, existing.name) < 0) next = wanted.next();
-    if (!next.done && compareBytes(next.value.name, existing.name) === 0) continue;
-    const path = pathIn(directory, existing.name);
-    const isDirectory = existing.type === Type.directory;
-    if (!isSelected(run.options.include, run.options.exclude, path, isDirectory)) continue;
-    try {
-      if (run.options.dryRun !== true) removeEntry(run, directory, existing.name, isDirectory);
-      run.journal.deleted++;
-    } catch (error) {
-      run.journal.failure(path, error, directory);
-    }
-  }
-}
-
-/** Whether a path that the snapshot does not have would have been restored if it had. */
-function isSelected(include: Matcher | undefined, exclude: Matcher | undefined, path: string, isDirectory: boolean): boolean {
-  const parts = path.split('/');
-  let included = include === undefined;
-  for (let i = 1; i <= parts.length; i++) {
-    const prefix = bytesOf(`/${parts.slice(0, i).join('/')}`);
-    const directory = i < parts.length || isDirectory;
-    if (exclude?.(prefix, directory) === 'yes') return false;
-    included ||= include?.(prefix, directory) === 'yes';
-  }
-  // Something beneath may be excluded: then the directory stays.
-  return included && !(isDirectory && exclude?.(bytesOf(`/${path}`), true) === 'maybe-below');
 }
 
 /** Gives a finished directory its owner, attributes, mode and times. */

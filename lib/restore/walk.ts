@@ -32,16 +32,19 @@ export class Walk {
 
   /** Restores `entries` into `directory`. `included`: an `include` has said yes to a directory above. */
   async directory(directory: TargetDirectory, entries: Iterable<Entry>, included: boolean): Promise<void> {
-    const { options, journal, source } = this.#run;
+    const { journal, source } = this.#run;
+    const { include, exclude } = this.#run.selection;
     try {
       for (const entry of entries) {
         if (this.#pipeline.isDue) await this.#pipeline.pause();
         const path = pathIn(directory, entry.name);
         let chosen = included ? 'yes' : 'no';
-        if (options.include !== undefined || options.exclude !== undefined) {
+        if (include !== undefined || exclude !== undefined) {
           const bytes = bytesOf(`/${path}`);
-          if (options.exclude?.(bytes, isDirectory(entry)) === 'yes') continue;
-          if (!included) chosen = options.include?.(bytes, isDirectory(entry)) ?? 'yes';
+          if (exclude?.(bytes, isDirectory(entry)) === 'yes') continue;
+          // Asked also where all is included: it keeps account of which patterns match something.
+          const answer = include?.(bytes, isDirectory(entry)) ?? 'yes';
+          if (!included) chosen = answer;
         }
         if (isDirectory(entry)) {
           if (chosen === 'no') continue;
@@ -79,7 +82,7 @@ export class Walk {
       if (--first.left === 0) this.#links.delete(toHex(entry.link!.id));
       const existing = existingIn(run, directory, entry.name);
       if (existing === 'taken') run.journal.taken(path);
-      else if (dryRun) this.#count(entry, 'restored');
+      else if (dryRun) this.#count(entry, 'restored', path);
       else this.#pipeline.window.links.push({ directory, entry, path, source: first, existing });
       return undefined;
     }
@@ -88,7 +91,7 @@ export class Walk {
     if (judgement.kind === 'keep') {
       // What was kept because it is newer or must not change is not the file that the other names mean.
       if (run.overwrite === 'if-changed') this.#remember(directory, entry, path, undefined, judgement.existing);
-      this.#count(entry, 'skipped');
+      this.#count(entry, 'skipped', path);
       return undefined;
     }
     if (judgement.kind === 'mend') return this.#mend(directory, entry as FileEntry, path, judgement.existing);
@@ -98,7 +101,7 @@ export class Walk {
     }
     if (dryRun) {
       this.#remember(directory, entry, path, undefined, undefined);
-      this.#count(entry, 'restored');
+      this.#count(entry, 'restored', path);
       return undefined;
     }
     if (isFile(entry)) return this.#create(directory, entry, path);
@@ -205,7 +208,7 @@ export class Walk {
       return;
     }
     this.#remember(directory, entry, path, file, existing);
-    if (file === undefined) this.#count(entry, changed ? 'restored' : 'skipped');
+    if (file === undefined) this.#count(entry, changed ? 'restored' : 'skipped', path);
     else this.#pipeline.window.complete.push(file);
   }
 
@@ -254,7 +257,7 @@ export class Walk {
     } finally {
       native.closeFd(fd);
     }
-    this.#count(entry, 'restored');
+    this.#count(entry, 'restored', path);
   }
 
   #remember(
@@ -268,10 +271,11 @@ export class Walk {
       this.#links.set(toHex(entry.link.id), { directory, name: entry.name, path, file, identity, left: entry.link.nlink - 1 });
   }
 
-  #count(entry: Entry, as: 'restored' | 'skipped'): void {
+  #count(entry: Entry, as: 'restored' | 'skipped', path: string): void {
     const { journal } = this.#run;
     const bytes = isFile(entry) ? entry.sizeBytes : 0;
     journal[as]++;
+    journal.item(as, path);
     journal.otherFiles++;
     journal.otherBytes += bytes;
     if (as === 'restored') journal.bytes += bytes;
