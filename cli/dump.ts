@@ -1,8 +1,10 @@
 /** `varve dump SNAP:PATH`: a file's bytes, or a directory as a tar archive, to standard output. */
 import { type Command, Option } from 'commander';
 import { dumpFile, dumpTar, entryAt, openTrees, selectSnapshot } from '../lib/index.js';
+import { Exit } from './exit.js';
 import { safeText } from './human.js';
 import { tellLeftOut } from './left-out.js';
+import { OutputClosed } from './output.js';
 import { argumentBytes } from './raw-arguments.js';
 import { type Run, withRepository } from './run.js';
 import { addFilterOptions, type FilterOptions, filterOf, parseSnapshotPath } from './snapshot-arguments.js';
@@ -14,7 +16,8 @@ export function configure(command: Command, run: Run): void {
     .addHelpText(
       'after',
       `
-A directory is written as a tar archive with names relative to it. --json does not change what is written.
+A directory is written as a tar archive with names relative to it; extract it with tar --acls --xattrs --xattrs-include='*' to have ACLs and attributes.
+Exit status 1 when not everything was written. --json does not change what is written.
 
 Examples:
   varve dump latest:/etc/fstab
@@ -52,6 +55,11 @@ async function dump(
           signal: run.signal,
           onSkipped: (at, reason) => run.out.warn(`${safeText(at)}: left out: ${reason}`),
         });
+    } catch (error) {
+      if (!(error instanceof OutputClosed)) throw error;
+      // Whoever listens may have had enough; but what was written is not all, and a script must not take it for that.
+      run.out.warn('the output was closed before everything was written');
+      run.status = Exit.failed;
     } finally {
       await opened.close();
     }

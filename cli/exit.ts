@@ -25,7 +25,7 @@ const MEANINGS: readonly (readonly [Exit, string])[] = [
   [Exit.ok, 'ok'],
   [Exit.failed, 'failed'],
   [Exit.usage, 'the command line is wrong'],
-  [Exit.sourceUnread, 'finished, but some of the source was not read, or devices were not restored'],
+  [Exit.sourceUnread, 'finished, but some of the source was not read, or some metadata or devices were not restored'],
   [Exit.noRepository, 'there is no repository'],
   [Exit.busy, 'another process holds what is needed'],
   [Exit.wrongKey, 'wrong key or passphrase'],

@@ -1,8 +1,10 @@
 /** Snapshots as arguments: `SNAP`, `SNAP:PATH`, and the filters --host --tag --path --since --until --state. */
+import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { SnapshotFilter } from '../lib/index.js';
 import { parseTime, parseTimeEnd } from './human.js';
 import { argumentBytes } from './raw-arguments.js';
+import { UsageError } from './usage-error.js';
 
 /** Adds an option that may be given several times. */
 export const collect = (value: string, previous: readonly string[] | undefined): string[] => [...(previous ?? []), value];
@@ -32,7 +34,7 @@ export function filterOf(options: FilterOptions): SnapshotFilter {
   return {
     ...(options.host === undefined ? {} : { hosts: options.host }),
     ...(options.tag === undefined ? {} : { tags: options.tag.map((list) => list.split(',').filter((tag) => tag !== '')) }),
-    ...(options.path === undefined ? {} : { paths: options.path.map((path) => path.replace(/(.)\/+$/, '$1')) }),
+    ...(options.path === undefined ? {} : { paths: options.path.map((path) => resolve(path)) }),
     ...(options.since === undefined ? {} : { sinceMs: parseTime(options.since, now) }),
     ...(options.until === undefined ? {} : { untilMs: parseTimeEnd(options.until, now) }),
     ...(options.state === undefined ? {} : { state: options.state }),
@@ -51,5 +53,8 @@ export interface SnapshotPath {
 export function parseSnapshotPath(argument: string): SnapshotPath {
   const colon = argument.startsWith('@') ? argument.indexOf(':/') : argument.indexOf(':');
   if (colon < 0) return { snapshot: argument, path: undefined };
+  // An empty one is a variable of a script that was not set; it would mean the whole snapshot.
+  if (colon === argument.length - 1)
+    throw new UsageError(`${argument}: no path stands behind the colon; for all of it leave the colon out`);
   return { snapshot: argument.slice(0, colon), path: argumentBytes(argument.slice(colon + 1)) };
 }

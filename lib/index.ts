@@ -89,7 +89,15 @@ export type { MountRepositoryOptions } from './mount/mount-repository.js';
 export { printable, printableBytes, printableJson } from './printable.js';
 export type { KeySlot, Role, SealOptions } from './repository/keys.js';
 export type { Repository, RepositoryPlace } from './repository/repository.js';
-export type { Overwrite, RestoreOptions, RestoreProblem, RestoreProgress, RestoreReport } from './restore/options.js';
+export type {
+  Matcher,
+  Overwrite,
+  RestoreAction,
+  RestoreOptions,
+  RestoreProblem,
+  RestoreProgress,
+  RestoreReport,
+} from './restore/options.js';
 export type { PlacedHold } from './retention/holds.js';
 export type { AnnounceReport, PruneOptions, SweepReport } from './retention/prune.js';
 export type { Fate, PackFate, PrunePlan, SnapshotFate } from './retention/prune-plan.js';

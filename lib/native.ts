@@ -174,29 +174,40 @@ export interface SegmentKernels {
 }
 
 export interface TargetKernels {
-  /** openat2(RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS|RESOLVE_NO_MAGICLINKS) of a directory below `rootFd`; `path` relative, '' is the root itself. Returns an O_PATH-free directory fd. */
-  openDirBeneath(rootFd: number, path: Uint8Array): number;
+  /**
+   * openat2(RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS|RESOLVE_NO_MAGICLINKS) of a directory below `rootFd`; `path` relative, '' is the root itself. Returns an O_PATH-free
+   * directory fd. With `sameMount`, code 'EXDEV' where the path leads into another mount.
+   */
+  openDirBeneath(rootFd: number, path: Uint8Array, sameMount?: boolean): number;
   mkdirAt(dirFd: number, name: Uint8Array, mode: number): void;
-  /** openat(O_CREAT|O_EXCL|O_WRONLY|O_NOFOLLOW|O_CLOEXEC) */
+  /** openat(O_CREAT|O_EXCL|O_RDWR|O_NOFOLLOW|O_CLOEXEC) */
   createAt(dirFd: number, name: Uint8Array, mode: number): number;
-  /** openat(O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC) of an existing regular file. Code 'ESTALE' for anything else, and to write one with a second name. */
-  openAt(dirFd: number, name: Uint8Array, write: boolean): number;
+  /**
+   * openat(O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC) of an existing regular file; code 'ESTALE' for anything else. `openUp` first makes it readable and
+   * writable for its owner where that is what it lacks.
+   */
+  openAt(dirFd: number, name: Uint8Array, openUp?: boolean): number;
+  /** Opens the very file that `fd` is, for writing. Code 'ESTALE' when it has a second name. */
+  openWritable(fd: number): number;
+  /** openat(O_PATH|O_NOFOLLOW|O_CLOEXEC) of an entry of any kind. */
+  openPathAt(dirFd: number, name: Uint8Array): number;
   statAt(dirFd: number, name: Uint8Array): Uint8Array | undefined;
   unlinkAt(dirFd: number, name: Uint8Array, directory: boolean): void;
   symlinkAt(target: Uint8Array, dirFd: number, name: Uint8Array): void;
-  linkAt(fromDirFd: number, fromName: Uint8Array, toDirFd: number, toName: Uint8Array): void;
+  /** Gives the very entry that `fd` is another name. */
+  linkFd(fd: number, toDirFd: number, toName: Uint8Array): void;
   mknodAt(dirFd: number, name: Uint8Array, mode: number, major: number, minor: number): void;
   writeAt(fd: number, data: Uint8Array, dataOffset: number, length: number, fileOffset: number): void;
   truncateFd(fd: number, size: number): void;
   punchHole(fd: number, offset: number, length: number): void;
   /**
-   * Sets metadata of dirFd/name (never following a symlink; '' is the directory itself), in the order owner, xattrs, mode, times. `what` bits: 1 owner 2 mode 4 times 8 xattrs.
+   * Sets metadata of the entry that `fd` is, of any kind and also one opened with O_PATH, in the order owner, xattrs, times, mode. `what` bits: 1 owner 2 mode 4 times
+   * 8 (in answers only) xattrs 16 removes an ACL that is not among `xattrs` 32 removes all attributes that are not.
    * xattrs: list of [name, value]. Returns the errno of each step that failed, as [step bit, errno] pairs; an empty list means all done.
-   * For xattrs the step is 8 + 256 × its number in the list. Where the owner failed, set-id bits are left out of the mode.
+   * For xattrs the step is 8 + 256 × its number in the list. Where the owner failed, set-id bits are left out of the mode; where an ACL failed, its mask.
    */
-  setMetadataAt(
-    dirFd: number,
-    name: Uint8Array,
+  setMetadataFd(
+    fd: number,
     what: number,
     uid: number,
     gid: number,
@@ -205,9 +216,12 @@ export interface TargetKernels {
     mtimeNsec: number,
     xattrs: readonly (readonly [Uint8Array, Uint8Array])[],
   ): number[];
+  /** Value of an attribute, undefined where there is none. */
+  attributeOfFd(fd: number, name: Uint8Array): Uint8Array | undefined;
   /**
-   * Small whole files in one call: creates, writes, chowns, chmods, sets times, closes each. `request` per file: u16 name length, name, u32 data offset,
-   * u32 data length, u32 uid, u32 gid, u32 mode, i64 mtime s, u32 mtime ns, u8 what. Returns an errno u32 per file.
+   * Small whole files in one call: creates (mode 01600), writes, gives each its metadata as setMetadataFd does, closes. `request` per file: u16 name length, u32 attribute
+   * bytes, name, attributes (u16 name length, u32 value length, name, value each), u32 data offset, u32 data length, u32 uid, u32 gid, u32 mode, i64 mtime s, u32 mtime ns,
+   * u8 what. Returns what failed: [number of the file, step, errno] each; step 0 is the file itself, which is not there then.
    */
   writeFilesAt(dirFd: number, request: Uint8Array, data: Uint8Array): Uint32Array;
 }

@@ -39,19 +39,30 @@ int walkBeneath(int base, const std::string& path) {
   return owned.release();
 }
 
-int openPieceBeneath(int base, const std::string& path) {
+dev_t deviceOf(int fd) {
+  struct stat s;
+  return fstat(fd, &s) == 0 ? s.st_dev : 0;
+}
+
+int openPieceBeneath(int base, const std::string& path, bool sameMount) {
   struct open_how how = {};
   how.flags = DIRECTORY_FLAGS;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | (sameMount ? RESOLVE_NO_XDEV : 0);
   long fd = retrying([&] { return syscall(SYS_openat2, base, path.c_str(), &how, sizeof how); });
   // Containers' system call filters answer EPERM or ENOSYS for calls they do not know.
-  if (fd < 0 && (errno == ENOSYS || errno == EPERM)) return walkBeneath(base, path);
-  return static_cast<int>(fd);
+  if (fd >= 0 || (errno != ENOSYS && errno != EPERM)) return static_cast<int>(fd);
+  Descriptor walked(walkBeneath(base, path));
+  if (walked.get() >= 0 && sameMount && deviceOf(walked.get()) != deviceOf(base)) {
+    errno = EXDEV;
+    return -1;
+  }
+  return walked.release();
 }
 
 Napi::Value openDirBeneath(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   int root = fdArg(info, 0, "rootFd");
+  bool sameMount = info.Length() > 2 && boolArg(info, 2, "sameMount");
   std::string path = pathArg(info, 1, "path");
   if (path.empty()) {
     int fd = retrying([&] { return openat(root, ".", DIRECTORY_FLAGS); });
@@ -66,7 +77,7 @@ Napi::Value openDirBeneath(const Napi::CallbackInfo& info) {
       end = path.rfind('/', at + PATH_MAX - 2);
       if (end == std::string::npos || end <= at) throw systemError(env, ENAMETOOLONG, "openat2", path);
     }
-    Descriptor next(openPieceBeneath(owned.get() < 0 ? root : owned.get(), path.substr(at, end - at)));
+    Descriptor next(openPieceBeneath(owned.get() < 0 ? root : owned.get(), path.substr(at, end - at), sameMount));
     if (next.get() < 0) throw systemError(env, errno, "openat2", path);
     owned = std::move(next);
     at = end + 1;
@@ -90,19 +101,48 @@ Napi::Value createAt(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), fd);
 }
 
+/** What `/proc` calls an open file: opening it again opens this very file, wherever its name leads by now. */
+std::string placeOf(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
 Napi::Value openAt(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   int directory = fdArg(info, 0, "dirFd");
   std::string name = nameArg(info, 1, "name");
-  bool write = boolArg(info, 2, "write");
-  int flags = (write ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
-  Descriptor fd(write ? retrying([&] { return openat(directory, name.c_str(), flags | O_CLOEXEC); }) : openQuietly(directory, name.c_str(), flags));
-  if (fd.get() < 0) throw systemError(env, errno, "open", name);
+  bool openUp = info.Length() > 2 && boolArg(info, 2, "openUp");
+  int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+  Descriptor fd(openQuietly(directory, name.c_str(), flags));
   struct stat s;
+  if (fd.get() < 0 && errno == EACCES && openUp) {
+    Descriptor closed(retrying([&] { return openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC); }));
+    if (closed.get() < 0 || fstat(closed.get(), &s) != 0) throw systemError(env, errno, "open", name);
+    if (!S_ISREG(s.st_mode) || s.st_nlink != 1) throw systemError(env, ESTALE, "open", name);
+    if (chmod(placeOf(closed.get()).c_str(), (s.st_mode & 07777) | S_IRUSR | S_IWUSR) != 0) throw systemError(env, errno, "chmod", name);
+    fd = Descriptor(retrying([&] { return open(placeOf(closed.get()).c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); }));
+  }
+  if (fd.get() < 0) throw systemError(env, errno, "open", name);
   if (fstat(fd.get(), &s) != 0) throw systemError(env, errno, "fstat", name);
-  // A second name may stand outside the target: what is written through this one would show there.
-  if (!S_ISREG(s.st_mode) || (write && s.st_nlink != 1)) throw systemError(env, ESTALE, "open", name);
+  if (!S_ISREG(s.st_mode)) throw systemError(env, ESTALE, "open", name);
   return Napi::Number::New(env, fd.release());
+}
+
+Napi::Value openWritable(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  int open = fdArg(info, 0, "fd");
+  Descriptor fd(retrying([&] { return ::open(placeOf(open).c_str(), O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); }));
+  if (fd.get() < 0) throw systemError(env, errno, "open");
+  struct stat s;
+  if (fstat(fd.get(), &s) != 0) throw systemError(env, errno, "fstat");
+  // A second name may stand outside the target: what is written through this one would show there.
+  if (!S_ISREG(s.st_mode) || s.st_nlink != 1) throw systemError(env, ESTALE, "open");
+  return Napi::Number::New(env, fd.release());
+}
+
+Napi::Value openPathAt(const Napi::CallbackInfo& info) {
+  int directory = fdArg(info, 0, "dirFd");
+  std::string name = nameArg(info, 1, "name");
+  int fd = retrying([&] { return openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC); });
+  if (fd < 0) throw systemError(info.Env(), errno, "open", name);
+  return Napi::Number::New(info.Env(), fd);
 }
 
 Napi::Value statAt(const Napi::CallbackInfo& info) {
@@ -131,12 +171,14 @@ void symlinkAt(const Napi::CallbackInfo& info) {
   if (symlinkat(target.c_str(), directory, name.c_str()) != 0) throw systemError(info.Env(), errno, "symlink", name);
 }
 
-void linkAt(const Napi::CallbackInfo& info) {
-  int fromDirectory = fdArg(info, 0, "fromDirFd");
-  std::string fromName = nameArg(info, 1, "fromName");
-  int toDirectory = fdArg(info, 2, "toDirFd");
-  std::string toName = nameArg(info, 3, "toName");
-  if (linkat(fromDirectory, fromName.c_str(), toDirectory, toName.c_str(), 0) != 0) throw systemError(info.Env(), errno, "link", toName);
+void linkFd(const Napi::CallbackInfo& info) {
+  int fd = fdArg(info, 0, "fd");
+  int directory = fdArg(info, 1, "dirFd");
+  std::string name = nameArg(info, 2, "name");
+  if (linkat(fd, "", directory, name.c_str(), AT_EMPTY_PATH) == 0) return;
+  // linkat(2): an empty path asks for CAP_DAC_READ_SEARCH, and fails with ENOENT without it.
+  if (errno == ENOENT && linkat(AT_FDCWD, placeOf(fd).c_str(), directory, name.c_str(), AT_SYMLINK_FOLLOW) == 0) return;
+  throw systemError(info.Env(), errno, "link", name);
 }
 
 void mknodAt(const Napi::CallbackInfo& info) {
@@ -187,10 +229,12 @@ void initTarget(Napi::Env env, Napi::Object exports) {
   add<mkdirAt>(env, exports, "mkdirAt");
   add<createAt>(env, exports, "createAt");
   add<openAt>(env, exports, "openAt");
+  add<openWritable>(env, exports, "openWritable");
+  add<openPathAt>(env, exports, "openPathAt");
   add<statAt>(env, exports, "statAt");
   add<unlinkAt>(env, exports, "unlinkAt");
   add<symlinkAt>(env, exports, "symlinkAt");
-  add<linkAt>(env, exports, "linkAt");
+  add<linkFd>(env, exports, "linkFd");
   add<mknodAt>(env, exports, "mknodAt");
   add<writeAt>(env, exports, "writeAt");
   add<truncateFd>(env, exports, "truncateFd");

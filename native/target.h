@@ -34,7 +34,7 @@ auto retrying(Call call) {
 
 /** Makes a file that was not there, or fails with EEXIST. */
 inline int createFile(int directory, const char* name, mode_t mode) {
-  return retrying([&] { return openat(directory, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, mode); });
+  return retrying([&] { return openat(directory, name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, mode); });
 }
 
 /** Writes all of it; returns an errno or 0. */

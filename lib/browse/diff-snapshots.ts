@@ -2,13 +2,15 @@
  * What changed between two snapshots. Directories with the same tree are passed over unread, and two between which nothing changed are compared once, so the cost is that
  * of the changes. Ends with an error where a directory holds more than it claims.
  */
+
 import { compareBytes, equalBytes, toHex } from '../bytes.js';
 import { manifestName } from '../format/names.js';
 import { type DirectoryEntry, type Entry, isDirectory } from '../format/tree.js';
 import { TreeBounds } from '../repository/tree-bounds.js';
+import { namesOfPath } from '../repository/tree-path.js';
 import { readDirectory } from '../repository/tree-reader.js';
 import { Turns } from '../repository/turns.js';
-import { entryAt, joinPath, namesOfPath, type OpenTree } from './open-tree.js';
+import { entryAt, joinPath, type OpenTree } from './open-tree.js';
 import { sameContent, sameMetadata, sameTree, sameType } from './same-entry.js';
 
 /** `+` added, `-` removed, `M` content modified, `T` type changed, `U` metadata only. */

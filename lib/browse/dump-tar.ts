@@ -5,10 +5,11 @@
 import { toHex, utf8 } from '../bytes.js';
 import { ChunkType } from '../format/pack.js';
 import { type Entry, EntryKind, isDirectory, isFile } from '../format/tree.js';
+import { namesOfPath } from '../repository/tree-path.js';
 import { Turns } from '../repository/turns.js';
 import { type Write, writeContentOf } from './dump-file.js';
 import { listTree } from './list-tree.js';
-import { entryAt, namesOfPath, type OpenTree } from './open-tree.js';
+import { entryAt, type OpenTree } from './open-tree.js';
 import { encodeTarHeader, paddingOf, TAR_END, type TarMember } from './tar-header.js';
 
 export interface DumpTarOptions {

@@ -1,11 +1,13 @@
 /**
  * Listing a snapshot: every entry at or below a path, parents before children, in the order of their names. Ends with an error where a directory holds more than it claims.
  */
+
 import { manifestName } from '../format/names.js';
 import { type DirectoryEntry, type Entry, isDirectory } from '../format/tree.js';
 import { TreeBounds } from '../repository/tree-bounds.js';
+import { namesOfPath } from '../repository/tree-path.js';
 import { readDirectory } from '../repository/tree-reader.js';
-import { entryAt, joinPath, namesOfPath, type OpenTree } from './open-tree.js';
+import { entryAt, joinPath, type OpenTree } from './open-tree.js';
 
 /** An entry and where it is. */
 export interface Located {

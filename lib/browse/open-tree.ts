@@ -9,6 +9,7 @@ import type { SelectOptions } from '../ledger/select.js';
 import { readEnvelope, type Snapshot } from '../ledger/snapshots.js';
 import type { Repository } from '../repository/repository.js';
 import { openSnapshotReader, type SnapshotReader } from '../repository/snapshot-reader.js';
+import { namesOfPath } from '../repository/tree-path.js';
 import { findEntry, type TreeSource } from '../repository/tree-reader.js';
 
 /** One snapshot ready to be read. */
@@ -67,22 +68,6 @@ async function pinsOf(repository: Repository, { id, envelope }: Snapshot): Promi
     if (!(error instanceof NotFoundError)) throw error;
     throw new CorruptError(name, `its pins build on a manifest that is missing (${error.message})`, {}, error);
   }
-}
-
-/** Splits an absolute path into its names: no empty ones, no `.`; `..` takes one back. */
-export function namesOfPath(path: Uint8Array): Uint8Array[] {
-  const names: Uint8Array[] = [];
-  let start = 0;
-  for (let at = 0; at <= path.byteLength; at++) {
-    if (at < path.byteLength && path[at] !== 0x2f) continue;
-    const name = path.subarray(start, at);
-    start = at + 1;
-    const dots = name.every((byte) => byte === 0x2e) ? name.byteLength : 0;
-    if (name.byteLength === 0 || dots === 1) continue;
-    if (dots === 2) names.pop();
-    else names.push(name);
-  }
-  return names;
 }
 
 /** `/` joined with names. */

@@ -3,6 +3,7 @@
  * long names, large numbers, nanoseconds, attributes. Names are bytes throughout. Pure.
  */
 import { concat, utf8 } from '../bytes.js';
+import { attributeRecords } from './tar-attributes.js';
 
 export const BLOCK_BYTES = 512;
 const MAX_OCTAL_11 = 8 ** 11 - 1;
@@ -61,7 +62,8 @@ export function encodeTarHeader(member: TarMember): Uint8Array {
     if (utf8(value).byteLength > 31 || !isAscii(utf8(value))) add(key, value);
   if (member.mtimeNsec !== 0 || member.mtimeSec < 0 || member.mtimeSec > MAX_OCTAL_11)
     add('mtime', decimalTime(member.mtimeSec, member.mtimeNsec));
-  for (const { name, value } of member.xattrs ?? []) records.push(paxRecord(concat(utf8('SCHILY.xattr.'), name), value));
+  for (const { name, value } of member.xattrs ?? [])
+    for (const record of attributeRecords(name, value)) records.push(paxRecord(record.key, record.value));
   const header = ustarHeader(member, member.type, member.sizeBytes, member.name);
   if (records.length === 0) return header;
   const body = concat(...records);

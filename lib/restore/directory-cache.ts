@@ -1,5 +1,6 @@
 /** Open directories below the target: a few descriptors, opened beneath the target's own, so that nothing outside it is ever reached. */
 import { native } from '../native.js';
+import { exchanged, existingOf, type Identity, isSame } from './stat.js';
 
 export class DirectoryCache {
   readonly #rootFd: number;
@@ -12,11 +13,20 @@ export class DirectoryCache {
     this.#limit = limit;
   }
 
-  /** Descriptor of the directory at `path` (Latin-1, relative, '' the target), valid until `limit` others were asked for. @throws system errors */
-  open(path: string): number {
+  /**
+   * Descriptor of the directory at `path` (Latin-1, relative, '' the target), valid until `limit` others were asked for.
+   *
+   * @param identity - which directory it must be, where somebody else could put another in its place
+   * @throws system errors; ESTALE when it is another one
+   */
+  open(path: string, identity?: Identity): number {
     const known = this.#open.get(path);
     if (known !== undefined) return known;
     const fd = native().openDirBeneath(this.#rootFd, Buffer.from(path, 'latin1'));
+    if (identity !== undefined && !isSame(existingOf(fd), identity)) {
+      native().closeFd(fd);
+      throw exchanged();
+    }
     if (this.#open.size >= this.#limit) {
       const [oldest, oldFd] = this.#open.entries().next().value as [string, number];
       native().closeFd(oldFd);

@@ -2,21 +2,23 @@
  * What stands in the target already: whether it stays, goes, or is mended in place. A file is only ever mended when it has one name and an
  * owner who may see the new bytes; through a second name they would show, or be written, outside the target.
  */
-import { equalBytes } from '../bytes.js';
+import { equalBytes, utf8 } from '../bytes.js';
 import { ChunkType, MAX_CHUNK_BYTES } from '../format/pack.js';
 import { type Entry, type FileEntry, isFile } from '../format/tree.js';
 import { native } from '../native.js';
 import { type Piece, readPieces, type TreeSource } from '../repository/tree-reader.js';
 import { removeEntry } from './remove.js';
 import type { Run } from './run.js';
-import { type Existing, existingAt, Type } from './stat.js';
-import type { TargetDirectory } from './target.js';
-import { Step } from './task.js';
+import { isSelected } from './selection.js';
+import { type Existing, Type } from './stat.js';
+import { isUnfinished, mayReplace } from './target.js';
+import { existingIn, openDirectory, type TargetDirectory } from './target-directory.js';
 
 /** `new`: nothing stands there now. `keep`: leave it. `mend`: a regular file to compare. `refused`: listed as a problem. */
-export type Judgement = { readonly kind: 'new' | 'keep' | 'refused' } | { readonly kind: 'mend'; readonly existing: Existing };
+export type Judgement = { readonly kind: 'new' | 'refused' } | { readonly kind: 'keep' | 'mend'; readonly existing: Existing };
 
-const KIND_OF: readonly number[] = [
+/** Type of what stands in the target for each kind of entry. */
+export const KIND_OF: readonly number[] = [
   0,
   Type.regular,
   Type.directory,
@@ -30,18 +32,22 @@ const KIND_OF: readonly number[] = [
 
 /** Judges what stands in the place of `entry`, which is not a directory, and removes it when it has to go. @throws system errors */
 export function judgeExisting(run: Run, directory: TargetDirectory, entry: Entry, path: string): Judgement {
-  if (directory.fresh) return { kind: 'new' };
-  const fd = run.directories.open(directory.path);
-  const existing = existingAt(fd, entry.name);
+  const existing = existingIn(run, directory, entry.name);
   if (existing === undefined) return { kind: 'new' };
-  if (run.overwrite === 'never') return { kind: 'keep' };
+  if (existing === 'taken') {
+    run.journal.taken(path);
+    return { kind: 'refused' };
+  }
+  return judge(run, directory, entry, path, existing);
+}
+
+/** As judgeExisting, of what is known to stand there. */
+export function judge(run: Run, directory: TargetDirectory, entry: Entry, path: string, existing: Existing): Judgement {
+  if (!mayReplace(run, existing, entry)) return { kind: 'keep', existing };
   const sameTime = existing.mtimeSec === entry.mtimeSec && existing.mtimeNsec === entry.mtimeNsec;
   const sameKind = existing.type === KIND_OF[entry.kind];
-  if (run.overwrite === 'if-changed' && sameKind && sameTime && (!isFile(entry) || existing.sizeBytes === entry.sizeBytes))
-    return { kind: 'keep' };
-  const isOlder =
-    existing.mtimeSec < entry.mtimeSec || (existing.mtimeSec === entry.mtimeSec && existing.mtimeNsec < entry.mtimeNsec);
-  if (run.overwrite === 'if-newer' && !isOlder) return { kind: 'keep' };
+  const looksRight = sameKind && sameTime && (!isFile(entry) || existing.sizeBytes === entry.sizeBytes);
+  if (run.overwrite === 'if-changed' && looksRight && !isUnfinished(existing, entry)) return { kind: 'keep', existing };
   if (sameKind && isFile(entry) && mayMend(run, existing, entry)) return { kind: 'mend', existing };
   // What cannot be made again is not removed first.
   if (isDevice(entry) && !run.privileged) {
@@ -51,35 +57,55 @@ export function judgeExisting(run: Run, directory: TargetDirectory, entry: Entry
   return clearPlace(run, directory, entry.name, existing, path) ? { kind: 'new' } : { kind: 'refused' };
 }
 
+const ACCESS_ACL = utf8('system.posix_acl_access');
+
 export const isDevice = (entry: Entry): boolean => 'major' in entry;
 
 function mayMend(run: Run, existing: Existing, entry: FileEntry): boolean {
   if (existing.nlink !== 1) return false;
+  // Who could write to it may still do so, through a map of it that outlives every change of its mode.
+  if ((entry.mode & 0o6000) !== 0 && isWiderThan(run, existing, entry)) return false;
   const self = process.geteuid?.() ?? 0;
   return existing.uid === self || (run.privileged && existing.uid === run.owners(entry.owner).uid);
 }
 
+/** Whether others can read or write what stands there who will have no such right to what is restored. */
+function isWiderThan(run: Run, existing: Existing, entry: FileEntry): boolean {
+  if ((existing.mode & 0o077 & ~entry.mode) !== 0) return true;
+  const { gid, change } = run.owners(entry.owner);
+  return change && existing.gid !== gid && (existing.mode & 0o070) !== 0;
+}
+
+/** Whether the new bytes of `entry` may be written into the open file `fd`: others may have it open already, and read it for as long as they like. */
+export function mayFill(run: Run, fd: number, existing: Existing, entry: FileEntry): boolean {
+  if (isWiderThan(run, existing, entry)) return false;
+  const acl = run.native.attributeOfFd(fd, ACCESS_ACL);
+  return (
+    acl === undefined ||
+    entry.xattrs.some(({ name, value }) => equalBytes(name, ACCESS_ACL) && value instanceof Uint8Array && equalBytes(value, acl))
+  );
+}
+
 /** Removes what stands there. False, with a problem listed, for a directory that holds something and may not be deleted. */
-function clearPlace(run: Run, directory: TargetDirectory, name: Uint8Array, existing: Existing, path: string): boolean {
+export function clearPlace(run: Run, directory: TargetDirectory, name: Uint8Array, existing: Existing, path: string): boolean {
   const isDirectory = existing.type === Type.directory;
   if (run.options.dryRun === true) return true;
   try {
-    if (isDirectory && run.options.delete === true) removeEntry(run, directory.path, name, true);
-    else run.native.unlinkAt(run.directories.open(directory.path), name, isDirectory);
+    if (isDirectory && run.options.delete === true && isSelected(run.selection, path, true))
+      removeEntry(run, directory, name, true);
+    else run.native.unlinkAt(openDirectory(run, directory), name, isDirectory);
     if (isDirectory) run.directories.forget(path);
     return true;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (!isDirectory || (code !== 'ENOTEMPTY' && code !== 'EEXIST')) throw error;
-    run.journal.problem(path, 'KIND', 'a directory that is not empty stands in its place; --delete would remove it');
+    run.journal.problem(
+      path,
+      'KIND',
+      'a directory that is not empty stands in its place; --delete would remove it, unless something in it is excluded',
+    );
     return false;
   }
-}
-
-/** Makes an ordinary user's own file readable and writable for its owner; its mode is set again at the end. */
-export function openUp(run: Run, directoryFd: number, name: Uint8Array, existing: Existing): void {
-  if (run.privileged || (existing.mode & 0o600) === 0o600) return;
-  run.native.setMetadataAt(directoryFd, name, Step.mode, 0, 0, (existing.mode & 0o7777) | 0o600, 0, 0, []);
 }
 
 let arena: Uint8Array | undefined;

@@ -6,14 +6,26 @@ import { toHex } from '../bytes.js';
 import { CorruptError } from '../errors.js';
 import { ChunkType } from '../format/pack.js';
 import { isFile } from '../format/tree.js';
-import { differingPieces, judgeExisting, openUp } from './existing.js';
+import { differingPieces, judge } from './existing.js';
+import { refused, setMetadata } from './metadata.js';
 import { throwIfAborted } from './pipeline.js';
 import type { Plan } from './plan.js';
 import type { Run } from './run.js';
-import { existingAt } from './stat.js';
+import { exchanged, existingAt, existingOf, isSame } from './stat.js';
 import { finishDirectory } from './target.js';
-import { IN_PLACE, RecordBuffer, ROW, ROW_WORDS, type TaskResult, type VerifyTask, WHOLE } from './task.js';
-import { type PlannedFile, type PlannedLink, setLateMetadata, type Window } from './window.js';
+import { openDirectory } from './target-directory.js';
+import {
+  IN_PLACE,
+  RecordBuffer,
+  ROW,
+  ROW_WORDS,
+  Step,
+  type TaskDirectory,
+  type TaskResult,
+  type VerifyTask,
+  WHOLE,
+} from './task.js';
+import type { PlannedFile, PlannedLink, Window } from './window.js';
 import { errnoOf, writeSparsely } from './writer.js';
 import type { Writers } from './writers.js';
 
@@ -27,8 +39,14 @@ export async function finishWindow(
   throwIfAborted(run);
   results.forEach((result, n) => {
     for (const row of result.unreadRows) writeRowAgain(run, window, plan.tasks[n]!.windowRows[row]!);
-    for (const [file, errno] of result.failedFiles)
-      failFile(run, window.files[file]!, () => run.journal.errno(window.files[file]!.path, errno, 'write'));
+    for (const [number, errno] of result.failedFiles) {
+      const file = window.files[number]!;
+      failFile(run, file, () => run.journal.errno(file.path, errno, 'write', file.directory));
+    }
+    for (const [number, step, errno] of result.refusedMetadata) {
+      const file = window.files[number]!;
+      refused(run, file.path, file.attributes, step, errno);
+    }
   });
   for (const row of plan.unfound) writeRowAgain(run, window, row);
   for (const file of window.complete) finishFile(run, file);
@@ -40,10 +58,23 @@ export async function finishWindow(
 function finishFile(run: Run, file: PlannedFile): void {
   const { journal } = run;
   journal.otherBytes += file.entry.sizeBytes - file.rowBytes;
-  if (file.late) journal.otherFiles++;
-  if (file.failed) return;
-  setLateMetadata(run, file);
+  const { fd } = file;
+  if (fd !== undefined) journal.otherFiles++;
+  if (file.failed) {
+    run.held.close(file);
+    return;
+  }
+  if (fd !== undefined) {
+    setMetadata(run, fd, file.path, file.entry, file.created ? (file.directory.fresh ? 0 : Step.strip) : Step.clear);
+    try {
+      run.held.close(file);
+    } catch (error) {
+      failFile(run, file, () => journal.failure(file.path, error, file.directory));
+      return;
+    }
+  }
   journal.restored++;
+  journal.item('restored', file.path);
   journal.bytes += file.entry.sizeBytes;
 }
 
@@ -52,10 +83,10 @@ function failFile(run: Run, file: PlannedFile, list: () => void): void {
   if (file.failed) return;
   file.failed = true;
   list();
-  // A file made whole by the writer is gone already, or has its bytes and lacks only some metadata.
-  if (!file.created || !file.late) return;
+  // A file made whole by the writer is gone already.
+  if (!file.created || !file.held) return;
   try {
-    run.native.unlinkAt(run.directories.open(file.directory.path), file.entry.name, false);
+    run.native.unlinkAt(openDirectory(run, file.directory), file.entry.name, false);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') run.journal.failure(file.path, error);
   }
@@ -73,26 +104,28 @@ function writeRowAgain(run: Run, window: Window, row: number): void {
     const bytes = run.source.chunks.read(id, ChunkType.data);
     if (bytes.byteLength !== length)
       throw new CorruptError(`chunk ${toHex(id)}`, `has ${bytes.byteLength} bytes where the file has ${length}`);
-    const directoryFd = run.directories.open(file.directory.path);
     const flags = window.rows[at + ROW.flags]!;
     if ((flags & WHOLE) !== 0) {
       const number = window.rows[at + ROW.file]!;
       const request = new RecordBuffer();
       request.copy(window.records.bytes, window.recordAt[number]!, window.recordAt[number + 1] ?? window.records.length, 0);
-      const [errno] = native.writeFilesAt(directoryFd, request.bytes.subarray(0, request.length), bytes.slice());
-      if (errno !== 0) failFile(run, file, () => run.journal.errno(file.path, errno!, 'write'));
+      const failed = native.writeFilesAt(
+        openDirectory(run, file.directory),
+        request.bytes.subarray(0, request.length),
+        bytes.slice(),
+      );
+      for (let i = 0; i < failed.length; i += 3) {
+        const [step, errno] = [failed[i + 1]!, failed[i + 2]!];
+        if (step === 0) failFile(run, file, () => run.journal.errno(file.path, errno, 'write', file.directory));
+        else refused(run, file.path, file.attributes, step, errno);
+      }
       return;
     }
-    const fd = native.openAt(directoryFd, file.entry.name, true);
-    try {
-      const offset = window.rows[at + ROW.offsetLow]! + window.rows[at + ROW.offsetHigh]! * 0x1_0000_0000;
-      if (run.options.sparse === true) writeSparsely(fd, bytes, offset, (flags & IN_PLACE) !== 0);
-      else native.writeAt(fd, bytes, 0, bytes.byteLength, offset);
-    } finally {
-      native.closeFd(fd);
-    }
+    const offset = window.rows[at + ROW.offsetLow]! + window.rows[at + ROW.offsetHigh]! * 0x1_0000_0000;
+    if (run.options.sparse === true) writeSparsely(file.fd!, bytes, offset, (flags & IN_PLACE) !== 0);
+    else native.writeAt(file.fd!, bytes, 0, bytes.byteLength, offset);
   } catch (error) {
-    failFile(run, file, () => run.journal.failure(file.path, error));
+    failFile(run, file, () => run.journal.failure(file.path, error, file.directory));
   }
 }
 
@@ -106,24 +139,40 @@ function makeLink(run: Run, link: PlannedLink): void {
     return;
   }
   try {
-    const toFd = run.directories.open(directory.path);
-    const existing = directory.fresh ? undefined : existingAt(toFd, entry.name);
+    if (!journal.isWritable(directory)) return;
+    const existing = directory.fresh ? undefined : existingAt(openDirectory(run, directory), entry.name);
     if (existing !== undefined) {
-      const first = existingAt(run.directories.open(source.directory.path), source.name);
-      const judgement =
-        first?.ino === existing.ino && run.overwrite !== 'never' ? { kind: 'keep' } : judgeExisting(run, directory, entry, path);
+      if (link.existing === undefined) {
+        journal.taken(path);
+        return;
+      }
+      const isThere = source.identity !== undefined && isSame(source.identity, existing) && run.overwrite !== 'never';
+      const judgement = isThere ? { kind: 'keep' } : judge(run, directory, entry, path, existing);
       if (judgement.kind === 'refused') return;
       if (judgement.kind === 'keep') {
         journal.skipped++;
+        journal.item('skipped', path);
         return;
       }
-      if (judgement.kind === 'mend') native.unlinkAt(run.directories.open(directory.path), entry.name, false);
+      if (judgement.kind === 'mend') native.unlinkAt(openDirectory(run, directory), entry.name, false);
     }
-    native.linkAt(run.directories.open(source.directory.path), source.name, run.directories.open(directory.path), entry.name);
+    linkSource(run, link);
     journal.restored++;
+    journal.item('restored', path);
     if (isFile(entry)) journal.bytes += entry.sizeBytes;
   } catch (error) {
-    journal.failure(path, error);
+    journal.failure(path, error, directory);
+  }
+}
+
+/** Links the very entry that was restored, and nothing that has taken its name since. */
+function linkSource(run: Run, { directory, entry, source }: PlannedLink): void {
+  const fd = run.native.openPathAt(openDirectory(run, source.directory), source.name);
+  try {
+    if (source.identity === undefined || !isSame(existingOf(fd), source.identity)) throw exchanged();
+    run.native.linkFd(fd, openDirectory(run, directory), entry.name);
+  } finally {
+    run.native.closeFd(fd);
   }
 }
 
@@ -133,12 +182,13 @@ async function verifyFiles(run: Run, files: readonly PlannedFile[], writers: Wri
   const share = Math.ceil(digested.length / writers.count);
   const answers = Array.from({ length: digested.length === 0 ? 0 : writers.count }, async (_, n) => {
     const mine = digested.slice(n * share, (n + 1) * share);
-    const directories: string[] = [];
+    const directories: TaskDirectory[] = [];
     const task: VerifyTask = {
       kind: 'verify',
       directories,
       files: mine.map(({ directory, entry }) => {
-        if (directories.at(-1) !== directory.path) directories.push(directory.path);
+        const { path, identity, exposed } = directory;
+        if (directories.at(-1)?.path !== path) directories.push({ path, identity: exposed ? identity : undefined });
         return { directory: directories.length - 1, name: entry.name, sizeBytes: entry.sizeBytes, digest: entry.digest! };
       }),
     };
@@ -155,13 +205,11 @@ async function verifyFiles(run: Run, files: readonly PlannedFile[], writers: Wri
 function verifyAgain(run: Run, file: PlannedFile, errno: number): void {
   const { directory, entry, path } = file;
   try {
-    const directoryFd = run.directories.open(directory.path);
-    const existing = existingAt(directoryFd, entry.name);
-    if (existing !== undefined && errno !== 0) openUp(run, directoryFd, entry.name, existing);
-    const fd = run.native.openAt(directoryFd, entry.name, false);
-    let where: number | undefined =
-      existing?.sizeBytes === entry.sizeBytes ? undefined : Math.min(existing?.sizeBytes ?? 0, entry.sizeBytes);
+    const fd = run.native.openAt(openDirectory(run, directory), entry.name, errno !== 0 && !run.privileged);
+    let where: number | undefined;
     try {
+      const { sizeBytes } = existingOf(fd);
+      if (sizeBytes !== entry.sizeBytes) where = Math.min(sizeBytes, entry.sizeBytes);
       for (const { piece, differs } of differingPieces(run.source, entry, fd)) {
         // A hole that the target could not keep as one is right when it reads as zeros.
         if (
@@ -171,13 +219,13 @@ function verifyAgain(run: Run, file: PlannedFile, errno: number): void {
           where ??= piece.offset;
       }
     } finally {
+      if (errno !== 0) setMetadata(run, fd, path, entry);
       run.native.closeFd(fd);
-      if (existing !== undefined && errno !== 0) setLateMetadata(run, { ...file, late: true });
     }
     if (where === undefined) run.journal.verified++;
     else run.journal.problem(path, 'VERIFY', `what was written differs from the snapshot at byte ${where}`);
   } catch (error) {
-    run.journal.errno(path, errnoOf(error), 'verify');
+    run.journal.errno(path, errnoOf(error), 'verify', directory);
   }
 }
 

@@ -5,7 +5,7 @@ export type Overwrite = 'always' | 'if-changed' | 'if-newer' | 'never';
 
 /**
  * Says of a path whether it matches: 'yes' (with everything beneath), 'no', or 'maybe-below': not itself, but something beneath it may.
- * Paths are those of the restored tree, absolute: `/` is what lands in the target itself.
+ * Asked about every entry with each of its absolute paths: in the snapshot, in the target, and in what is restored (`/` is what lands in the target itself).
  */
 export type Matcher = (path: Uint8Array, isDirectory: boolean) => 'yes' | 'no' | 'maybe-below';
 
@@ -18,25 +18,32 @@ export interface RestoreProgress {
   readonly totalBytes: number;
 }
 
+/** `skipped`: left as it was. */
+export type RestoreAction = 'restored' | 'skipped' | 'deleted' | 'directory';
+
 /** Something that was not restored as the snapshot has it. */
 export interface RestoreProblem {
   /** Relative to the target. */
   readonly path: Uint8Array;
-  /** An errno name, or CORRUPT, VERIFY, KIND, LINK, DEVICE (only root may make one). */
+  /** An errno name, or CORRUPT, VERIFY, KIND, LINK, NAME (the target takes it for another entry's), DEVICE (only root may make one). */
   readonly code: string;
   readonly message: string;
+  /** What is not as in the snapshot: the entry or its content, only some of its metadata, or a device that this user may not make. */
+  readonly lacks: 'data' | 'metadata' | 'device';
 }
 
 export interface RestoreOptions {
-  /** Folder to restore into; made, with its parents, if missing. May be reached through symlinks. */
-  readonly targetPath: string;
+  /** Folder to restore into; made, with its parents, if missing. May be reached through symlinks. Absent with `inPlace`. */
+  readonly targetPath?: string;
+  /** Restores to where `subPath` was. The directory that it is in must be there. */
+  readonly inPlace?: boolean;
   /** Absolute path in the snapshot: its children land directly in the target. A file lands there itself. */
   readonly subPath?: Uint8Array;
   readonly include?: Matcher;
   readonly exclude?: Matcher;
   /** Default 'always'. */
   readonly overwrite?: Overwrite;
-  /** Removes from restored directories what the snapshot does not have. */
+  /** Removes from restored directories what the snapshot knows not to be there: nothing excluded, unread when it was taken, or on another mount. */
   readonly delete?: boolean;
   /** Reads every restored file again and compares its digest. */
   readonly verify?: boolean;
@@ -49,6 +56,12 @@ export interface RestoreOptions {
   readonly threads?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: RestoreProgress) => void;
+  /** Called for every entry when it is known what became of it, or would in a dry run; paths are relative to the target. */
+  readonly onItem?: (action: RestoreAction, path: Uint8Array) => void;
+  /** Called for what is as it should be but may surprise: what `delete` kept, names that changed numbers. */
+  readonly onNote?: (message: string, path: Uint8Array | undefined) => void;
+  /** Called every now and then; nothing more is planned until it resolves. */
+  readonly onTurn?: () => Promise<void>;
   /** Called for every problem, as it is met; the report holds the first MAX_PROBLEMS. */
   readonly onProblem?: (problem: RestoreProblem) => void;
 }
@@ -56,6 +69,7 @@ export interface RestoreOptions {
 export const MAX_PROBLEMS = 10_000;
 
 export interface RestoreReport {
+  readonly targetPath: string;
   /** Files, symlinks and special files made, replaced or mended. */
   readonly restored: number;
   readonly directories: number;
@@ -69,4 +83,8 @@ export interface RestoreReport {
   readonly verified: number;
   readonly problems: readonly RestoreProblem[];
   readonly problemCount: number;
+  /** Entries that are not there, or not with the right content. */
+  readonly missing: number;
+  /** Owners, modes, times and attributes that the target did not take; each kind is listed once. */
+  readonly refusedMetadata: number;
 }

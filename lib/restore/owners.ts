@@ -26,8 +26,15 @@ function readIds(file: string): Map<string, number> {
   return ids;
 }
 
-/** The owners to give, as a function of the owners recorded. */
-export function ownerMap(numericIds: boolean): (owner: Owner) => TargetOwner {
+/** A name that has another number here than where the snapshot was taken. */
+export interface Renumbered {
+  readonly name: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The owners to give, as a function of the owners recorded. `onRenumbered` is called for each name once an owner has it. */
+export function ownerMap(numericIds: boolean, onRenumbered: (renumbered: Renumbered) => void): (owner: Owner) => TargetOwner {
   const users = numericIds ? new Map<string, number>() : readIds('/etc/passwd');
   const groups = numericIds ? new Map<string, number>() : readIds('/etc/group');
   const self = process.geteuid?.() ?? -1;
@@ -39,6 +46,8 @@ export function ownerMap(numericIds: boolean): (owner: Owner) => TargetOwner {
     if (target === undefined) {
       const uid = (owner.user === null ? undefined : users.get(owner.user)) ?? owner.uid;
       const gid = (owner.group === null ? undefined : groups.get(owner.group)) ?? owner.gid;
+      if (privileged && uid !== owner.uid) onRenumbered({ name: owner.user!, from: owner.uid, to: uid });
+      if (privileged && gid !== owner.gid) onRenumbered({ name: owner.group!, from: owner.gid, to: gid });
       // chown(2): without privilege one may only give a file of one's own to a group that one is in.
       const ours = uid === self && ownGroups.has(gid);
       target = { uid, gid, change: privileged || ours, modeMask: privileged || ours ? 0o7777 : 0o1777 };

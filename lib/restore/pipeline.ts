@@ -4,6 +4,7 @@
  */
 import { InterruptedError } from '../errors.js';
 import { finishWindow } from './finish.js';
+import { heldLimit } from './held.js';
 import type { Planner } from './plan.js';
 import type { Run } from './run.js';
 import type { TaskResult } from './task.js';
@@ -25,6 +26,7 @@ export class Pipeline {
   readonly #writers: Writers;
   #window: Window;
   #limit = FIRST_SIZE;
+  readonly #heldLimit = heldLimit();
   #last: Promise<void> = Promise.resolve();
   #underWay: Promise<void>[] = [];
   #sliceEnd = Date.now() + SLICE_MS;
@@ -44,17 +46,23 @@ export class Pipeline {
 
   /** Whether `pause` is due: the window is full, or the event loop has waited long. */
   get isDue(): boolean {
-    if (this.#window.size >= this.#limit || this.#window.bytes >= WINDOW_BYTES) return true;
+    if (this.#isFull()) return true;
     // Asking for the time costs as much as a small file.
     return (++this.#asked & 31) === 0 && Date.now() >= this.#sliceEnd;
+  }
+
+  #isFull(): boolean {
+    const { size, bytes, held } = this.#window;
+    return size >= this.#limit || bytes >= WINDOW_BYTES || held >= this.#heldLimit;
   }
 
   /** Lets others run, and sends off a full window. @throws what failed meanwhile; InterruptedError */
   async pause(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
+    await this.#run.options.onTurn?.();
     this.#sliceEnd = Date.now() + SLICE_MS;
     throwIfAborted(this.#run);
-    if (this.#window.size < this.#limit && this.#window.bytes < WINDOW_BYTES) return;
+    if (!this.#isFull()) return;
     this.#send();
     while (this.#underWay.length >= MAX_UNDER_WAY) await this.#underWay.shift();
     throwIfAborted(this.#run);

@@ -80,6 +80,7 @@ export class Planner {
     const tasks: PlannedTask[] = [];
     const shared = {
       directories: window.directories,
+      descriptors: Int32Array.from(window.files, ({ fd }) => fd ?? -1),
       records: window.records.bytes.subarray(0, window.records.length),
       recordAt: Uint32Array.from([...window.recordAt, window.records.length]),
       fileDirectory: Uint32Array.from(window.fileDirectory),

@@ -10,11 +10,20 @@ export interface Existing {
   readonly mode: number;
   readonly nlink: number;
   readonly uid: number;
+  readonly gid: number;
   readonly ino: bigint;
   readonly sizeBytes: number;
   readonly mtimeSec: number;
   readonly mtimeNsec: number;
+  /** When it was made, 0 where the file system does not keep that: an inode number is given out again. */
+  readonly bornNs: bigint;
+  readonly dev: bigint;
 }
+
+/** Which file or directory it is, whatever its name. */
+export type Identity = Pick<Existing, 'dev' | 'ino' | 'bornNs'>;
+
+export const isSame = (a: Identity, b: Identity): boolean => a.dev === b.dev && a.ino === b.ino && a.bornNs === b.bornNs;
 
 /** Records of an answer of statAt or scanDirectory, in order. */
 export function* stats(answer: Uint8Array): Generator<Existing> {
@@ -26,10 +35,13 @@ export function* stats(answer: Uint8Array): Generator<Existing> {
       mode: view.getUint32(at + 8, true),
       nlink: view.getUint32(at + 12, true),
       uid: view.getUint32(at + 16, true),
+      gid: view.getUint32(at + 20, true),
       ino: view.getBigUint64(at + 24, true),
       sizeBytes: Number(view.getBigInt64(at + 32, true)),
       mtimeSec: Number(view.getBigInt64(at + 40, true)),
       mtimeNsec: view.getUint32(at + 56, true),
+      bornNs: view.getBigInt64(at + 64, true) * 1_000_000_000n + BigInt(view.getUint32(at + 72, true)),
+      dev: (BigInt(view.getUint32(at + 84, true)) << 32n) | BigInt(view.getUint32(at + 88, true)),
     };
   }
 }
@@ -38,4 +50,14 @@ export function* stats(answer: Uint8Array): Generator<Existing> {
 export function existingAt(directoryFd: number, name: Uint8Array): Existing | undefined {
   const answer = native().statAt(directoryFd, name);
   return answer === undefined ? undefined : stats(answer).next().value!;
+}
+
+/** What the open file `fd` is. */
+export function existingOf(fd: number): Existing {
+  return stats(native().statFd(fd)).next().value!;
+}
+
+/** The error for an entry that is not the one that was seen or made under this name before. */
+export function exchanged(): NodeJS.ErrnoException {
+  return Object.assign(new Error('ESTALE: another entry has taken its place'), { code: 'ESTALE', errno: -116, syscall: 'open' });
 }

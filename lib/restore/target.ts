@@ -1,39 +1,17 @@
 /**
- * The directories being restored into. They are made when something in them is, 0700 and ours until all beneath them is done; what stands
+ * The directories being restored into. They are made when something in them is, ours alone until all beneath them is done; what stands
  * in their place is judged here. Metadata comes last, deepest first.
  */
-import { compareBytes } from '../bytes.js';
-import { CorruptError } from '../errors.js';
-import type { DirectoryEntry, Entry } from '../format/tree.js';
-import { readDirectory } from '../repository/tree-reader.js';
+import { randomBytes } from 'node:crypto';
+import { utf8 } from '../bytes.js';
+import type { Entry } from '../format/tree.js';
+import { deleteExtras } from './delete.js';
+import { Listing } from './listing.js';
 import { setMetadata } from './metadata.js';
-import type { Matcher } from './options.js';
-import { removeEntry, scanOpen } from './remove.js';
 import type { Run } from './run.js';
-import { existingAt, Type } from './stat.js';
-import { Step } from './task.js';
-
-export interface TargetDirectory {
-  readonly parent: TargetDirectory | undefined;
-  /** Relative to the target, Latin-1; '' is the target. */
-  readonly path: string;
-  /** Undefined for the target itself, whose own metadata is left alone. */
-  readonly entry: DirectoryEntry | undefined;
-  state: 'pending' | 'ready' | 'failed';
-  /** Made by this run: nothing can be in it that this run did not put there. */
-  fresh: boolean;
-  /** Whether its metadata is this run's to set. */
-  ours: boolean;
-}
-
-const textOf = (name: Uint8Array): string => Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString('latin1');
-export const bytesOf = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'));
-export const pathIn = (directory: TargetDirectory, name: Uint8Array): string =>
-  directory.path === '' ? textOf(name) : `${directory.path}/${textOf(name)}`;
-
-export function childDirectory(parent: TargetDirectory, entry: DirectoryEntry): TargetDirectory {
-  return { parent, path: pathIn(parent, entry.name), entry, state: 'pending', fresh: false, ours: false };
-}
+import { type Existing, exchanged, existingOf, Type } from './stat.js';
+import { existingIn, isOpenToOthers, openDirectory, type TargetDirectory } from './target-directory.js';
+import { Step, UNFINISHED_DIRECTORY, UNFINISHED_FILE } from './task.js';
 
 /** Makes `directory` and those above it exist. False, once listed as a problem, when that cannot be. */
 export function ensureDirectory(run: Run, directory: TargetDirectory): boolean {
@@ -41,13 +19,14 @@ export function ensureDirectory(run: Run, directory: TargetDirectory): boolean {
     directory.state = 'failed';
     if (ensureDirectory(run, directory.parent!)) {
       try {
-        if (makeOrTake(run, directory)) directory.state = 'ready';
+        if (run.journal.isWritable(directory.parent!) && makeOrTake(run, directory)) directory.state = 'ready';
       } catch (error) {
-        run.journal.failure(directory.path, error);
+        run.journal.failure(directory.path, error, directory.parent);
       }
     }
     if (directory.state === 'ready') {
       run.journal.directories++;
+      run.journal.item('directory', directory.path);
       if (run.options.delete === true && !directory.fresh) deleteExtras(run, directory, directory.entry!.tree);
     }
   }
@@ -56,84 +35,100 @@ export function ensureDirectory(run: Run, directory: TargetDirectory): boolean {
 
 function makeOrTake(run: Run, directory: TargetDirectory): boolean {
   const parent = directory.parent!;
-  const { name } = directory.entry!;
+  const entry = directory.entry!;
+  const { name } = entry;
   const dryRun = run.options.dryRun === true;
   directory.fresh = directory.ours = true;
   if (parent.fresh && dryRun) return true;
-  const parentFd = run.directories.open(parent.path);
   if (!parent.fresh) {
-    const existing = existingAt(parentFd, name);
-    if (existing?.type === Type.directory) {
-      directory.fresh = false;
-      directory.ours = run.overwrite !== 'never';
-      // One's own directory that was already given its final, narrower mode by an earlier run.
-      if (!dryRun && !run.privileged && directory.ours && (existing.mode & 0o700) !== 0o700) {
-        run.native.setMetadataAt(parentFd, name, Step.mode, 0, 0, (existing.mode & 0o7777) | 0o700, 0, 0, []);
-      }
-      return true;
+    const existing = existingIn(run, parent, name);
+    if (existing === 'taken') {
+      run.journal.taken(directory.path);
+      return false;
     }
+    if (existing?.type === Type.directory) return take(run, directory, existing);
     if (existing !== undefined) {
-      if (run.overwrite === 'never') {
-        run.journal.problem(
-          directory.path,
-          'KIND',
-          'the snapshot has a directory where something else stands, and nothing may be overwritten',
-        );
+      if (!mayReplace(run, existing, entry)) {
+        const stays = run.overwrite === 'never' ? 'nothing may be overwritten' : 'that is newer';
+        run.journal.problem(directory.path, 'KIND', `the snapshot has a directory where something else stands, and ${stays}`);
         return false;
       }
-      if (!dryRun) run.native.unlinkAt(parentFd, name, false);
+      if (!dryRun) run.native.unlinkAt(openDirectory(run, parent), name, false);
     }
     if (dryRun) return true;
   }
-  run.native.mkdirAt(parentFd, name, 0o700);
+  run.native.mkdirAt(openDirectory(run, parent), name, UNFINISHED_DIRECTORY);
+  if (!parent.fresh || parent.exposed) adopt(run, directory);
   return true;
 }
 
-/** Removes what stands in `directory` and not in the snapshot's tree. Both are in order of names. */
-export function deleteExtras(run: Run, directory: TargetDirectory, tree: Uint8Array | readonly Entry[]): void {
-  try {
-    deleteUnnamed(run, directory, tree);
-  } catch (error) {
-    // A damaged page is listed by the walk that comes to it next; what its directory holds stays.
-    if (!(error instanceof CorruptError)) run.journal.failure(directory.path, error);
-  }
+/** Whether `overwrite` lets `entry` take the place of what stands there. */
+export function mayReplace(run: Run, existing: Existing, entry: Entry): boolean {
+  if (isUnfinished(existing, entry)) return true;
+  if (run.overwrite === 'never') return false;
+  if (run.overwrite !== 'if-newer') return true;
+  return existing.mtimeSec < entry.mtimeSec || (existing.mtimeSec === entry.mtimeSec && existing.mtimeNsec < entry.mtimeNsec);
 }
 
-function deleteUnnamed(run: Run, directory: TargetDirectory, tree: Uint8Array | readonly Entry[]): void {
-  const wanted = tree instanceof Uint8Array ? readDirectory(run.source, tree)[Symbol.iterator]() : tree[Symbol.iterator]();
-  const fd = run.directories.open(directory.path);
-  let next = wanted.next();
-  for (const existing of scanOpen(fd)) {
-    while (!next.done && compareBytes(next.value.name, existing.name) < 0) next = wanted.next();
-    if (!next.done && compareBytes(next.value.name, existing.name) === 0) continue;
-    const path = pathIn(directory, existing.name);
-    const isDirectory = existing.type === Type.directory;
-    if (!isSelected(run.options.include, run.options.exclude, path, isDirectory)) continue;
+/** Whether an interrupted run has left it. */
+export function isUnfinished(existing: Existing, entry: Entry): boolean {
+  const mode = existing.mode & 0o7777;
+  if (existing.type === Type.regular) return mode === UNFINISHED_FILE && entry.mode !== UNFINISHED_FILE;
+  return existing.type === Type.directory && mode === UNFINISHED_DIRECTORY;
+}
+
+function take(run: Run, directory: TargetDirectory, existing: Existing): boolean {
+  const entry = directory.entry!;
+  directory.fresh = false;
+  directory.ours = (directory.asked && mayReplace(run, existing, entry)) || isUnfinished(existing, entry);
+  directory.identity = existing;
+  directory.dev = existing.dev;
+  directory.exposed ||= isOpenToOthers(existing);
+  if (run.options.dryRun !== true && !run.privileged && directory.ours && (existing.mode & 0o700) !== 0o700) {
+    // One's own directory that was already given its final, narrower mode by an earlier run.
+    const fd = run.native.openPathAt(openDirectory(run, directory.parent!), entry.name);
     try {
-      if (run.options.dryRun !== true) removeEntry(run, directory.path, existing.name, isDirectory);
-      run.journal.deleted++;
-    } catch (error) {
-      run.journal.failure(path, error);
+      run.native.setMetadataFd(fd, Step.mode, 0, 0, (existing.mode & 0o7777) | 0o700, 0, 0, []);
+    } finally {
+      run.native.closeFd(fd);
     }
   }
+  directory.listing = new Listing(() => openDirectory(run, directory));
+  return true;
 }
 
-/** Whether a path that the snapshot does not have would have been restored if it had. */
-function isSelected(include: Matcher | undefined, exclude: Matcher | undefined, path: string, isDirectory: boolean): boolean {
-  const parts = path.split('/');
-  let included = include === undefined;
-  for (let i = 1; i <= parts.length; i++) {
-    const prefix = bytesOf(`/${parts.slice(0, i).join('/')}`);
-    const directory = i < parts.length || isDirectory;
-    if (exclude?.(prefix, directory) === 'yes') return false;
-    included ||= include?.(prefix, directory) === 'yes';
+/** Takes the directory that was just made, and no other that somebody has put in its place meanwhile. */
+function adopt(run: Run, directory: TargetDirectory): void {
+  run.directories.forget(directory.path);
+  const fd = run.directories.open(directory.path);
+  const made = existingOf(fd);
+  if (directory.exposed && ((made.mode & 0o777) !== 0o700 || made.uid !== makersUid(run, fd, made))) throw exchanged();
+  directory.identity = made;
+  // It has inherited the default ACL of the directory that it is in, and would hand it on.
+  run.native.setMetadataFd(fd, Step.clear, 0, 0, 0, 0, 0, []);
+}
+
+/** Whose becomes what this process makes here: not always its own, on a file system that maps owners. */
+export function makersUid(run: Run, directoryFd: number, made: Existing): number {
+  const own = process.geteuid?.() ?? made.uid;
+  if (made.uid === own) return own;
+  const name = utf8(`.varve-${randomBytes(8).toString('hex')}`);
+  const fd = run.native.createAt(directoryFd, name, 0o600);
+  try {
+    return existingOf(fd).uid;
+  } finally {
+    run.native.closeFd(fd);
+    run.native.unlinkAt(directoryFd, name, false);
   }
-  // Something beneath may be excluded: then the directory stays.
-  return included && !(isDirectory && exclude?.(bytesOf(`/${path}`), true) === 'maybe-below');
 }
 
 /** Gives a finished directory its owner, attributes, mode and times. */
 export function finishDirectory(run: Run, directory: TargetDirectory): void {
-  if (directory.state !== 'ready' || directory.entry === undefined || !directory.ours || run.options.dryRun === true) return;
-  setMetadata(run, directory.parent!.path, directory.path, directory.entry);
+  const { entry } = directory;
+  if (directory.state !== 'ready' || entry === undefined || !directory.ours || run.options.dryRun === true) return;
+  try {
+    setMetadata(run, openDirectory(run, directory), directory.path, entry, directory.fresh ? 0 : Step.clear);
+  } catch (error) {
+    run.journal.failure(directory.path, error, directory);
+  }
 }

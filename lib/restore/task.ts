@@ -3,6 +3,7 @@
  * record of a file is the one that native().writeFilesAt takes.
  */
 import { viewOf } from '../bytes.js';
+import type { Identity } from './stat.js';
 
 /** Numbers of a row: a chunk, and where in which file it goes. Rows of a task are in order of pack, frame, chunk. */
 export const ROW = { file: 0, pack: 1, frame: 2, chunk: 3, offsetLow: 4, offsetHigh: 5, length: 6, flags: 7 } as const;
@@ -13,14 +14,28 @@ export const WHOLE = 1;
 /** The file held other bytes before: zeros must be written or punched, not skipped. */
 export const IN_PLACE = 2;
 
-/** Steps of metadata, as native().setMetadataAt and writeFilesAt number them. */
-export const Step = { owner: 1, mode: 2, times: 4, xattrs: 8 } as const;
+/** Steps of metadata, as native().setMetadataFd and writeFilesAt number them. */
+export const Step = { owner: 1, mode: 2, times: 4, xattrs: 8, strip: 16, clear: 32 } as const;
+
+/**
+ * Modes of what is not whole yet: its owner's alone, with a bit that means nothing for a file and little for such a directory. The mode is set last, so that a
+ * later run knows what an interrupted one has left.
+ */
+export const UNFINISHED_FILE = 0o1600;
+export const UNFINISHED_DIRECTORY = 0o1700;
 
 export interface PackInfo {
   readonly packIndex: number;
   readonly packId: Uint8Array;
   readonly header: Uint8Array;
   readonly directory: Uint8Array;
+}
+
+export interface TaskDirectory {
+  /** Below the target, in Latin-1. */
+  readonly path: string;
+  /** Which one it must be, where that could change. */
+  readonly identity: Identity | undefined;
 }
 
 export interface WriteTask {
@@ -30,8 +45,9 @@ export interface WriteTask {
   readonly rows: Uint32Array;
   /** Chunk id of each row. */
   readonly ids: Uint8Array;
-  /** Paths of directories below the target, in Latin-1. */
-  readonly directories: readonly string[];
+  readonly directories: readonly TaskDirectory[];
+  /** Open descriptor of each file whose content comes in pieces, else -1. */
+  readonly descriptors: Int32Array;
   /** Record of each file, and where it begins (one more at the end). */
   readonly records: Uint8Array;
   readonly recordAt: Uint32Array;
@@ -44,7 +60,7 @@ export interface WriteTask {
 
 export interface VerifyTask {
   readonly kind: 'verify';
-  readonly directories: readonly string[];
+  readonly directories: readonly TaskDirectory[];
   readonly files: readonly {
     readonly directory: number;
     readonly name: Uint8Array;
@@ -60,11 +76,16 @@ export interface TaskResult {
   readonly unreadRows: number[];
   /** Files that the system refused to write: [file, errno]. */
   readonly failedFiles: [number, number][];
+  /** Metadata that the system refused for files that are there: [file, step, errno]. */
+  readonly refusedMetadata: [number, number, number][];
   /** Files that did not verify: [file, errno, or 0 for wrong bytes]. */
   readonly wrongFiles: [number, number][];
 }
 
+const RECORD_HEAD_BYTES = 6;
 const RECORD_TAIL_BYTES = 33;
+
+export type Attributes = readonly (readonly [Uint8Array, Uint8Array])[];
 
 export interface RecordFields {
   readonly name: Uint8Array;
@@ -76,13 +97,25 @@ export interface RecordFields {
   readonly mtimeSec: number;
   readonly mtimeNsec: number;
   readonly what: number;
+  readonly attributes: Attributes;
 }
+
+const attributesBytes = (attributes: Attributes): number =>
+  attributes.reduce((sum, [name, value]) => sum + 6 + name.byteLength + value.byteLength, 0);
 
 /** Writes a record at `at` and returns its end. */
 function writeRecord(into: Uint8Array, view: DataView, at: number, fields: RecordFields): number {
   view.setUint16(at, fields.name.byteLength, true);
-  into.set(fields.name, at + 2);
-  const tail = at + 2 + fields.name.byteLength;
+  view.setUint32(at + 2, attributesBytes(fields.attributes), true);
+  into.set(fields.name, at + RECORD_HEAD_BYTES);
+  let tail = at + RECORD_HEAD_BYTES + fields.name.byteLength;
+  for (const [name, value] of fields.attributes) {
+    view.setUint16(tail, name.byteLength, true);
+    view.setUint32(tail + 2, value.byteLength, true);
+    into.set(name, tail + 6);
+    into.set(value, tail + 6 + name.byteLength);
+    tail += 6 + name.byteLength + value.byteLength;
+  }
   view.setUint32(tail, fields.dataOffset, true);
   view.setUint32(tail + 4, fields.dataBytes, true);
   view.setUint32(tail + 8, fields.uid, true);
@@ -95,11 +128,6 @@ function writeRecord(into: Uint8Array, view: DataView, at: number, fields: Recor
   return tail + RECORD_TAIL_BYTES;
 }
 
-/** Name in the record at `at`. */
-export function recordName(records: Uint8Array, at: number): Uint8Array {
-  return records.subarray(at + 2, at + 2 + (records[at]! | (records[at + 1]! << 8)));
-}
-
 /** A buffer for records that grows. */
 export class RecordBuffer {
   bytes = new Uint8Array(1 << 16);
@@ -107,7 +135,7 @@ export class RecordBuffer {
   length = 0;
 
   add(fields: RecordFields): void {
-    this.#reserve(fields.name.byteLength + 2 + RECORD_TAIL_BYTES);
+    this.#reserve(RECORD_HEAD_BYTES + fields.name.byteLength + attributesBytes(fields.attributes) + RECORD_TAIL_BYTES);
     this.length = writeRecord(this.bytes, this.view, this.length, fields);
   }
 

@@ -7,13 +7,14 @@ import { CorruptError } from '../errors.js';
 import { type DirectoryEntry, type Entry, EntryKind, type FileEntry, isDirectory, isFile } from '../format/tree.js';
 import { TreeBounds } from '../repository/tree-bounds.js';
 import { readDirectory, readPieces } from '../repository/tree-reader.js';
-import { differingPieces, isDevice, judgeExisting, openUp } from './existing.js';
-import { setMetadata } from './metadata.js';
+import { clearPlace, differingPieces, isDevice, judgeExisting, KIND_OF, mayFill } from './existing.js';
+import { setMetadata, shortAttributes } from './metadata.js';
 import { type Pipeline, throwIfAborted } from './pipeline.js';
 import type { Run } from './run.js';
-import type { Existing } from './stat.js';
-import { bytesOf, childDirectory, ensureDirectory, pathIn, type TargetDirectory } from './target.js';
-import { IN_PLACE } from './task.js';
+import { type Existing, exchanged, existingOf, type Identity, isSame } from './stat.js';
+import { ensureDirectory, makersUid } from './target.js';
+import { bytesOf, childDirectory, existingIn, openDirectory, pathIn, type TargetDirectory } from './target-directory.js';
+import { IN_PLACE, Step, UNFINISHED_FILE } from './task.js';
 import type { LinkSource, PlannedFile } from './window.js';
 
 const S_IFMT_OF: Partial<Record<EntryKind, number>> = { 4: 0o010000, 5: 0o140000, 6: 0o020000, 7: 0o060000 };
@@ -53,25 +54,28 @@ export class Walk {
   }
 
   async #directory(directory: TargetDirectory, entries: Iterable<Entry>, included: boolean): Promise<void> {
-    const { options, journal } = this.#run;
+    const { journal } = this.#run;
+    const { include, exclude } = this.#run.selection;
     try {
       for (const entry of entries) {
         if (this.#pipeline.isDue) await this.#pipeline.pause();
         this.#bounds.count();
         const path = pathIn(directory, entry.name);
         let chosen = included ? 'yes' : 'no';
-        if (options.include !== undefined || options.exclude !== undefined) {
+        if (include !== undefined || exclude !== undefined) {
           const bytes = bytesOf(`/${path}`);
-          if (options.exclude?.(bytes, isDirectory(entry)) === 'yes') continue;
-          if (!included) chosen = options.include?.(bytes, isDirectory(entry)) ?? 'yes';
+          if (exclude?.(bytes, isDirectory(entry)) === 'yes') continue;
+          // Asked also where all is included: it keeps account of which patterns match something.
+          const answer = include?.(bytes, isDirectory(entry)) ?? 'yes';
+          if (!included) chosen = answer;
         }
         if (isDirectory(entry)) {
           if (chosen === 'no') continue;
-          const child = childDirectory(directory, entry);
+          const child = childDirectory(directory, entry, chosen === 'yes');
           if (chosen === 'yes' && !ensureDirectory(this.#run, child)) continue;
           await this.#below(child, entry, chosen === 'yes');
           this.#pipeline.window.finishedDirectories.push(child);
-        } else if (chosen === 'yes' && ensureDirectory(this.#run, directory)) {
+        } else if (chosen === 'yes' && ensureDirectory(this.#run, directory) && journal.isWritable(directory)) {
           try {
             const pending = this.#entry(directory, entry, path);
             if (pending !== undefined) await pending;
@@ -79,7 +83,7 @@ export class Walk {
             throwIfAborted(this.#run);
             // Root without CAP_MKNOD, in a container for instance.
             if (isDevice(entry) && (error as NodeJS.ErrnoException).code === 'EPERM') journal.device(path);
-            else journal.failure(path, error);
+            else journal.failure(path, error, directory);
           }
         }
       }
@@ -99,16 +103,18 @@ export class Walk {
     const first = entry.link === null ? undefined : this.#links.get(toHex(entry.link.id));
     if (first !== undefined) {
       if (--first.left === 0) this.#links.delete(toHex(entry.link!.id));
-      if (dryRun) this.#count(entry, 'restored');
-      else this.#pipeline.window.links.push({ directory, entry, path, source: first });
+      const existing = existingIn(run, directory, entry.name);
+      if (existing === 'taken') run.journal.taken(path);
+      else if (dryRun) this.#count(entry, 'restored', path);
+      else this.#pipeline.window.links.push({ directory, entry, path, source: first, existing });
       return undefined;
     }
     const judgement = judgeExisting(run, directory, entry, path);
     if (judgement.kind === 'refused') return undefined;
     if (judgement.kind === 'keep') {
       // What was kept because it is newer or must not change is not the file that the other names mean.
-      if (run.overwrite === 'if-changed') this.#remember(directory, entry, path, undefined);
-      this.#count(entry, 'skipped');
+      if (run.overwrite === 'if-changed') this.#remember(directory, entry, path, undefined, judgement.existing);
+      this.#count(entry, 'skipped', path);
       return undefined;
     }
     if (judgement.kind === 'mend') return this.#mend(directory, entry as FileEntry, path, judgement.existing);
@@ -117,8 +123,8 @@ export class Walk {
       return undefined;
     }
     if (dryRun) {
-      this.#remember(directory, entry, path, undefined);
-      this.#count(entry, 'restored');
+      this.#remember(directory, entry, path, undefined, undefined);
+      this.#count(entry, 'restored', path);
       return undefined;
     }
     if (isFile(entry)) return this.#create(directory, entry, path);
@@ -126,38 +132,53 @@ export class Walk {
     return undefined;
   }
 
-  /** A new file: whole in one call if it is small, else made here and filled by the writers. */
+  /** A new file: whole in one call if it is small, else made here, held open, and filled by the writers. */
   #create(directory: TargetDirectory, entry: FileEntry, path: string): Promise<void> | undefined {
     const { content, sizeBytes } = entry;
     const { window } = this.#pipeline;
     const sparse = this.#run.options.sparse === true && sizeBytes >= SPARSE_MIN_BYTES;
-    const isWhole = content.kind === 'whole' && !sparse;
-    const late = entry.xattrs.length > 0 || content.kind === 'rows' || (content.kind === 'whole' && sparse);
-    const file: PlannedFile = { directory, entry, path, created: true, late, rowBytes: 0, failed: false };
-    if (isWhole) window.addWhole(file);
-    else if (content.kind === 'empty') window.addInline(file, new Uint8Array(0));
-    else if (content.kind === 'inline') window.addInline(file, content.bytes);
-    else {
+    const attributes = shortAttributes(entry);
+    const inPieces = content.kind === 'rows' || (content.kind === 'whole' && sparse);
+    // What other names are linked to must be known by more than its name.
+    if (inPieces || attributes === undefined || entry.link !== null) {
       const { native } = this.#run;
-      const fd = native.createAt(this.#run.directories.open(directory.path), entry.name, 0o600);
-      try {
-        native.truncateFd(fd, sizeBytes);
-      } finally {
-        native.closeFd(fd);
-      }
-      this.#remember(directory, entry, path, file);
-      return this.#fill(file);
+      const fd = native.createAt(openDirectory(this.#run, directory), entry.name, UNFINISHED_FILE);
+      const file = this.#hold(directory, entry, path, fd, true);
+      this.#remember(directory, entry, path, file, entry.link === null ? undefined : existingOf(fd));
+      return this.#fill(file, inPieces);
     }
-    this.#remember(directory, entry, path, file);
+    const file: PlannedFile = {
+      directory,
+      entry,
+      path,
+      created: true,
+      held: false,
+      fd: undefined,
+      attributes,
+      rowBytes: 0,
+      failed: false,
+    };
+    if (content.kind === 'whole') window.addWhole(file);
+    else window.addInline(file, content.kind === 'inline' ? content.bytes : new Uint8Array(0));
     return undefined;
   }
 
-  async #fill(file: PlannedFile): Promise<void> {
+  #hold(directory: TargetDirectory, entry: FileEntry, path: string, fd: number, created: boolean): PlannedFile {
+    const file: PlannedFile = { directory, entry, path, created, held: true, fd, attributes: [], rowBytes: 0, failed: false };
+    this.#run.held.add(file);
+    this.#pipeline.window.held++;
+    return file;
+  }
+
+  async #fill(file: PlannedFile, inPieces: boolean): Promise<void> {
+    const { native, source } = this.#run;
     try {
-      for (const { id, lengthBytes, offset } of readPieces(this.#run.source, file.entry)) {
+      if (inPieces) native.truncateFd(file.fd!, file.entry.sizeBytes);
+      for (const { id, inline, lengthBytes, offset } of readPieces(source, file.entry)) {
         if (this.#pipeline.isDue) await this.#pipeline.pause();
         if (file.failed) break;
         if (id !== undefined) this.#pipeline.window.addPiece(file, id, lengthBytes, offset, 0);
+        else if (inline !== undefined) native.writeAt(file.fd!, inline, 0, lengthBytes, offset);
       }
     } catch (error) {
       this.#abandon(file, error);
@@ -165,12 +186,12 @@ export class Walk {
     this.#pipeline.window.complete.push(file);
   }
 
-  /** A damaged list of chunks: the file cannot become complete. */
+  /** The file cannot become complete: a damaged list of chunks, or the system refuses. What was made of it is removed; what was mended stays marked. */
   #abandon(file: PlannedFile, error: unknown): void {
-    if (!(error instanceof CorruptError)) throw error;
-    if (!file.failed) this.#run.journal.failure(file.path, error);
+    throwIfAborted(this.#run);
+    if (!file.failed) this.#run.journal.failure(file.path, error, file.directory);
     file.failed = true;
-    if (file.created) this.#run.native.unlinkAt(this.#run.directories.open(file.directory.path), file.entry.name, false);
+    if (file.created) this.#run.native.unlinkAt(openDirectory(this.#run, file.directory), file.entry.name, false);
   }
 
   /** An existing file: its own bytes are compared, and only what differs is written. */
@@ -178,44 +199,61 @@ export class Walk {
     const run = this.#run;
     const { native } = run;
     const dryRun = run.options.dryRun === true;
-    const { name, sizeBytes } = entry;
-    const file: PlannedFile = { directory, entry, path, created: false, late: true, rowBytes: 0, failed: false };
-    let changed = existing.sizeBytes !== sizeBytes;
-    if (!dryRun) {
-      openUp(run, run.directories.open(directory.path), name, existing);
-      if (changed) this.#withFile(directory, name, (fd) => native.truncateFd(fd, sizeBytes));
-    }
-    const fd = native.openAt(run.directories.open(directory.path), name, false);
+    const reading = native.openAt(openDirectory(run, directory), entry.name, !run.privileged && !dryRun);
+    let changed = existing.sizeBytes !== entry.sizeBytes;
+    let file: PlannedFile | undefined;
     try {
-      for (const { piece, differs } of differingPieces(run.source, entry, fd)) {
+      if (!isSame(existingOf(reading), existing)) throw exchanged();
+      if (changed && !dryRun) file = this.#takeOver(directory, entry, path, reading, existing);
+      if (file !== undefined) native.truncateFd(file.fd!, entry.sizeBytes);
+      for (const { piece, differs } of differingPieces(run.source, entry, reading)) {
         if (this.#pipeline.isDue) await this.#pipeline.pause();
-        if (!differs) continue;
+        if (file?.failed === true) break;
+        if (!differs && !(changed && file === undefined)) continue;
         changed = true;
-        const { id, inline, lengthBytes, offset } = piece;
         if (dryRun) break;
+        file ??= this.#takeOver(directory, entry, path, reading, existing);
+        if (file === undefined) break;
+        const { id, inline, lengthBytes, offset } = piece;
         if (id !== undefined) this.#pipeline.window.addPiece(file, id, lengthBytes, offset, IN_PLACE);
-        else if (inline !== undefined)
-          this.#withFile(directory, name, (to) => native.writeAt(to, inline, 0, lengthBytes, offset));
-        else this.#withFile(directory, name, (to) => native.punchHole(to, offset, lengthBytes));
+        else if (inline !== undefined) native.writeAt(file.fd!, inline, 0, lengthBytes, offset);
+        else native.punchHole(file.fd!, offset, lengthBytes);
       }
+      if (!changed && !dryRun) setMetadata(run, reading, path, entry, Step.clear);
     } catch (error) {
+      if (file === undefined) throw error;
       this.#abandon(file, error);
     } finally {
-      native.closeFd(fd);
+      native.closeFd(reading);
     }
-    this.#remember(directory, entry, path, file);
-    if (dryRun || !changed) {
-      if (!dryRun) setMetadata(run, directory.path, path, entry);
-      this.#count(entry, changed ? 'restored' : 'skipped');
-    } else this.#pipeline.window.complete.push(file);
+    if (file === undefined && changed && !dryRun) {
+      if (clearPlace(run, directory, entry.name, existing, path)) await this.#create(directory, entry, path);
+      return;
+    }
+    this.#remember(directory, entry, path, file, existing);
+    if (file === undefined) this.#count(entry, changed ? 'restored' : 'skipped', path);
+    else this.#pipeline.window.complete.push(file);
   }
 
-  #withFile(directory: TargetDirectory, name: Uint8Array, change: (fd: number) => void): void {
-    const fd = this.#run.native.openAt(this.#run.directories.open(directory.path), name, true);
+  /** Opens the file that is to be mended for writing, marked as unfinished and closed to others before its first new byte. Undefined when it must be replaced. */
+  #takeOver(
+    directory: TargetDirectory,
+    entry: FileEntry,
+    path: string,
+    reading: number,
+    existing: Existing,
+  ): PlannedFile | undefined {
+    const { native } = this.#run;
+    if (!mayFill(this.#run, reading, existing, entry)) return undefined;
+    // A file system without modes refuses; there is nothing to narrow then.
+    native.setMetadataFd(reading, Step.mode, 0, 0, UNFINISHED_FILE, 0, 0, []);
     try {
-      change(fd);
-    } finally {
-      this.#run.native.closeFd(fd);
+      return this.#hold(directory, entry, path, native.openWritable(reading), false);
+    } catch (error) {
+      native.setMetadataFd(reading, Step.mode, 0, 0, existing.mode & 0o7777, 0, 0, []);
+      // A program that is running can be replaced, not changed.
+      if ((error as NodeJS.ErrnoException).code === 'ETXTBSY') return undefined;
+      throw error;
     }
   }
 
@@ -224,27 +262,43 @@ export class Walk {
     entry: Exclude<Entry, FileEntry | { kind: typeof EntryKind.directory }>,
     path: string,
   ): void {
-    const { native, directories } = this.#run;
-    const fd = directories.open(directory.path);
-    if (entry.kind === EntryKind.symlink) native.symlinkAt(entry.target, fd, entry.name);
+    const { native } = this.#run;
+    const parentFd = openDirectory(this.#run, directory);
+    if (entry.kind === EntryKind.symlink) native.symlinkAt(entry.target, parentFd, entry.name);
     else {
       const device = 'major' in entry ? entry : { major: 0, minor: 0 };
-      native.mknodAt(fd, entry.name, S_IFMT_OF[entry.kind]! | 0o600, device.major, device.minor);
+      native.mknodAt(parentFd, entry.name, S_IFMT_OF[entry.kind]! | 0o600, device.major, device.minor);
     }
-    setMetadata(this.#run, directory.path, path, entry);
-    this.#remember(directory, entry, path, undefined);
-    this.#count(entry, 'restored');
+    const fd = native.openPathAt(parentFd, entry.name);
+    try {
+      const made = existingOf(fd);
+      if (made.type !== KIND_OF[entry.kind] || (directory.exposed && made.uid !== makersUid(this.#run, parentFd, made)))
+        throw exchanged();
+      const more = directory.fresh || entry.kind === EntryKind.symlink ? 0 : Step.strip;
+      setMetadata(this.#run, fd, path, entry, more);
+      this.#remember(directory, entry, path, undefined, made);
+    } finally {
+      native.closeFd(fd);
+    }
+    this.#count(entry, 'restored', path);
   }
 
-  #remember(directory: TargetDirectory, entry: Entry, path: string, file: PlannedFile | undefined): void {
+  #remember(
+    directory: TargetDirectory,
+    entry: Entry,
+    path: string,
+    file: PlannedFile | undefined,
+    identity: Identity | undefined,
+  ): void {
     if (entry.link !== null)
-      this.#links.set(toHex(entry.link.id), { directory, name: entry.name, path, file, left: entry.link.nlink - 1 });
+      this.#links.set(toHex(entry.link.id), { directory, name: entry.name, path, file, identity, left: entry.link.nlink - 1 });
   }
 
-  #count(entry: Entry, as: 'restored' | 'skipped'): void {
+  #count(entry: Entry, as: 'restored' | 'skipped', path: string): void {
     const { journal } = this.#run;
     const bytes = isFile(entry) ? entry.sizeBytes : 0;
     journal[as]++;
+    journal.item(as, path);
     journal.otherFiles++;
     journal.otherBytes += bytes;
     if (as === 'restored') journal.bytes += bytes;

@@ -3,10 +3,11 @@
  * of packs; what must come after (metadata, links, finished directories) waits in it.
  */
 import type { Entry, FileEntry } from '../format/tree.js';
-import { setMetadata, stepsOf } from './metadata.js';
+import { stepsOf } from './metadata.js';
 import type { Run } from './run.js';
-import type { TargetDirectory } from './target.js';
-import { RecordBuffer, ROW, ROW_WORDS, WHOLE } from './task.js';
+import type { Existing, Identity } from './stat.js';
+import type { TargetDirectory } from './target-directory.js';
+import { type Attributes, RecordBuffer, ROW, ROW_WORDS, Step, type TaskDirectory, WHOLE } from './task.js';
 
 /** A regular file that is being written. */
 export interface PlannedFile {
@@ -15,8 +16,12 @@ export interface PlannedFile {
   readonly path: string;
   /** Made by this run, not mended in place. */
   readonly created: boolean;
-  /** Its metadata waits until its content is there. */
-  readonly late: boolean;
+  /** The file, held open until it is finished; undefined for one that is made whole in one call. */
+  fd: number | undefined;
+  /** Whether it is one that is held open. */
+  readonly held: boolean;
+  /** What it is given when it is made in one call. */
+  readonly attributes: Attributes;
   /** Bytes that come from chunks. */
   rowBytes: number;
   failed: boolean;
@@ -28,6 +33,8 @@ export interface LinkSource {
   readonly name: Uint8Array;
   readonly path: string;
   readonly file: PlannedFile | undefined;
+  /** Which entry it is; undefined in a dry run. */
+  readonly identity: Identity | undefined;
   /** Names still to come. */
   left: number;
 }
@@ -37,6 +44,8 @@ export interface PlannedLink {
   readonly entry: Entry;
   readonly path: string;
   readonly source: LinkSource;
+  /** What stood there before. */
+  readonly existing: Existing | undefined;
 }
 
 export class Window {
@@ -45,7 +54,7 @@ export class Window {
   readonly records = new RecordBuffer();
   readonly recordAt: number[] = [];
   readonly fileDirectory: number[] = [];
-  readonly directories: string[] = [];
+  readonly directories: TaskDirectory[] = [];
   rows = new Uint32Array(ROW_WORDS * 1024);
   /** Chunk id of each row; for whole files their digest, until `plan` makes ids of them. */
   ids = new Uint8Array(32 * 1024);
@@ -58,6 +67,8 @@ export class Window {
   readonly links: PlannedLink[] = [];
   readonly finishedDirectories: TargetDirectory[] = [];
   bytes = 0;
+  /** Files that it holds open. */
+  held = 0;
   #lastFile: PlannedFile | undefined;
   #lastDirectory: TargetDirectory | undefined;
 
@@ -67,7 +78,7 @@ export class Window {
 
   /** Number of things in it, to keep it bounded. */
   get size(): number {
-    return this.files.length + this.rowCount + this.links.length + this.finishedDirectories.length;
+    return this.files.length + this.rowCount + this.complete.length + this.links.length + this.finishedDirectories.length;
   }
 
   /** A file without chunks. */
@@ -99,14 +110,16 @@ export class Window {
     const { uid, gid, modeMask } = this.#run.owners(entry.owner);
     if (this.#lastDirectory !== directory) {
       this.#lastDirectory = directory;
-      this.directories.push(directory.path);
+      this.directories.push({ path: directory.path, identity: directory.exposed ? directory.identity : undefined });
     }
     this.#lastFile = file;
     this.recordAt.push(this.records.length);
     this.fileDirectory.push(this.directories.length - 1);
     const { name, mode, mtimeSec, mtimeNsec } = entry;
-    const what = file.late ? 0 : stepsOf(this.#run, entry);
-    this.records.add({ name, dataOffset, dataBytes, uid, gid, mode: mode & modeMask, mtimeSec, mtimeNsec, what });
+    // In a directory that this run did not make a default ACL is inherited, set there by whoever owns it and at any time.
+    const what = stepsOf(this.#run, entry) | (directory.fresh ? 0 : Step.strip);
+    const { attributes } = file;
+    this.records.add({ name, dataOffset, dataBytes, uid, gid, mode: mode & modeMask, mtimeSec, mtimeNsec, what, attributes });
     return this.files.push(file) - 1;
   }
 
@@ -133,9 +146,4 @@ function grown(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const larger = new Uint8Array(bytes.byteLength * 2);
   larger.set(bytes);
   return larger;
-}
-
-/** Sets the metadata that waited for a file's content. */
-export function setLateMetadata(run: Run, file: PlannedFile): void {
-  if (file.late) setMetadata(run, file.directory.path, file.path, file.entry);
 }

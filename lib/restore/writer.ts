@@ -16,7 +16,6 @@ import {
   RecordBuffer,
   ROW,
   ROW_WORDS,
-  recordName,
   type Task,
   type TaskResult,
   type VerifyTask,
@@ -37,7 +36,6 @@ export interface WriterStart {
   readonly stop: SharedArrayBuffer;
 }
 
-const MAX_OPEN_FILES = 32;
 const BLOCK_BYTES = 4096;
 const ZEROS = new Uint8Array(BLOCK_BYTES);
 const VERIFY_BYTES = 1 << 20;
@@ -51,7 +49,6 @@ export class Writer {
   readonly #frames = new FrameRun();
   #packs = new Map<number, PackInfo>();
   readonly #directories: DirectoryCache;
-  readonly #files = new Map<number, number>();
   readonly #request = new RecordBuffer();
   readonly #counters: BigInt64Array;
   readonly #stop: Int32Array;
@@ -74,17 +71,12 @@ export class Writer {
   }
 
   run(task: Task): TaskResult {
-    const result: TaskResult = { unreadRows: [], failedFiles: [], wrongFiles: [] };
+    const result: TaskResult = { unreadRows: [], failedFiles: [], refusedMetadata: [], wrongFiles: [] };
     if (task.kind === 'verify') this.#verify(task, result);
     else {
       this.#packs = new Map(task.packs.map((pack) => [pack.packIndex, pack]));
-      try {
-        this.#writeInline(task, result);
-        this.#writeRows(task, result);
-      } finally {
-        for (const fd of this.#files.values()) native().closeFd(fd);
-        this.#files.clear();
-      }
+      this.#writeInline(task, result);
+      this.#writeRows(task, result);
     }
     return result;
   }
@@ -186,17 +178,20 @@ export class Writer {
     if (files.length === 0) return;
     const request = this.#request.bytes.subarray(0, this.#request.length);
     this.#request.length = 0;
-    let errors: Uint32Array;
+    const { path, identity } = task.directories[task.fileDirectory[files[0]!]!]!;
     try {
-      errors = native().writeFilesAt(this.#directories.open(task.directories[task.fileDirectory[files[0]!]!]!), request, data);
+      const failed = native().writeFilesAt(this.#directories.open(path, identity), request, data);
+      for (let i = 0; i < failed.length; i += 3) {
+        const file = files[failed[i]!]!;
+        if (failed[i + 1] === 0) result.failedFiles.push([file, failed[i + 2]!]);
+        else result.refusedMetadata.push([file, failed[i + 1]!, failed[i + 2]!]);
+      }
     } catch (error) {
-      errors = new Uint32Array(files.length).fill(errnoOf(error));
+      const errno = errnoOf(error);
+      for (const file of files) result.failedFiles.push([file, errno]);
     }
     let bytes = 0;
-    files.forEach((file, i) => {
-      if (errors[i] !== 0) result.failedFiles.push([file, errors[i]!]);
-      bytes += dataBytesOf(task.records, task.recordAt[file + 1]!);
-    });
+    for (const file of files) bytes += dataBytesOf(task.records, task.recordAt[file + 1]!);
     Atomics.add(this.#counters, 0, BigInt(bytes));
     Atomics.add(this.#counters, 1, BigInt(files.length));
   }
@@ -204,7 +199,7 @@ export class Writer {
   #writePiece(task: WriteTask, file: number, rows: Uint32Array, at: number, bytes: Uint8Array, result: TaskResult): void {
     const offset = rows[at + ROW.offsetLow]! + rows[at + ROW.offsetHigh]! * 0x1_0000_0000;
     try {
-      const fd = this.#file(task, file);
+      const fd = task.descriptors[file]!;
       if (!this.#start.sparse) native().writeAt(fd, bytes, 0, bytes.byteLength, offset);
       else writeSparsely(fd, bytes, offset, (rows[at + ROW.flags]! & IN_PLACE) !== 0);
       Atomics.add(this.#counters, 0, BigInt(bytes.byteLength));
@@ -213,28 +208,13 @@ export class Writer {
     }
   }
 
-  /** Descriptor of a file that exists, among the few kept open. */
-  #file(task: WriteTask, file: number): number {
-    const known = this.#files.get(file);
-    if (known !== undefined) return known;
-    const directory = this.#directories.open(task.directories[task.fileDirectory[file]!]!);
-    const fd = native().openAt(directory, recordName(task.records, task.recordAt[file]!), true);
-    if (this.#files.size >= MAX_OPEN_FILES) {
-      const [oldest, oldFd] = this.#files.entries().next().value as [number, number];
-      native().closeFd(oldFd);
-      this.#files.delete(oldest);
-    }
-    this.#files.set(file, fd);
-    return fd;
-  }
-
   #verify(task: VerifyTask, result: TaskResult): void {
     this.#arena ??= new Uint8Array(VERIFY_BYTES);
     task.files.forEach((file, number) => {
       if (this.#stopped()) return;
       try {
         const digest = digestFile(
-          this.#directories.open(task.directories[file.directory]!),
+          this.#directories.open(task.directories[file.directory]!.path, task.directories[file.directory]!.identity),
           file.name,
           file.sizeBytes,
           this.#arena!,
@@ -250,7 +230,7 @@ export class Writer {
 /** SHA-256 of a file of `sizeBytes`, or undefined when it has another size. */
 function digestFile(directoryFd: number, name: Uint8Array, sizeBytes: number, arena: Uint8Array): Uint8Array | undefined {
   const kernel = native();
-  const fd = kernel.openAt(directoryFd, name, false);
+  const fd = kernel.openAt(directoryFd, name);
   const hash = kernel.hashCreate();
   let digest: Uint8Array;
   let done = 0;

@@ -19,12 +19,13 @@ import { dumpFile } from '../../lib/browse/dump-file.js';
 import { dumpTar } from '../../lib/browse/dump-tar.js';
 import { findPaths } from '../../lib/browse/find-paths.js';
 import { listTree } from '../../lib/browse/list-tree.js';
-import { entryAt, joinPath, namesOfPath, openTrees } from '../../lib/browse/open-tree.js';
+import { entryAt, joinPath, openTrees } from '../../lib/browse/open-tree.js';
 import { repositoryStats } from '../../lib/browse/repository-stats.js';
 import { toHex, utf8 } from '../../lib/bytes.js';
 import { NotFoundError } from '../../lib/errors.js';
 import { selectSnapshot, selectSnapshots } from '../../lib/ledger/select.js';
 import { tagSnapshots } from '../../lib/ledger/tags.js';
+import { namesOfPath } from '../../lib/repository/tree-path.js';
 import { makeRepository, scratch } from '../helpers/backup-repository.js';
 import { strictly } from '../helpers/strictly.js';
 

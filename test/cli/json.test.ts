@@ -77,7 +77,7 @@ t.test('commands that change something', async (t) => {
   t.same(types(t, ['extend', 'latest', '--for', '1d']), ['extended', 'summary']);
   t.same(types(t, ['prune', '--dry-run']), ['snapshot', 'pack', 'index', 'summary']);
   t.same(types(t, ['prune']), ['swept', 'announced']);
-  t.same(types(t, ['restore', `latest:${source}`, '--target', join(folder, 'target')]), ['summary']);
+  t.same(types(t, ['restore', `latest:${source}`, '--target', join(folder, 'target')]), ['file', 'summary']);
 });
 
 t.test('commands that show something', async (t) => {

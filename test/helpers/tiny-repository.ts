@@ -149,8 +149,8 @@ class Packs {
 
 export interface TinyRepository {
   readonly repository: Repository;
-  /** Commits a snapshot whose root holds `children`. */
-  snapshot(children: Children): Promise<Snapshot>;
+  /** Commits a snapshot whose root holds `children`, and that lists `unread` paths as not read (`unreadCount` of them, if more). */
+  snapshot(children: Children, unread?: readonly string[], unreadCount?: number): Promise<Snapshot>;
   /** Path of the pack that holds this data chunk. */
   packPathOf(data: Uint8Array): string;
 }
@@ -171,7 +171,11 @@ export async function tinyRepository(folder: string, cacheDir: string): Promise<
   const domainKeys = repository.domainKeys(domain);
   const places = new Map<string, Uint8Array>();
 
-  const snapshot = async (children: Children): Promise<Snapshot> => {
+  const snapshot = async (
+    children: Children,
+    unread: readonly string[] = [],
+    unreadCount: number = unread.length,
+  ): Promise<Snapshot> => {
     const ids = { repository: repository.id, writer: writerAuthor(repository), domain, session: new Uint8Array(randomBytes(16)) };
     const { key, sealed } = await createSessionKey(place.genesis.readerKey, domainKeys, ids);
     const data = new Packs(repository, { ids, key, sealed }, pack.PackClass.data);
@@ -201,8 +205,8 @@ export async function tinyRepository(folder: string, cacheDir: string): Promise<
       paths: [utf8('/')],
       tags: [],
       root: root as Entry & { kind: 2 },
-      problems: [],
-      problemCount: 0,
+      problems: unread.map((path) => ({ path: utf8(path), code: 'EACCES' })),
+      problemCount: unreadCount,
       program: 'test',
       notes: [],
     };

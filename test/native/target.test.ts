@@ -56,7 +56,18 @@ t.test('a name is the name of an entry: no path, no dots, no NUL', async (t) => 
     t.throws(() => kernel.unlinkAt(rootFd, name(bad), false), RangeError);
     t.throws(() => kernel.symlinkAt(name('x'), rootFd, name(bad)), RangeError);
     const request = new RecordBuffer();
-    request.add({ name: name(bad), dataOffset: 0, dataBytes: 0, uid: 0, gid: 0, mode: 0, mtimeSec: 0, mtimeNsec: 0, what: 0 });
+    request.add({
+      name: name(bad),
+      dataOffset: 0,
+      dataBytes: 0,
+      uid: 0,
+      gid: 0,
+      mode: 0,
+      mtimeSec: 0,
+      mtimeNsec: 0,
+      what: 0,
+      attributes: NONE,
+    });
     t.throws(() => kernel.writeFilesAt(rootFd, request.bytes.subarray(0, request.length), new Uint8Array(0)), RangeError);
   }
   t.throws(() => kernel.statAt(rootFd, Uint8Array.of(97, 0, 98)), TypeError);
@@ -65,19 +76,27 @@ t.test('a name is the name of an entry: no path, no dots, no NUL', async (t) => 
 t.test('files are created where nothing is, and opened only when they are regular and have one name', async (t) => {
   fs.symlinkSync('/tmp/varve-must-not-appear', join(folder, 'planted'));
   t.throws(() => kernel.createAt(rootFd, name('planted'), 0o600), { code: 'EEXIST' });
-  t.throws(() => kernel.openAt(rootFd, name('planted'), false), { code: 'ELOOP' });
+  t.throws(() => kernel.openAt(rootFd, name('planted')), { code: 'ELOOP' });
   kernel.mknodAt(rootFd, name('pipe'), 0o010600, 0, 0);
-  t.throws(() => kernel.openAt(rootFd, name('pipe'), false), { code: 'ESTALE' });
+  t.throws(() => kernel.openAt(rootFd, name('pipe')), { code: 'ESTALE' });
   kernel.closeFd(kernel.createAt(rootFd, name('file'), 0o600));
-  kernel.linkAt(rootFd, name('file'), rootFd, name('second'));
-  t.throws(() => kernel.openAt(rootFd, name('file'), true), { code: 'ESTALE' });
+  const reading = kernel.openAt(rootFd, name('file'));
+  kernel.linkFd(reading, rootFd, name('second'));
+  t.throws(() => kernel.openWritable(reading), { code: 'ESTALE' });
+  t.throws(() => kernel.linkFd(reading, rootFd, name('planted')), { code: 'EEXIST' });
   kernel.unlinkAt(rootFd, name('second'), false);
-  const fd = kernel.openAt(rootFd, name('file'), true);
+  // Whatever stands under the name meanwhile.
+  fs.renameSync(join(folder, 'file'), join(folder, 'aside'));
+  fs.writeFileSync(join(folder, 'file'), 'another');
+  const fd = kernel.openWritable(reading);
+  kernel.closeFd(reading);
   kernel.writeAt(fd, name('..hello..'), 2, 5, 100_000);
   kernel.truncateFd(fd, 200_000);
   kernel.writeAt(fd, new Uint8Array(50_000).fill(1), 0, 50_000, 0);
   kernel.punchHole(fd, 4096, 40_000);
   kernel.closeFd(fd);
+  t.equal(fs.readFileSync(join(folder, 'file'), 'utf8'), 'another');
+  fs.renameSync(join(folder, 'aside'), join(folder, 'file'));
   const bytes = fs.readFileSync(join(folder, 'file'));
   t.same(
     [bytes.length, bytes.subarray(100_000, 100_005).toString(), bytes[4095], bytes[4096], bytes[44_095], bytes[44_096]],
@@ -104,8 +123,20 @@ t.test('many small files in one call, each with its own answer', async (t) => {
     mtimeSec: -5,
     mtimeNsec: 999_999_999,
     what,
+    attributes: [[name('user.a'), name('1')]],
   });
-  request.add({ name: name('b'), dataOffset: 4, dataBytes: 3, uid: 0, gid: 0, mode: 0o600, mtimeSec: 0, mtimeNsec: 0, what });
+  request.add({
+    name: name('b'),
+    dataOffset: 4,
+    dataBytes: 3,
+    uid: 0,
+    gid: 0,
+    mode: 0o600,
+    mtimeSec: 0,
+    mtimeNsec: 0,
+    what,
+    attributes: NONE,
+  });
   request.add({
     name: Uint8Array.of(0xff),
     dataOffset: 8,
@@ -116,9 +147,11 @@ t.test('many small files in one call, each with its own answer', async (t) => {
     mtimeSec: 5_000_000_000,
     mtimeNsec: 1,
     what,
+    attributes: [[name('nonsense.b'), name('2')]],
   });
-  const errors = kernel.writeFilesAt(fd, request.bytes.subarray(0, request.length), data);
-  t.same([...errors], [0, 17, 0], 'EEXIST for the planted one');
+  const failed = kernel.writeFilesAt(fd, request.bytes.subarray(0, request.length), data);
+  t.same([...failed], [1, 0, 17, 2, 8, 95], 'EEXIST for the planted one; ENOTSUP for an attribute of a file that is there');
+  t.same(kernel.getXattrs(name(join(folder, 'small/a'))), [[name('user.a'), name('1')]]);
   t.equal(fs.readFileSync(join(folder, 'small/a'), 'utf8'), 'one');
   const stat = fs.statSync(join(folder, 'small/a'), { bigint: true });
   t.equal(stat.mode, 0o104750n, 'set-uid survives, because the owner came first');
@@ -129,6 +162,9 @@ t.test('many small files in one call, each with its own answer', async (t) => {
   t.equal(fs.statSync(odd, { bigint: true }).mtimeNs, 5_000_000_000_000_000_001n);
   t.throws(() => kernel.writeFilesAt(fd, request.bytes.subarray(0, request.length - 1), data), RangeError);
   t.throws(() => kernel.writeFilesAt(fd, request.bytes.subarray(0, request.length), data.subarray(1)), RangeError);
+  const cut = request.bytes.slice(0, request.length);
+  viewOf(cut).setUint16(7, 9, true);
+  t.throws(() => kernel.writeFilesAt(fd, cut, data), RangeError, 'an attribute that is cut short');
   kernel.closeFd(fd);
 });
 
@@ -136,25 +172,29 @@ t.test('metadata is set on the entry itself, never on what a symlink points to; 
   fs.writeFileSync(join(folder, 'pointed'), '');
   fs.symlinkSync('pointed', join(folder, 'pointer'));
   const before = fs.statSync(join(folder, 'pointed'), { bigint: true });
-  t.same(
-    kernel.setMetadataAt(rootFd, name('pointer'), 2 | 4, 0, 0, 0o777, 7, 8, NONE),
-    [2, 95],
-    'a symlink has no mode of its own',
-  );
+  const pointed = kernel.openAt(rootFd, name('pointed'));
+  const pointer = kernel.openPathAt(rootFd, name('pointer'));
+  t.same(kernel.setMetadataFd(pointer, 2 | 4, 0, 0, 0o777, 7, 8, NONE), [2, 95], 'a symlink has no mode of its own');
+  kernel.closeFd(pointer);
   t.equal(fs.lstatSync(join(folder, 'pointer'), { bigint: true }).mtimeNs, 7_000_000_008n);
   t.same(
-    kernel.setMetadataAt(rootFd, name('pointed'), 8, 0, 0, 0, 0, 0, [
+    kernel.setMetadataFd(pointed, 0, 0, 0, 0, 0, 0, [
       [name('user.a'), name('1')],
       [name('nonsense.b'), name('2')],
     ]),
     [8 + 256, 95],
   );
   t.same(kernel.getXattrs(name(join(folder, 'pointed'))), [[name('user.a'), name('1')]]);
+  t.same(kernel.attributeOfFd(pointed, name('user.a')), name('1'));
+  t.equal(kernel.attributeOfFd(pointed, name('user.b')), undefined);
+  t.same(kernel.setMetadataFd(pointed, 32, 0, 0, 0, 0, 0, [[name('user.b'), name('2')]]), []);
+  t.same(kernel.getXattrs(name(join(folder, 'pointed'))), [[name('user.b'), name('2')]], 'what is not wanted goes');
+  kernel.closeFd(pointed);
   const after = fs.statSync(join(folder, 'pointed'), { bigint: true });
   t.same([after.mode, after.mtimeNs], [before.mode, before.mtimeNs]);
   fs.mkdirSync(join(folder, 'own'));
   const fd = kernel.openDirBeneath(rootFd, name('own'));
-  t.same(kernel.setMetadataAt(fd, name(''), 2 | 4, 0, 0, 0o1701, -1, 5, NONE), [], 'an empty name is the directory');
+  t.same(kernel.setMetadataFd(fd, 2 | 4, 0, 0, 0o1701, -1, 5, NONE), []);
   kernel.closeFd(fd);
   t.match(fs.statSync(join(folder, 'own'), { bigint: true }), { mode: 0o041701n, mtimeNs: -999_999_995n });
 });
