@@ -17,6 +17,7 @@
         "native/segment-format.cc",
         "native/segment-reader.cc",
         "native/segment-writer.cc",
+        "native/pack-directory.cc",
         "native/segment-merge.cc",
         "native/mount_fd.cc",
         "native/target.cc",

@@ -16,6 +16,7 @@ import {
 import { Exit } from './exit.js';
 import { globbedPaths, rawPaths, verbatimPaths } from './files-from.js';
 import { bytesText, countText, durationText, jsonName, localTime, parseBytes, parseTime, rfc3339, safeText } from './human.js';
+import { tellDamaged } from './left-out.js';
 import { addPatternOptions, compiled } from './patterns.js';
 import { Progress } from './progress.js';
 import { argumentBytes } from './raw-arguments.js';
@@ -154,6 +155,7 @@ async function runBackup(run: Run, paths: readonly string[], flags: Flags, exclu
           out.info(`${state.padEnd(8)}${safeText(path)}`);
         },
       }),
+      onDamaged: tellDamaged(run),
       onNote: (note) => run.globals.verbose > 0 && out.warn(note),
     };
     let report: BackupReport;

@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander';
 import { compileMatcher, idHex, type Overwrite, type RestoreReport, restore, selectSnapshot } from '../lib/index.js';
 import { Exit } from './exit.js';
 import { bytesText, countText, durationText, jsonName, safeText } from './human.js';
-import { tellLeftOut } from './left-out.js';
+import { tellDamaged, tellLeftOut } from './left-out.js';
 import { addPatternOptions, compiled } from './patterns.js';
 import { Progress } from './progress.js';
 import { type Run, withRepository } from './run.js';
@@ -80,6 +80,7 @@ Examples:
             dryRun: flags.dryRun === true,
             numericIds: flags.numericIds === true,
             signal: run.signal,
+            onDamaged: tellDamaged(run),
             onProgress: (step) => progress.update(step),
             onProblem: (problem) =>
               out.warn(`${safeText(problem.path)}: ${problem.message}`, {

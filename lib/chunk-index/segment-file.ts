@@ -25,6 +25,8 @@ export interface PackDirectory {
 /** An index object (or a pack read by itself): its name and the packs it lists. */
 export interface IndexSource {
   readonly name: string;
+  /** What errors call it; the name when absent. */
+  readonly object?: string;
   readonly packs: readonly PackDirectory[];
 }
 
@@ -70,7 +72,7 @@ export async function writeSegment(folder: string, sources: Iterable<IndexSource
       const builder = native().segmentBuilderCreate(fd);
       try {
         for (const source of all) {
-          for (const pack of source.packs) addPack(builder, source.name, pack);
+          for (const pack of source.packs) addPack(builder, source.object ?? source.name, pack);
         }
         await native().segmentBuilderFinish(builder, salt, covered);
       } finally {

@@ -34,7 +34,9 @@ export function packDirectory(pack: PlainPack): PackDirectory {
     directory[at + 32] = 1;
     view.setUint32(at + 33, 1000, true);
   }
-  return { packId: pack.packId, header: new Uint8Array(256).fill(pack.packId[0]!), directory };
+  const header = new Uint8Array(256).fill(pack.packId[0]!);
+  header[88] = 1;
+  return { packId: pack.packId, header, directory };
 }
 
 export function source(name: string, packs: readonly PlainPack[]): IndexSource {
