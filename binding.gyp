@@ -12,6 +12,7 @@
         "native/sha256_many.cc",
         "native/cut.cc",
         "native/frame.cc",
+        "native/zstd-frame.cc",
         "native/claims.cc",
         "native/segment.cc",
         "native/segment-format.cc",

@@ -83,7 +83,7 @@ export function plainSegment(file: Uint8Array): {
   const rows = [];
   for (let page = 0; page < view.getUint32(28, true); page++) {
     const start = at(40) + page * 4096;
-    for (let row = 0; row < view.getUint32(start + 4080, true); row++) {
+    for (let row = 0; row < Math.min(170, view.getUint32(start + 4080, true)); row++) {
       const from = start + row * 24;
       rows.push({
         id: toHex(file.subarray(from, from + 16)),
