@@ -165,7 +165,7 @@ Napi::Value checkDirectory(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value segmentBuilderCreate(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), builders().add(std::make_shared<Builder>(fdArg(info, 0, "fd"))));
+  return Napi::Number::New(info.Env(), builders().add(std::make_shared<Builder>(fdArg(info, 0, "fd"), u32Arg(info, 1, "rows"))));
 }
 
 void segmentBuilderAdd(const Napi::CallbackInfo& info) {

@@ -4,21 +4,14 @@
  */
 
 import { createHash } from 'node:crypto';
-import { toHex, viewOf } from '../bytes.js';
+import { toHex } from '../bytes.js';
 import { CorruptError, StoreError } from '../errors.js';
 import { native } from '../native.js';
 import { createSegment } from './create-segment.js';
 import { isStill, listSegments, removeQuietly, removeStale } from './folder.js';
 import { chooseMerge, superfluous } from './policy.js';
 import { Segment } from './segment.js';
-import { type IndexSource, mergeSegments, writeSegment } from './segment-file.js';
-
-/** Rows that a source says it has. */
-function rowsOf(source: IndexSource): number {
-  let rows = 0;
-  for (const { directory } of source.packs) rows += directory.byteLength >= 8 ? viewOf(directory).getUint32(4, true) : 0;
-  return rows;
-}
+import { type IndexSource, mergeSegments, rowsOf, writeSegment } from './segment-file.js';
 
 /** What `find` gives for an id that no usable pack holds. */
 export const ABSENT = 0xffffffff;
@@ -125,19 +118,23 @@ export class ChunkIndex {
       const known = new Set(this.covered());
       let group: IndexSource[] = [];
       let rows = 0;
+      const flush = async (): Promise<void> => {
+        const full = group;
+        group = [];
+        rows = 0;
+        if (full.length > 0) await this.#write(full, refuse);
+      };
       for await (const source of sources) {
         if (known.has(source.name)) continue;
         known.add(source.name);
         const more = rowsOf(source);
-        if (group.length > 0 && rows + more > ROWS_PER_SEGMENT) {
-          await this.#write(group, refuse);
-          group = [];
-          rows = 0;
-        }
+        if (group.length > 0 && rows + more > ROWS_PER_SEGMENT) await flush();
         group.push(source);
         rows += more;
+        // At once, not when the next one is there: a source may be as large as all that fits a segment.
+        if (rows >= ROWS_PER_SEGMENT) await flush();
       }
-      if (group.length > 0) await this.#write(group, refuse);
+      await flush();
     });
     if (this.#options.compact !== false) await this.compact();
     if (refused.length > 0) throw refused[0];
