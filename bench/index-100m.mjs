@@ -10,6 +10,7 @@ import { openChunkIndex } from '../dist/lib/chunk-index/chunk-index.js';
 
 const CHUNKS_PER_PACK = 1000;
 const CHUNKS_PER_FRAME = 50;
+const CHUNK_BYTES = 65_536;
 const PACKS_PER_SOURCE = 50;
 const PARTS = 8;
 const BATCH = 500;
@@ -41,17 +42,21 @@ function pack(number) {
   for (let f = 0; f < frames; f++) {
     view.setUint32(8 + 20 * f, 256 + f * 1_000_000, true);
     view.setUint32(12 + 20 * f, 1_000_000, true);
-    view.setUint32(16 + 20 * f, CHUNKS_PER_FRAME * 65_536, true);
+    view.setUint32(16 + 20 * f, CHUNKS_PER_FRAME * CHUNK_BYTES, true);
     view.setUint32(20 + 20 * f, CHUNKS_PER_FRAME, true);
+    directory[24 + 20 * f] = 1;
   }
   for (let c = 0; c < CHUNKS_PER_PACK; c++) {
     const at = 8 + 20 * frames + 37 * c;
     putId(directory, at, number * CHUNKS_PER_PACK + c);
-    view.setUint32(at + 33, 65_536, true);
+    directory[at + 32] = 1;
+    view.setUint32(at + 33, CHUNK_BYTES, true);
   }
+  const header = new Uint8Array(256);
+  header[88] = 1;
   const packId = new Uint8Array(32);
   new DataView(packId.buffer).setUint32(0, number);
-  return { packId, header: new Uint8Array(256), directory };
+  return { packId, header, directory };
 }
 
 function* sources(firstPack, lastPack) {

@@ -16,6 +16,7 @@ import {
 import { Exit } from './exit.js';
 import { globbedPaths, rawPaths, verbatimPaths } from './files-from.js';
 import { bytesText, countText, durationText, jsonName, localTime, parseBytes, parseTime, rfc3339, safeText } from './human.js';
+import { tellDamaged } from './left-out.js';
 import { addPatternOptions, compiled } from './patterns.js';
 import { Progress } from './progress.js';
 import { allArgumentBytes, argumentBytes, textVariable } from './raw-arguments.js';
@@ -158,6 +159,7 @@ async function runBackup(run: Run, paths: readonly string[], flags: Flags, exclu
         out.warn(
           `the cache in ${repository.cacheDir} cannot be written (${message}); the next backup reads again what this one read`,
         ),
+      onDamaged: tellDamaged(run),
       onNote: (note) => run.globals.verbose > 0 && out.warn(note),
     };
     let report: BackupReport;

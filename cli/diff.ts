@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { type Change, diffSnapshots, type Entry, idHex, openTrees, selectSnapshot } from '../lib/index.js';
 import { describeEntry, kindLetter, sizeOf } from './entry-text.js';
 import { bytesText, countText, jsonName } from './human.js';
-import { tellLeftOut } from './left-out.js';
+import { tellDamaged, tellLeftOut } from './left-out.js';
 import { type Run, withRepository } from './run.js';
 import { addFilterOptions, type FilterOptions, filterOf, parseSnapshotPath } from './snapshot-arguments.js';
 
@@ -46,7 +46,7 @@ async function diff(run: Run, a: string, b: string, options: FilterOptions & { m
   await withRepository(run, async (repository) => {
     const before = await selectSnapshot(repository, left.snapshot, selected);
     const after = await selectSnapshot(repository, right.snapshot, selected);
-    const opened = await openTrees(repository, [before, after]);
+    const opened = await openTrees(repository, [before, after], { onDamaged: tellDamaged(run) });
     const totals = new Totals();
     try {
       const changes = diffSnapshots(opened.trees[0]!, opened.trees[1]!, {

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { dumpFile, dumpTar, entryAt, openTrees, selectSnapshot } from '../lib/index.js';
 import { Exit } from './exit.js';
 import { safeText } from './human.js';
-import { tellLeftOut } from './left-out.js';
+import { tellDamaged, tellLeftOut } from './left-out.js';
 import { OutputClosed } from './output.js';
 import { argumentBytes } from './raw-arguments.js';
 import { type Run, withRepository } from './run.js';
@@ -40,7 +40,9 @@ async function dump(
   if (process.stdout.isTTY) run.out.warn('writing to the terminal');
   const selected = { filter: filterOf(options), onLeftOut: tellLeftOut(run) };
   await withRepository(run, async (repository) => {
-    const opened = await openTrees(repository, [await selectSnapshot(repository, name, selected)]);
+    const opened = await openTrees(repository, [await selectSnapshot(repository, name, selected)], {
+      onDamaged: tellDamaged(run),
+    });
     try {
       const tree = opened.trees[0]!;
       const { entry } = await entryAt(tree, path);

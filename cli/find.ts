@@ -15,7 +15,7 @@ import {
 import { describeEntry, kindLetter, longLine } from './entry-text.js';
 import { Exit } from './exit.js';
 import { countText, jsonName, localTime, parseTime, rfc3339, safeText } from './human.js';
-import { tellLeftOut } from './left-out.js';
+import { tellDamaged, tellLeftOut } from './left-out.js';
 import { compiled } from './patterns.js';
 import { argumentBytes } from './raw-arguments.js';
 import { type Run, withRepository } from './run.js';
@@ -74,7 +74,7 @@ async function find(run: Run, patterns: readonly string[], flags: FindFlags): Pr
       if (isWanted(one.record)) tell(one);
     };
     const snapshots = (await selectSnapshots(repository, { filter: filterOf(flags), onLeftOut })).filter(isWanted);
-    const opened = await openTrees(repository, snapshots, { onLeftOut });
+    const opened = await openTrees(repository, snapshots, { onLeftOut, onDamaged: tellDamaged(run) });
     const searched = opened.trees.length;
     const unreadable: Unreadable[] = [];
     let found: Found[];

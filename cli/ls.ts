@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { listTree, openTrees, selectSnapshot } from '../lib/index.js';
 import { describeEntry, longLine } from './entry-text.js';
-import { tellLeftOut } from './left-out.js';
+import { tellDamaged, tellLeftOut } from './left-out.js';
 import { argumentBytes } from './raw-arguments.js';
 import { type Run, withRepository } from './run.js';
 import { addFilterOptions, type FilterOptions, filterOf, parseSnapshotPath } from './snapshot-arguments.js';
@@ -36,7 +36,7 @@ async function ls(run: Run, argument: string, second: string | undefined, option
   const selected = { filter: filterOf(options), onLeftOut: tellLeftOut(run) };
   await withRepository(run, async (repository) => {
     const snapshot = await selectSnapshot(repository, name, selected);
-    const opened = await openTrees(repository, [snapshot]);
+    const opened = await openTrees(repository, [snapshot], { onDamaged: tellDamaged(run) });
     try {
       out.record('snapshot', describeSnapshot(snapshot));
       for await (const located of listTree(opened.trees[0]!, {

@@ -15,7 +15,7 @@ import {
 } from '../lib/index.js';
 import { Exit } from './exit.js';
 import { bytesText, countText, durationText, jsonName, safeText } from './human.js';
-import { tellLeftOut } from './left-out.js';
+import { tellDamaged, tellLeftOut } from './left-out.js';
 import { addPatternOptions, compiled } from './patterns.js';
 import { Progress } from './progress.js';
 import { type Run, withRepository } from './run.js';
@@ -114,6 +114,7 @@ async function restoreSnapshot(
         dryRun: flags.dryRun === true,
         numericIds: flags.numericIds === true,
         signal: run.signal,
+        onDamaged: tellDamaged(run),
         onProgress: (step) => progress.update(step),
         ...((out.json || run.globals.verbose > 0) && {
           onItem: (action: RestoreAction, item: Uint8Array) => tellItem(run, action, item, flags),

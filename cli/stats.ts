@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { repositoryStats, selectSnapshots } from '../lib/index.js';
 import { bytesText, countText } from './human.js';
-import { tellLeftOut } from './left-out.js';
+import { tellDamaged, tellLeftOut } from './left-out.js';
 import { type Run, withRepository } from './run.js';
 import { addFilterOptions, type FilterOptions, filterOf } from './snapshot-arguments.js';
 
@@ -23,7 +23,10 @@ Examples:
       withRepository(run, async (repository) => {
         const leftOut: string[] = [];
         const selected = { filter: filterOf(options), onLeftOut: tellLeftOut(run, leftOut) };
-        const stats = await repositoryStats(repository, await selectSnapshots(repository, selected), run.signal);
+        const stats = await repositoryStats(repository, await selectSnapshots(repository, selected), {
+          signal: run.signal,
+          onDamaged: tellDamaged(run),
+        });
         run.out.record('stats', {
           snapshots: stats.snapshots,
           left_out: leftOut,

@@ -160,8 +160,13 @@ export interface SegmentKernels {
   segmentFind(handles: Uint32Array, bases: Uint32Array, ids: Uint8Array, usable: Uint8Array | undefined): Uint32Array;
   /** All rows of one id in one segment: triples of pack, frame, chunk in frame. */
   segmentRows(handle: number, id: Uint8Array): Uint32Array;
-  /** Begins a segment in the empty file `fd`, which stays the caller's. One thread at a time may use a builder. */
-  segmentBuilderCreate(fd: number): number;
+  /**
+   * Checks a pack's directory as decodeDirectory does (docs/format.md §7) and returns its length without padding. Code 'EBADMSG' and the rule that is broken.
+   * `endBytes`: where frames must have ended.
+   */
+  checkDirectory(directory: Uint8Array, endBytes: number, packClass: number): number;
+  /** Begins a segment in the empty file `fd`, which stays the caller's, for about `rows` chunks. One thread at a time may use a builder. */
+  segmentBuilderCreate(fd: number, rows: number): number;
   /** Adds a pack (id 32 bytes, header 256, directory). Code 'EBADMSG' and a reason when the directory breaks a rule; it is left out then. */
   segmentBuilderAdd(builder: number, packId: Uint8Array, header: Uint8Array, directory: Uint8Array): void;
   /** Sorts and writes, on the thread pool; frees the builder. `covered`: names, each ended by LF. All is written but the header's SHA-256. */

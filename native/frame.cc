@@ -11,6 +11,7 @@
 #include "arguments.h"
 #include "sha256.h"
 #include "sha256_many.h"
+#include "zstd-frame.h"
 
 namespace varve {
 namespace {
@@ -18,9 +19,6 @@ namespace {
 constexpr size_t KEY_BYTES = 32;
 constexpr size_t TAG_BYTES = 16;
 constexpr size_t NONCE_BYTES = 12;
-constexpr int WINDOW_LOG_MOST = 23;
-/** Largest window a reader accepts, and with it the largest frame: a frame with its content size in the header is its own window. */
-constexpr size_t RAW_MOST = size_t{1} << WINDOW_LOG_MOST;
 constexpr size_t ROW_BYTES = 37;
 constexpr int CODEC_RAW = 0;
 constexpr int CODEC_ZSTD = 1;
@@ -81,9 +79,6 @@ class Aead {
 
 struct FreeCompressor {
   void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
-};
-struct FreeDecompressor {
-  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
 };
 
 /** Compresses into `out`; 0 when the result does not fit or zstd failed to make it smaller. */
@@ -159,26 +154,6 @@ Napi::Error refused(Napi::Env env, const char* reason) {
   return error;
 }
 
-/** Decompresses a verified payload into exactly rawLength bytes. Returns the reason of a refusal, or null. */
-const char* decompress(const uint8_t* data, size_t size, uint8_t* out, size_t rawLength) {
-  thread_local std::unique_ptr<ZSTD_DCtx, FreeDecompressor> context(ZSTD_createDCtx());
-  if (!context) throw std::bad_alloc();
-  ZSTD_frameHeader header;
-  if (ZSTD_getFrameHeader(&header, data, size) != 0 || header.frameType != ZSTD_frame) return "not a zstd frame";
-  if (header.frameContentSize != rawLength) return "its content size is not the recorded size";
-  if (header.windowSize > RAW_MOST) return "its window is larger than 8 MiB";
-  if (header.dictID != 0) return "it needs a dictionary";
-  size_t whole = ZSTD_findFrameCompressedSize(data, size);
-  if (ZSTD_isError(whole)) return "its zstd blocks do not add up";
-  if (whole != size) return "bytes follow the zstd frame";
-  size_t got = ZSTD_decompressDCtx(context.get(), out, rawLength, data, size);
-  if (ZSTD_isError(got) || got != rawLength) {
-    std::memset(out, 0, rawLength);
-    return "zstd cannot decompress it";
-  }
-  return nullptr;
-}
-
 void openFrame(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Bytes sealed = bytesArg(info, 0, "sealed");
@@ -206,7 +181,7 @@ void openFrame(const Napi::CallbackInfo& info) {
   thread_local std::vector<uint8_t> scratch;
   if (scratch.size() < size) scratch.resize(size);
   if (!Aead::ofThread().open(key.data, nonce, aad, sealed.data, size, scratch.data())) throw refused(env, "its tag does not match");
-  if (const char* reason = decompress(scratch.data(), size, out.data, rawLength)) throw refused(env, reason);
+  if (const char* reason = decompressFrame(scratch.data(), size, out.data, rawLength)) throw refused(env, reason);
 }
 
 Napi::Value verifyRows(const Napi::CallbackInfo& info) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 
 namespace varve {
 namespace {
@@ -271,6 +272,45 @@ void LeafReader::rows(LeafEntry& entry) {
 
 void LeafReader::end() {
   if (at_ != size_) refuse("bytes after the end of the record");
+}
+
+namespace {
+
+/** Owners must stand in the order of first use, each used and each once: one page has one encoding only. */
+void checkOwners(const LeafReader& page, const std::vector<LeafOwner>& owners, size_t seen) {
+  if (seen != owners.size()) page.refuse("an owner that nobody has");
+  std::vector<std::string_view> encodings;
+  encodings.reserve(owners.size());
+  for (const LeafOwner& owner : owners) encodings.emplace_back(reinterpret_cast<const char*>(owner.start), owner.length);
+  std::sort(encodings.begin(), encodings.end());
+  if (std::adjacent_find(encodings.begin(), encodings.end()) != encodings.end()) page.refuse("an owner twice");
+}
+
+}  // namespace
+
+LeafIndex indexLeaf(const uint8_t* data, size_t size) {
+  LeafIndex index;
+  LeafReader page(data, size);
+  for (size_t left = page.head(); left > 0; left--) index.owners.push_back(page.owner());
+  size_t count = page.entryCount();
+  index.starts.reserve(count + 1);
+  LeafEntry before;
+  size_t seen = 0;
+  for (size_t i = 0; i < count; i++) {
+    index.starts.push_back(static_cast<uint32_t>(page.at()));
+    LeafEntry entry = page.entry();
+    if (entry.owner >= index.owners.size()) page.refuse("an owner that is not in the table");
+    if (entry.owner > seen) page.refuse("owners out of order");
+    if (entry.owner == seen) seen++;
+    if (!entry.dataKnown) index.unknown++;
+    if (i > 0 && compareNames(before.name, before.nameLength, entry.name, entry.nameLength) >= 0)
+      page.refuse("entries out of order or twice");
+    before = entry;
+  }
+  index.starts.push_back(static_cast<uint32_t>(page.at()));
+  page.end();
+  checkOwners(page, index.owners, seen);
+  return index;
 }
 
 }  // namespace varve

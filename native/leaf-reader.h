@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace varve {
 
@@ -85,6 +86,16 @@ class LeafReader {
   size_t size_;
   size_t at_ = 0;
 };
+
+/** Where each entry of a leaf begins, and the end; its owners; and how many entries' blocks only list pages tell. */
+struct LeafIndex {
+  std::vector<uint32_t> starts;
+  std::vector<LeafOwner> owners;
+  uint32_t unknown = 0;
+};
+
+/** Checks a leaf whole. `size` below 4 GiB. @throws Refused */
+LeafIndex indexLeaf(const uint8_t* data, size_t size);
 
 /** Order of names: unsigned bytes, a prefix first. */
 int compareNames(const uint8_t* a, size_t aLength, const uint8_t* b, size_t bLength);

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <string_view>
 #include <vector>
 
 #include "addon.h"
@@ -47,48 +46,15 @@ Index indexArg(const Napi::CallbackInfo& info, size_t at) {
   return {words.data[0], words.data[1], starts, starts + words.data[0] + 1};
 }
 
-/** Owners must stand in the order of first use, each used and each once: one page has one encoding only. */
-void checkOwners(const LeafReader& page, const std::vector<LeafOwner>& owners, size_t seen) {
-  if (seen != owners.size()) page.refuse("an owner that nobody has");
-  std::vector<std::string_view> encodings;
-  encodings.reserve(owners.size());
-  for (const LeafOwner& owner : owners) encodings.emplace_back(reinterpret_cast<const char*>(owner.start), owner.length);
-  std::sort(encodings.begin(), encodings.end());
-  if (std::adjacent_find(encodings.begin(), encodings.end()) != encodings.end()) page.refuse("an owner twice");
-}
-
 Napi::Value checkLeaf(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Bytes bytes = bytesArg(info, 0, "page");
   if (bytes.size > UINT32_MAX) throw rangeError(env, "page is too large");
   try {
-    LeafReader page(bytes.data, bytes.size);
-    std::vector<LeafOwner> owners;
-    for (size_t left = page.head(); left > 0; left--) owners.push_back(page.owner());
-    size_t count = page.entryCount();
-    std::vector<uint32_t> starts;
-    starts.reserve(count + 1);
-    LeafEntry before;
-    size_t seen = 0;
-    uint32_t unknown = 0;
-    for (size_t i = 0; i < count; i++) {
-      starts.push_back(static_cast<uint32_t>(page.at()));
-      LeafEntry entry = page.entry();
-      if (entry.owner >= owners.size()) page.refuse("an owner that is not in the table");
-      if (entry.owner > seen) page.refuse("owners out of order");
-      if (entry.owner == seen) seen++;
-      if (!entry.dataKnown) unknown++;
-      if (i > 0 && compareNames(before.name, before.nameLength, entry.name, entry.nameLength) >= 0)
-        page.refuse("entries out of order or twice");
-      before = entry;
-    }
-    starts.push_back(static_cast<uint32_t>(page.at()));
-    page.end();
-    checkOwners(page, owners, seen);
-
+    const auto [starts, owners, unknown] = indexLeaf(bytes.data, bytes.size);
     Napi::Uint32Array index = Napi::Uint32Array::New(env, INDEX_HEAD + starts.size() + 2 * owners.size());
     uint32_t* to = index.Data();
-    *to++ = static_cast<uint32_t>(count);
+    *to++ = static_cast<uint32_t>(starts.size() - 1);
     *to++ = static_cast<uint32_t>(owners.size());
     *to++ = unknown;
     to = std::copy(starts.begin(), starts.end(), to);

@@ -19,6 +19,8 @@ constexpr size_t kRowBytes = 24;
 constexpr size_t kRowsPerPage = 170;
 constexpr size_t kPackEntryBytes = 328;
 constexpr size_t kPackHeaderBytes = 256;
+/** Where the class stands in a pack header (docs/format.md §7). */
+constexpr size_t kPackClassAt = 88;
 constexpr size_t kBlockBytes = 64;
 constexpr uint32_t kVersion = 1;
 constexpr uint64_t kMaxRows = uint64_t{1} << 36;

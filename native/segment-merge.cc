@@ -18,6 +18,14 @@ struct PackKey {
   uint32_t input, pack;
 };
 
+void checkEntry(const uint8_t* entry, const Layout& layout) {
+  const auto offset = get<uint64_t>(entry + 288);
+  const auto length = get<uint32_t>(entry + 296);
+  if (get<uint32_t>(entry + 324) != packEntryCrc(entry) || offset < kHeaderBytes || offset > layout.pagesOffset ||
+      length > layout.pagesOffset - offset)
+    throw Damaged("index segment has a damaged pack table");
+}
+
 template <class Visit> void eachEntry(const Segment& segment, Visit visit) {
   constexpr uint32_t atOnce = 256;
   std::vector<uint8_t> buffer(atOnce * kPackEntryBytes);
@@ -27,11 +35,7 @@ template <class Visit> void eachEntry(const Segment& segment, Visit visit) {
     readFully(segment.fd(), buffer.data(), count * kPackEntryBytes, layout.packTableOffset + uint64_t{from} * kPackEntryBytes);
     for (uint32_t i = 0; i < count; i++) {
       uint8_t* entry = buffer.data() + i * kPackEntryBytes;
-      const auto offset = get<uint64_t>(entry + 288);
-      const auto length = get<uint32_t>(entry + 296);
-      if (get<uint32_t>(entry + 324) != packEntryCrc(entry) || offset < kHeaderBytes || offset > layout.pagesOffset ||
-          length > layout.pagesOffset - offset)
-        throw Damaged("index segment has a damaged pack table");
+      checkEntry(entry, layout);
       visit(from + i, entry);
     }
   }
@@ -81,8 +85,10 @@ class Merge {
       if (a.bytes != b.bytes) return a.bytes < b.bytes;
       return a.input != b.input ? a.input < b.input : a.pack < b.pack;
     });
-    for (size_t k = 0; k < keys.size(); k++)
-      if (k == 0 || keys[k].bytes != keys[k - 1].bytes) newNumber_[keys[k].input][keys[k].pack] = 0;
+    for (size_t from = 0, to; from < keys.size(); from = to) {
+      for (to = from + 1; to < keys.size() && keys[to].bytes == keys[from].bytes;) to++;
+      keepDifferent(keys.data() + from, to - from);
+    }
     for (uint32_t i = 0; i < inputs_.size(); i++)
       eachEntry(*inputs_[i], [&](uint32_t pack, const uint8_t* entry) {
         if (newNumber_[i][pack] == kSkipped) return;
@@ -90,6 +96,25 @@ class Merge {
         rows_ += get<uint32_t>(entry + 312);
         directoriesLength_ += get<uint32_t>(entry + 296);
       });
+  }
+
+  /** Of descriptions with the same checksums, keeps one of each that really are the same. */
+  void keepDifferent(const PackKey* keys, size_t count) {
+    std::set<PackDigest> kept;
+    for (size_t k = 0; k < count; k++) {
+      const auto [bytes, input, pack] = keys[k];
+      blaming(input, [&, input = input, pack = pack] {
+        if (count > 1 && !kept.insert(readDigest(*inputs_[input], pack)).second) return;
+        newNumber_[input][pack] = 0;
+      });
+    }
+  }
+
+  static PackDigest readDigest(const Segment& segment, uint32_t pack) {
+    uint8_t entry[kPackEntryBytes];
+    readFully(segment.fd(), entry, sizeof entry, segment.layout().packTableOffset + uint64_t{pack} * kPackEntryBytes);
+    checkEntry(entry, segment.layout());
+    return readPackDigest(segment.fd(), entry);
   }
 
   /** Directories are copied as they are: their checksum travels in the entry and is verified when one is read. */

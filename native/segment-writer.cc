@@ -1,6 +1,9 @@
 // Pages, filter and page keys from sorted rows, and the Builder that checks pack directories and sorts their rows.
 #include "segment-writer.h"
 
+#include "pack-directory.h"
+#include "sha256.h"
+
 #include <algorithm>
 
 namespace varve::segment {
@@ -62,48 +65,35 @@ uint32_t RowWriter::finish() {
 
 namespace {
 
-void require(bool holds, const char* rule) {
-  if (!holds) throw Damaged(std::string("pack directory: ") + rule);
-}
-
-/** Checks every sum and bound of a directory; returns the total of raw bytes. */
-uint64_t checkDirectory(const uint8_t* directory, size_t length) {
-  require(length >= 8, "shorter than its counts");
-  const uint64_t frames = get<uint32_t>(directory), chunks = get<uint32_t>(directory + 4);
-  require(frames <= 0xffff, "more than 65,535 frames");
-  require(length == 8 + 20 * frames + 37 * chunks, "length differs from its counts");
-  const uint8_t* row = directory + 8 + 20 * frames;
-  uint64_t total = 0, end = 0, left = chunks;
-  for (uint64_t f = 0; f < frames; f++) {
-    const uint8_t* frame = directory + 8 + 20 * f;
-    const uint64_t offset = get<uint32_t>(frame), sealed = get<uint32_t>(frame + 4), raw = get<uint32_t>(frame + 8);
-    const uint32_t count = get<uint32_t>(frame + 12);
-    require(count <= 0xffff, "more than 65,535 chunks in a frame");
-    require(count <= left, "frames hold more chunks than there are");
-    require(offset >= end && offset + sealed <= 0xffffffffu, "frames overlap or pass the end");
-    require(frame[17] == 0 && frame[18] == 0 && frame[19] == 0, "reserved bytes are not zero");
-    uint64_t sum = 0;
-    for (uint32_t c = 0; c < count; c++, row += 37) sum += get<uint32_t>(row + 33);
-    require(sum == raw, "a frame's length differs from the sum of its chunks");
-    end = offset + sealed;
-    left -= count;
-    total += raw;
-  }
-  require(left == 0, "chunks belong to no frame");
-  return total;
+/** What tells descriptions of one pack apart when their checksums do not. */
+PackDigest digestOf(const uint8_t* header, const uint8_t* directory, size_t length) {
+  PackDigest digest;
+  Sha256& hash = Sha256::ofThread();
+  hash.restart();
+  hash.update(header, kPackHeaderBytes);
+  hash.update(directory, length);
+  hash.finish(digest.data());
+  return digest;
 }
 
 }  // namespace
 
+PackDigest readPackDigest(int fd, const uint8_t* entry) {
+  std::vector<uint8_t> directory(get<uint32_t>(entry + 296));
+  readFully(fd, directory.data(), directory.size(), get<uint64_t>(entry + 288));
+  return digestOf(entry + 32, directory.data(), directory.size());
+}
+
 void Builder::add(const uint8_t* packId, const uint8_t* header, const uint8_t* directory, size_t length) {
-  const uint64_t rawBytes = checkDirectory(directory, length);
+  const DirectoryTotals totals = checkDirectory(directory, length, kMaxPackBytes, header[kPackClassAt]);
+  if (totals.length != length) throw Damaged("directory: its length differs from its counts");
   uint8_t entry[kPackEntryBytes] = {};
   std::memcpy(entry, packId, 32);
   std::memcpy(entry + 32, header, kPackHeaderBytes);
   put(entry + 288, kHeaderBytes + directoriesLength_);
   put(entry + 296, static_cast<uint32_t>(length));
   put(entry + 300, crc32c(0, directory, length));
-  put(entry + 304, rawBytes);
+  put(entry + 304, totals.rawBytes);
   put(entry + 312, get<uint32_t>(directory + 4));
   put(entry + 316, get<uint32_t>(directory));
   put(entry + 324, packEntryCrc(entry));
@@ -113,11 +103,12 @@ void Builder::add(const uint8_t* packId, const uint8_t* header, const uint8_t* d
   put(sums, crc32c(0, header, kPackHeaderBytes));
   put(sums + 4, get<uint32_t>(entry + 300));
   key.append(reinterpret_cast<const char*>(sums), sizeof sums);
-  if (!seen_.insert(key).second) return;
+  const auto pack = static_cast<uint32_t>(packTable_.size() / kPackEntryBytes);
+  auto [found, isFirst] = seen_.try_emplace(key, Seen{pack, {}});
+  if (!isFirst && !isOther(found->second, header, directory, length)) return;
 
   directories_.write(directory, length);
   directoriesLength_ += length;
-  const auto pack = static_cast<uint32_t>(packTable_.size() / kPackEntryBytes);
   packTable_.insert(packTable_.end(), entry, entry + kPackEntryBytes);
   const uint32_t frames = get<uint32_t>(directory);
   const uint8_t* row = directory + 8 + 20 * size_t{frames};
@@ -126,6 +117,15 @@ void Builder::add(const uint8_t* packId, const uint8_t* header, const uint8_t* d
     for (uint32_t c = 0; c < count; c++, row += 37)
       rows_.push_back({bigEndian(row), bigEndian(row + 8), pack, static_cast<uint16_t>(f), static_cast<uint16_t>(c)});
   }
+}
+
+/** Whoever chooses ids chooses checksums too: descriptions with the same ones may differ, and none may hide another. */
+bool Builder::isOther(Seen& seen, const uint8_t* header, const uint8_t* directory, size_t length) {
+  if (seen.digests.empty()) {
+    directories_.flush();
+    seen.digests.insert(readPackDigest(fd_, packTable_.data() + size_t{seen.first} * kPackEntryBytes));
+  }
+  return seen.digests.insert(digestOf(header, directory, length)).second;
 }
 
 void Builder::finish(uint32_t salt, const std::string& covered) {

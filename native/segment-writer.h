@@ -2,6 +2,9 @@
 // Both write everything but the header's SHA-256, which lib/chunk-index adds after reading the metadata back.
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -47,21 +50,33 @@ class RowWriter {
   uint32_t pageNumber_ = 0, inPage_ = 0;
 };
 
+using PackDigest = std::array<uint8_t, 32>;
+
+/** SHA-256 of header and directory of the pack that `entry` of a pack table in `fd` describes. */
+PackDigest readPackDigest(int fd, const uint8_t* entry);
+
 /** Collects packs in memory (24 bytes a chunk), copying their directories to the file as they come. Used by one thread at a time. */
 class Builder {
  public:
-  /** `fd` stays the caller's and must stay open. */
-  explicit Builder(int fd) : fd_(fd), directories_(fd, kHeaderBytes) {}
+  /** `fd` stays the caller's and must stay open. `rows`: how many are to come, so that memory is taken once; a hint, of which no more than 192 MiB is believed. */
+  explicit Builder(int fd, uint32_t rows = 0) : fd_(fd), directories_(fd, kHeaderBytes) { rows_.reserve(std::min<uint32_t>(rows, 1u << 23)); }
   /** Adds one pack; a pack already added with the same bytes is left out. @throws Damaged when the directory breaks a rule; nothing is added then */
   void add(const uint8_t* packId, const uint8_t* header, const uint8_t* directory, size_t length);
   void finish(uint32_t salt, const std::string& covered);
 
  private:
+  /** Descriptions with one id and the same checksums: the number of the first, and digests once there is a second. */
+  struct Seen {
+    uint32_t first;
+    std::set<PackDigest> digests;
+  };
+  bool isOther(Seen& seen, const uint8_t* header, const uint8_t* directory, size_t length);
+
   int fd_;
   Output directories_;
   uint64_t directoriesLength_ = 0;
   std::vector<uint8_t> packTable_;
-  std::set<std::string> seen_;
+  std::map<std::string, Seen> seen_;
   std::vector<Row> rows_;
 };
 

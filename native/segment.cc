@@ -7,6 +7,7 @@
 
 #include "addon.h"
 #include "arguments.h"
+#include "pack-directory.h"
 #include "segment-writer.h"
 
 namespace varve {
@@ -155,8 +156,16 @@ Napi::Value segmentRows(const Napi::CallbackInfo& info) {
   return result;
 }
 
+Napi::Value checkDirectory(const Napi::CallbackInfo& info) {
+  const uint64_t endBytes = sizeArg(info, 1, "endBytes");
+  const auto packClass = static_cast<uint8_t>(integerArg(info, 2, "packClass", 0, 255));
+  const Bytes directory = bytesArg(info, 0, "directory");
+  const auto totals = guarded(info.Env(), [&] { return segment::checkDirectory(directory.data, directory.size, endBytes, packClass); });
+  return Napi::Number::New(info.Env(), static_cast<double>(totals.length));
+}
+
 Napi::Value segmentBuilderCreate(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), builders().add(std::make_shared<Builder>(fdArg(info, 0, "fd"))));
+  return Napi::Number::New(info.Env(), builders().add(std::make_shared<Builder>(fdArg(info, 0, "fd"), u32Arg(info, 1, "rows"))));
 }
 
 void segmentBuilderAdd(const Napi::CallbackInfo& info) {
@@ -238,6 +247,7 @@ void initSegment(Napi::Env env, Napi::Object exports) {
   add<segmentDamaged>(env, exports, "segmentDamaged");
   add<segmentFind>(env, exports, "segmentFind");
   add<segmentRows>(env, exports, "segmentRows");
+  add<checkDirectory>(env, exports, "checkDirectory");
   add<segmentBuilderCreate>(env, exports, "segmentBuilderCreate");
   add<segmentBuilderAdd>(env, exports, "segmentBuilderAdd");
   add<segmentBuilderFinish>(env, exports, "segmentBuilderFinish");

@@ -1,12 +1,13 @@
 /** The trees of snapshots, opened for reading in this thread, and the entries that paths name in them. Symlinks are never followed. */
 
 import { lossyUtf8 } from '../bytes.js';
-import { CorruptError, NotFoundError } from '../errors.js';
+import { CorruptError, NotFoundError, type VarveError } from '../errors.js';
 import { manifestName } from '../format/names.js';
 import { type DirectoryEntry, type Entry, isDirectory } from '../format/tree.js';
 import { resolvePins } from '../ledger/pins.js';
 import type { SelectOptions } from '../ledger/select.js';
 import { readEnvelope, type Snapshot } from '../ledger/snapshots.js';
+import type { OnDamaged } from '../repository/open-index.js';
 import type { Repository } from '../repository/repository.js';
 import { openSnapshotReader, type SnapshotReader } from '../repository/snapshot-reader.js';
 import { namesOfPath } from '../repository/tree-path.js';
@@ -23,7 +24,7 @@ export interface OpenTree {
 export interface OpenTrees {
   readonly trees: readonly OpenTree[];
   /** What was found damaged while opening; reading what needs it throws. */
-  readonly damage: readonly CorruptError[];
+  readonly damage: readonly VarveError[];
   readonly reader: SnapshotReader;
   close(): Promise<void>;
 }
@@ -31,13 +32,15 @@ export interface OpenTrees {
 export interface OpenTreesOptions {
   /** Called for a snapshot whose pins do not resolve, and which is then not among the trees. Absent, that is thrown. */
   readonly onLeftOut?: SelectOptions['onLeftOut'];
+  /** Called for index objects, and packs that are needed, whose directories cannot be taken up; the trees open without them. */
+  readonly onDamaged?: OnDamaged;
 }
 
 /** Opens the trees of `snapshots`. @throws RoleError, CorruptError, StoreError */
 export async function openTrees(
   repository: Repository,
   snapshots: readonly Snapshot[],
-  { onLeftOut }: OpenTreesOptions = {},
+  { onLeftOut, onDamaged }: OpenTreesOptions = {},
 ): Promise<OpenTrees> {
   const pins: Uint8Array[] = [];
   const opened: Snapshot[] = [];
@@ -50,7 +53,7 @@ export async function openTrees(
       onLeftOut({ record: snapshot, error });
     }
   }
-  const reader = await openSnapshotReader(repository, pins);
+  const reader = await openSnapshotReader(repository, pins, onDamaged === undefined ? {} : { onDamaged });
   const trees = opened.map((snapshot, i) => ({
     snapshot,
     source: reader.source(snapshot.envelope.domain, pins[i]!),

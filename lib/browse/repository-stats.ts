@@ -1,10 +1,12 @@
 /** How large a repository is, what it would restore to, and how much sharing saves. Reads listings and directories of packs, no content. */
 import { toHex, viewOf } from '../bytes.js';
+import type { ChunkIndex } from '../chunk-index/chunk-index.js';
+import { CorruptError } from '../errors.js';
 import { parsePackName } from '../format/names.js';
-import { CHUNK_ROW_BYTES, ChunkType, decodeDirectory, MAX_PACK_BYTES } from '../format/pack.js';
+import { CHUNK_ROW_BYTES, ChunkType, type Directory, decodeDirectory, MAX_PACK_BYTES } from '../format/pack.js';
 import type { Snapshot } from '../ledger/snapshots.js';
 import { native } from '../native.js';
-import { openIndex } from '../repository/open-index.js';
+import { type OnDamaged, openIndex } from '../repository/open-index.js';
 import type { Repository } from '../repository/repository.js';
 import { Turns } from '../repository/turns.js';
 
@@ -40,13 +42,17 @@ const UNCLAIMED = 0xffffffff;
 
 const ratio = (a: number, b: number): number => (b === 0 ? 1 : a / b);
 
-/** Adds up the repository; the restore figures are those of `snapshots`. @throws StoreError, CorruptError, RoleError, InterruptedError */
+/**
+ * Adds up the repository; the restore figures are those of `snapshots`. Index objects that cannot be taken up are told to `onDamaged` and not counted.
+ *
+ * @throws StoreError, RoleError, InterruptedError
+ */
 export async function repositoryStats(
   repository: Repository,
   snapshots: readonly Snapshot[],
-  signal?: AbortSignal,
+  options: { readonly onDamaged?: OnDamaged; readonly signal?: AbortSignal } = {},
 ): Promise<RepositoryStats> {
-  const turns = new Turns('stats', signal);
+  const turns = new Turns('stats', options.signal);
   const stored = { packs: 0, packBytes: 0, indexBytes: 0, otherBytes: 0 };
   for await (const { name, sizeBytes } of repository.store.list('')) {
     if (turns.isDue) await turns.take();
@@ -62,7 +68,7 @@ export async function repositoryStats(
     sum.restoreDirectories += body.root.totals.directories;
     sum.restoreBytes += body.root.totals.bytes;
   }
-  const chunks = await countChunks(repository, turns);
+  const chunks = await countChunks(repository, turns, options.onDamaged);
   const storedBytes = stored.packBytes + stored.indexBytes + stored.otherBytes;
   return {
     snapshots: snapshots.length,
@@ -81,8 +87,9 @@ export async function repositoryStats(
 async function countChunks(
   repository: Repository,
   turns: Turns,
+  onDamaged: OnDamaged | undefined,
 ): Promise<Pick<RepositoryStats, 'chunks' | 'chunkBytes' | 'dataChunks' | 'dataChunkBytes'>> {
-  const index = await openIndex(repository, { filter: false });
+  const index = await openIndex(repository, { filter: false, ...(onDamaged === undefined ? {} : { onDamaged }) });
   const seen = native().claimsCreate();
   const seenPacks = new Set<string>();
   const counts = { chunks: 0, chunkBytes: 0, dataChunks: 0, dataChunkBytes: 0 };
@@ -92,7 +99,9 @@ async function countChunks(
       const hex = toHex(packId);
       if (seenPacks.has(hex)) continue;
       seenPacks.add(hex);
-      const { chunkRows, chunkCount } = decodeDirectory(index.directory(packIndex), MAX_PACK_BYTES, hex);
+      const directory = directoryOf(index, packIndex, hex);
+      if (directory === undefined) continue;
+      const { chunkRows, chunkCount } = directory;
       const ids = new Uint8Array(chunkCount * 32);
       for (let i = 0; i < chunkCount; i++) ids.set(chunkRows.subarray(i * CHUNK_ROW_BYTES, i * CHUNK_ROW_BYTES + 32), i * 32);
       const before = native().claim(seen, ids, 0);
@@ -112,4 +121,14 @@ async function countChunks(
     await index.close();
   }
   return counts;
+}
+
+/** Undefined where the local index no longer verifies. */
+function directoryOf(index: ChunkIndex, packIndex: number, hex: string): Directory | undefined {
+  try {
+    return decodeDirectory(index.directory(packIndex), MAX_PACK_BYTES, hex);
+  } catch (error) {
+    if (error instanceof CorruptError) return undefined;
+    throw error;
+  }
 }

@@ -3,19 +3,21 @@
  * at any time and never the truth: what it says about a pack is checked by whoever reads the pack, and what it lacks is added again.
  */
 
-import { equalBytes, toHex, viewOf } from '../bytes.js';
-import { CorruptError } from '../errors.js';
+import { createHash } from 'node:crypto';
+import { toHex } from '../bytes.js';
+import { CorruptError, StoreError } from '../errors.js';
 import { native } from '../native.js';
 import { createSegment } from './create-segment.js';
 import { isStill, listSegments, removeQuietly, removeStale } from './folder.js';
 import { chooseMerge, superfluous } from './policy.js';
 import { Segment } from './segment.js';
-import { type IndexSource, mergeSegments, writeSegment } from './segment-file.js';
+import { type IndexSource, mergeSegments, rowsOf, writeSegment } from './segment-file.js';
 
 /** What `find` gives for an id that no usable pack holds. */
 export const ABSENT = 0xffffffff;
 
 const ROWS_PER_SEGMENT = 1 << 20;
+const KEPT_DESCRIPTIONS = 65_536;
 
 /** One place of a chunk. The first 16 bytes of its id matched; whoever reads `directory(packIndex)` compares all 32. */
 export interface Location {
@@ -60,6 +62,8 @@ export class ChunkIndex {
   #slots: Slot[] = [];
   #retired: Slot[] = [];
   #nextBase = 0;
+  /** Of packs that are described more than once. Pack indexes are never used twice. */
+  readonly #descriptions = new Map<number, string>();
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
 
@@ -95,29 +99,45 @@ export class ChunkIndex {
   }
 
   /**
-   * Adds sources that are not covered yet, about a million chunks a segment. When the folder cannot be written, the segment is private to
-   * this process and vanishes with it.
+   * Adds sources that are not covered yet, about a million chunks a segment; of what comes from an async iterable, no more than that and one source more is in
+   * memory at a time. When the folder cannot be written, the segment is private to this process and vanishes with it.
    *
-   * @throws CorruptError that names the source whose directory breaks a rule; sources of earlier segments stay added
+   * @param onRefused - called for each source that cannot be added, whatever the reason; all others are. Absent, the first reason is thrown when they are
+   * @throws StoreError when there is no place for a segment at all
    */
-  async add(sources: Iterable<IndexSource>): Promise<void> {
+  async add(
+    sources: Iterable<IndexSource> | AsyncIterable<IndexSource>,
+    onRefused?: (error: CorruptError) => void,
+  ): Promise<void> {
+    const refused: unknown[] = [];
+    const refuse = (name: string, error: unknown): void => {
+      if (onRefused === undefined) refused.push(error);
+      else onRefused(error instanceof CorruptError ? error : new CorruptError(name, (error as Error).message, {}, error));
+    };
     await this.#alone(async () => {
       const known = new Set(this.covered());
       let group: IndexSource[] = [];
       let rows = 0;
-      for (const source of sources) {
-        if (known.has(source.name)) continue;
-        known.add(source.name);
-        group.push(source);
-        for (const pack of source.packs) rows += pack.directory.byteLength >= 8 ? viewOf(pack.directory).getUint32(4, true) : 0;
-        if (rows < ROWS_PER_SEGMENT) continue;
-        await this.#write(group);
+      const flush = async (): Promise<void> => {
+        const full = group;
         group = [];
         rows = 0;
+        if (full.length > 0) await this.#write(full, refuse);
+      };
+      for await (const source of sources) {
+        if (known.has(source.name)) continue;
+        known.add(source.name);
+        const more = rowsOf(source);
+        if (group.length > 0 && rows + more > ROWS_PER_SEGMENT) await flush();
+        group.push(source);
+        rows += more;
+        // At once, not when the next one is there: a source may be as large as all that fits a segment.
+        if (rows >= ROWS_PER_SEGMENT) await flush();
       }
-      if (group.length > 0) await this.#write(group);
+      await flush();
     });
     if (this.#options.compact !== false) await this.compact();
+    if (refused.length > 0) throw refused[0];
   }
 
   /** Merges segments where more than eight of one size class exist. Never fails: without room or permission nothing is merged. */
@@ -128,11 +148,19 @@ export class ChunkIndex {
     });
   }
 
-  /** All packs, of superseded segments none; a pack in two segments comes twice, with two indexes. */
+  /**
+   * All packs, of superseded segments none; a pack in two segments comes twice, with two indexes. A segment found damaged on the way is dropped, and leaves
+   * `covered()`.
+   */
   *packs(): Generator<{ packIndex: number; packId: Uint8Array }> {
     for (const { segment, base } of [...this.#slots]) {
       let pack = 0;
-      for (const packId of segment.packIds()) yield { packIndex: base + pack++, packId };
+      try {
+        for (const packId of segment.packIds()) yield { packIndex: base + pack++, packId };
+      } catch (error) {
+        if (!(error instanceof CorruptError) || !segment.damaged) throw error;
+        this.#dropDamaged();
+      }
     }
   }
 
@@ -198,7 +226,7 @@ export class ChunkIndex {
           const place = { packIndex: base + pack, packId, frame, chunk };
           const others = places.get(key);
           if (others === undefined) places.set(key, [place]);
-          else if (!others.some((other) => this.#saysTheSame(other.packIndex, place.packIndex))) others.push(place);
+          else if (!this.#isDescribed(others, place.packIndex)) others.push(place);
         } catch (error) {
           if (!(error instanceof CorruptError)) throw error;
         }
@@ -208,9 +236,21 @@ export class ChunkIndex {
     return [...places.values()].flat();
   }
 
-  /** Whether two descriptions of one pack are the same. One of them may be a lie of somebody who has the domain's secret. */
-  #saysTheSame(a: number, b: number): boolean {
-    return equalBytes(this.header(a), this.header(b)) && equalBytes(this.directory(a), this.directory(b));
+  /** Whether one of `places` has a pack index with the same description as this one. Some may be lies of somebody who has the domain's secret, and any number. */
+  #isDescribed(places: readonly Location[], packIndex: number): boolean {
+    const own = this.#description(packIndex);
+    return places.some((place) => this.#description(place.packIndex) === own);
+  }
+
+  /** SHA-256 over what is said of a pack. */
+  #description(packIndex: number): string {
+    let digest = this.#descriptions.get(packIndex);
+    if (digest === undefined) {
+      digest = createHash('sha256').update(this.header(packIndex)).update(this.directory(packIndex)).digest('base64');
+      if (this.#descriptions.size >= KEPT_DESCRIPTIONS) this.#descriptions.clear();
+      this.#descriptions.set(packIndex, digest);
+    }
+    return digest;
   }
 
   async close(): Promise<void> {
@@ -260,8 +300,15 @@ export class ChunkIndex {
     this.#slots.sort((a, b) => b.segment.rowCount - a.segment.rowCount);
   }
 
-  async #write(group: readonly IndexSource[]): Promise<void> {
-    await this.#create(true, (folder) => writeSegment(folder, group));
+  /** Writes a segment over `group`; when one of them spoils it, each gets one of its own, and those that cannot are refused. */
+  async #write(group: readonly IndexSource[], refuse: (name: string, error: unknown) => void): Promise<void> {
+    try {
+      await this.#create(true, (folder) => writeSegment(folder, group));
+    } catch (error) {
+      if (error instanceof StoreError) throw error;
+      if (group.length === 1) refuse(group[0]!.object ?? group[0]!.name, error);
+      else for (const source of group) await this.#write([source], refuse);
+    }
   }
 
   /** Creates and opens a segment, in the shared folder if `shared` and possible. */

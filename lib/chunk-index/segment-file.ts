@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { viewOf } from '../bytes.js';
 import { CorruptError } from '../errors.js';
 import { makeFolders } from '../folders.js';
 import { native } from '../native.js';
@@ -25,7 +26,16 @@ export interface PackDirectory {
 /** An index object (or a pack read by itself): its name and the packs it lists. */
 export interface IndexSource {
   readonly name: string;
+  /** What errors call it; the name when absent. */
+  readonly object?: string;
   readonly packs: readonly PackDirectory[];
+}
+
+/** Rows that a source says it has. */
+export function rowsOf(source: IndexSource): number {
+  let rows = 0;
+  for (const { directory } of source.packs) rows += directory.byteLength >= 8 ? viewOf(directory).getUint32(4, true) : 0;
+  return rows;
 }
 
 /** Creates `<hash of names>.seg` in `folder` from what `fill` writes. Returns its path. @throws system errors; nothing is left behind then */
@@ -67,10 +77,16 @@ export async function writeSegment(folder: string, sources: Iterable<IndexSource
     folder,
     all.map((source) => source.name),
     async (fd, salt, covered) => {
-      const builder = native().segmentBuilderCreate(fd);
+      const builder = native().segmentBuilderCreate(
+        fd,
+        Math.min(
+          0xffffffff,
+          all.reduce((sum, source) => sum + rowsOf(source), 0),
+        ),
+      );
       try {
         for (const source of all) {
-          for (const pack of source.packs) addPack(builder, source.name, pack);
+          for (const pack of source.packs) addPack(builder, source.object ?? source.name, pack);
         }
         await native().segmentBuilderFinish(builder, salt, covered);
       } finally {

@@ -1,5 +1,5 @@
 /** Index objects (docs/format.md §8): copies of pack directories, as hints. Pure. */
-import { concat, utf8, viewOf } from '../bytes.js';
+import { concat, toHex, utf8, viewOf } from '../bytes.js';
 import { CorruptError } from '../errors.js';
 import { CHUNK_ROW_BYTES, FRAME_ROW_BYTES, MAX_PACK_BYTES, MIN_PACK_BYTES, PACK_HEADER_BYTES } from './pack.js';
 import { checkPreamble, Kind, preamble } from './preamble.js';
@@ -69,6 +69,7 @@ export function decodeIndexBody(bytes: Uint8Array, object: string): PackDirector
   const view = viewOf(bytes);
   const count = view.getUint32(0, true);
   const packs: PackDirectory[] = [];
+  const seen = new Set<string>();
   let at = 4;
   for (let i = 0; i < count; i++) {
     if (at + 40 + PACK_HEADER_BYTES > bytes.byteLength) bad();
@@ -79,9 +80,12 @@ export function decodeIndexBody(bytes: Uint8Array, object: string): PackDirector
     at += 40 + PACK_HEADER_BYTES;
     if (length < 8 || length > bytes.byteLength - at || packBytes < MIN_PACK_BYTES || packBytes > MAX_PACK_BYTES) bad();
     if (length !== 8 + view.getUint32(at, true) * FRAME_ROW_BYTES + view.getUint32(at + 4, true) * CHUNK_ROW_BYTES) bad();
+    seen.add(toHex(packId));
     packs.push({ packId, packBytes, header, directory: bytes.subarray(at, at + length) });
     at += length;
   }
   if (at !== bytes.byteLength) bad();
+  // Or one object could describe a pack in a hundred thousand ways, and a reader would have to try them all.
+  if (seen.size !== count) throw new CorruptError(object, 'lists a pack twice');
   return packs;
 }

@@ -11,6 +11,8 @@ export const MAX_PACK_BYTES = 67_108_864;
 /** Header, sealed directory (nonce, tag, counts) and footer. */
 export const MIN_PACK_BYTES = 432;
 export const MAX_FRAMES = 65_536;
+/** Rows of a chunk index number frames, and chunks in a frame, with 16 bits each. */
+export const MAX_FRAME_CHUNKS = 65_536;
 export const MAX_FRAME_BYTES = 4_194_304;
 export const MAX_CHUNK_BYTES = 2_097_152;
 export const FRAME_ROW_BYTES = 20;
@@ -167,11 +169,12 @@ export function encodeDirectory(frames: readonly Omit<Frame, 'firstChunk'>[], ro
 
 /**
  * Decodes a directory and checks every sum and bound. `endBytes` is where its frames must have ended (the directory's own offset, or the pack's size
- * when that is all that is known).
+ * when that is all that is known); `packClass` is the header's, and left out where the directory comes from an index that has compared them. Its twin is
+ * native/pack-directory.cc.
  *
  * @throws CorruptError
  */
-export function decodeDirectory(bytes: Uint8Array, endBytes: number, object: string): Directory {
+export function decodeDirectory(bytes: Uint8Array, endBytes: number, object: string, packClass?: PackClass): Directory {
   const bad = (message: string): never => {
     throw new CorruptError(object, `directory: ${message}`);
   };
@@ -202,11 +205,14 @@ export function decodeDirectory(bytes: Uint8Array, endBytes: number, object: str
     if (rawBytes === 0 || rawBytes > MAX_FRAME_BYTES || codec > Codec.zstd) bad(`frame ${i} has an impossible size or codec`);
     if (codec === Codec.raw && sealedBytes !== rawBytes + TAG_BYTES) bad(`frame ${i} is raw but of another length`);
     if (count === 0 || count > chunkCount - firstChunk) bad(`frame ${i} names more chunks than there are`);
+    if (count > MAX_FRAME_CHUNKS) bad(`frame ${i} holds more chunks than a frame may have`);
     let sum = 0;
     for (let c = firstChunk; c < firstChunk + count; c++) {
       const length = rowView.getUint32(c * CHUNK_ROW_BYTES + 33, true);
       const type = chunkRows[c * CHUNK_ROW_BYTES + 32]!;
       if (length === 0 || length > MAX_CHUNK_BYTES || type < 1 || type > 4) bad(`chunk ${c} has an impossible length or type`);
+      if (packClass !== undefined && (type === ChunkType.data) !== (packClass === PackClass.data))
+        bad(`chunk ${c} is of another class than its pack`);
       sum += length;
     }
     if (sum !== rawBytes) bad(`the chunks of frame ${i} do not add up`);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { lossyUtf8, toHex, utf8 } from '../bytes.js';
 import { hkdf } from '../crypto/kdf.js';
 import { LocalSealer } from '../crypto/local-seal.js';
-import { InterruptedError, SourceError } from '../errors.js';
+import { InterruptedError, SourceError, type VarveError } from '../errors.js';
 import type { Problem } from '../format/manifest.js';
 import { checkTags, MAX_PROBLEMS } from '../format/manifest.js';
 import { type DirectoryEntry, type Entry, EntryKind, isValidName, type Owner } from '../format/tree.js';
@@ -63,6 +63,8 @@ export interface BackupOptions {
   readonly onNote?: (note: string) => void;
   /** Called once, at the end, when the change cache could not be written: the next run reads again what this one read. */
   readonly onCacheUnusable?: (error: Error) => void;
+  /** Called for index objects and packs whose directories cannot be taken up: what they hold is stored again if it is needed. */
+  readonly onDamaged?: (error: VarveError) => void;
   /** The clock; for tests. */
   readonly nowMs?: () => number;
   /** After so many new chunks the run's tables start anew; for tests. */
@@ -105,6 +107,7 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
   // It is awaited when the stream has ended; a command that fails before is no unhandled rejection.
   options.stdin?.finished?.catch(() => undefined);
   const note = options.onNote ?? (() => undefined);
+  const damaged = options.onDamaged ?? ((error: VarveError): void => note(error.message));
   const missing: Problem[] = [];
   const named = (options.paths ?? []).map(absolutePath);
   const sources = options.stdin !== undefined ? [] : existingSources(named, (path, code) => missing.push({ path, code }));
@@ -120,7 +123,7 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
   requireAuthor(repository.genesis, ledger, author);
   // What is to be pruned is never used again: deletion and reuse must not meet.
   for (const hex of intended(ledger.entries).packs) stored.delete(hex);
-  const index = await openIndex(repository, { filter: true, compact: false, onDamaged: (error) => note(error.message) });
+  const index = await openIndex(repository, { filter: true, compact: false, onDamaged: damaged });
   const domain = repository.keyring.writer?.domain;
   let cache = ChangeCache.none();
   let run: Run | undefined;
@@ -134,7 +137,7 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
       index,
       [...stored.keys()].map((hex) => new Uint8Array(Buffer.from(hex, 'hex'))),
     ))
-      note(error.message);
+      damaged(error);
     ranges.close();
     const namesKey = domain === undefined ? new Uint8Array(32) : repository.domainKeys(domain).names;
     const stream = streamId(namesKey, host, label);

@@ -106,8 +106,9 @@ export async function mountRepository(repository: Repository, options: MountRepo
   };
   if (only !== undefined && only.path.byteLength > 0) await checkSubPath(data, only.path);
   const tell = teller(onLog);
+  const tellOnce = onceEach(onLog);
   // Before the first reader asks: a thread that finds nothing in the index reads the directory of every pack.
-  const index = await openIndex(repository, { filter: false, onDamaged: tell });
+  const index = await openIndex(repository, { filter: false, onDamaged: tellOnce });
   const mounting = driver.mount(
     { file: workerFile(VIEW_FILE), data },
     {
@@ -124,7 +125,7 @@ export async function mountRepository(repository: Repository, options: MountRepo
     await index.close();
     throw error;
   });
-  const stop = keepIndex(repository, index, new LedgerFollower(repository, ledger, objectReader(place)), tell);
+  const stop = keepIndex(repository, index, new LedgerFollower(repository, ledger, objectReader(place)), tell, tellOnce);
   mounted.finished.then(stop, stop);
   return mounted;
 }
@@ -186,6 +187,7 @@ function keepIndex(
   index: ChunkIndex,
   follower: LedgerFollower,
   tell: (error: unknown) => void,
+  tellOnce: (error: Error) => void,
 ): () => void {
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
@@ -193,7 +195,7 @@ function keepIndex(
     try {
       const before = await repository.heads?.recall();
       if (follower.poll()) {
-        await refreshIndex(repository, index, tell);
+        await refreshIndex(repository, index, tellOnce);
         if (before !== undefined) await repository.heads?.compare(follower.ledger.chains, before);
       }
     } catch (error) {
@@ -206,6 +208,15 @@ function keepIndex(
     stopped = true;
     clearTimeout(timer);
     index.close().catch(tell);
+  };
+}
+
+/** Tells each message once: what is wrong with an object is found again whenever the index is brought up to date. */
+function onceEach(onLog: (message: string) => void): (error: Error) => void {
+  const told = new Set<string>();
+  return ({ message }) => {
+    if (!told.has(message)) onLog(message);
+    told.add(message);
   };
 }
 

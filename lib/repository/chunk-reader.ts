@@ -219,7 +219,7 @@ export class ChunkReader {
       name,
       described: sha256(packId, header, directory),
       layouts: new Map(),
-      directory: decodeDirectory(directory, MAX_PACK_BYTES, name),
+      directory: decodeDirectory(directory, MAX_PACK_BYTES, name, fields.packClass),
       key: packKey(session, fields.salt),
       chunkIdKey,
       headerDigest: sha256(header),

@@ -25,6 +25,7 @@ import {
   PACK_FOOTER_BYTES,
   PACK_HEADER_BYTES,
 } from '../format/pack.js';
+import { native } from '../native.js';
 import type { Ranges } from './ranges.js';
 import type { Repository } from './repository.js';
 
@@ -56,11 +57,11 @@ export function openDirectory(
   endBytes: number,
   name: string,
 ): Uint8Array {
-  const { repository: owner, domain } = decodePackHeader(header, name);
+  const { repository: owner, domain, packClass } = decodePackHeader(header, name);
   if (!equalBytes(owner, repository.id)) throw new CorruptError(name, 'belongs to another repository');
   const plaintext = open(repository.domainKeys(domain).index, directoryAad(header), sealed);
   if (plaintext === undefined) throw new CorruptError(name, 'its directory does not verify');
-  const { frames, chunkCount } = decodeDirectory(plaintext, endBytes, name);
+  const { frames, chunkCount } = decodeDirectory(plaintext, endBytes, name, packClass);
   return plaintext.subarray(0, 8 + frames.length * FRAME_ROW_BYTES + chunkCount * CHUNK_ROW_BYTES);
 }
 
@@ -76,9 +77,9 @@ export function sealIndexObject(
 }
 
 /**
- * Opens an index object. Directories inside are checked by whoever uses them.
+ * Opens an index object, and checks the directories inside.
  *
- * @throws CorruptError if its name, seal or lengths do not fit
+ * @throws CorruptError if its name, seal or lengths do not fit, or a directory breaks a rule
  * @throws RoleError if its domain is not ours to read
  */
 export function openIndexObject(repository: Keys, name: string, bytes: Uint8Array): PackDirectory[] {
@@ -90,9 +91,14 @@ export function openIndexObject(repository: Keys, name: string, bytes: Uint8Arra
   if (body === undefined) throw new CorruptError(name, 'does not verify');
   const packs = decodeIndexBody(body, name);
   for (const pack of packs) {
-    const { repository: owner, domain } = decodePackHeader(pack.header, name);
+    const { repository: owner, domain, packClass } = decodePackHeader(pack.header, name);
     if (!equalBytes(owner, repository.id) || !equalBytes(domain, header.domain))
       throw new CorruptError(name, 'lists a pack of another domain');
+    try {
+      native().checkDirectory(pack.directory, pack.packBytes, packClass);
+    } catch (error) {
+      throw new CorruptError(name, `${(error as Error).message}, of ${packName(pack.packId)}`, {}, error);
+    }
   }
   return packs;
 }

@@ -16,6 +16,7 @@ import {
   FRAME_AAD_CODEC_AT,
   FRAME_ROW_BYTES,
   frameAad,
+  MAX_FRAME_CHUNKS,
   PACK_FOOTER_BYTES,
   PACK_HEADER_BYTES,
   type PackClass,
@@ -65,12 +66,18 @@ interface OpenPack {
   at: number;
   readonly frames: { offset: number; sealedBytes: number; rawBytes: number; codec: number; chunkCount: number }[];
   readonly rows: Uint8Array[];
+  rowBytes: number;
 }
 
 const FRAME_SLACK_BYTES = 65_536;
 /** Room behind a pack's target size for the frames that end with it. */
 const PACK_SLACK_BYTES = 3 << 20;
 const MAX_SPARE = 1;
+/** What compresses to almost nothing could fill a pack with more frames, or a directory with more rows, than a pack may have. Far below those limits. */
+const CROWDED_FRAMES = 16_384;
+const CROWDED_ROW_BYTES = 16 << 20;
+
+const isCrowded = (pack: OpenPack): boolean => pack.frames.length >= CROWDED_FRAMES || pack.rowBytes >= CROWDED_ROW_BYTES;
 
 /** Which kinds of frames a writer keeps apart; each closes at its own size and may have a compression level of its own. */
 export type FrameKinds = Readonly<Record<string, { readonly closeAt: number; readonly level?: number }>>;
@@ -130,12 +137,12 @@ export class PackWriter {
     writeRow(frame.rows, frame.rowCount * CHUNK_ROW_BYTES, id, type, plaintext.byteLength);
     frame.rawBytes += plaintext.byteLength;
     frame.rowCount++;
-    if (frame.rawBytes >= frame.closeAt) this.#seal(frame);
+    if (frame.rawBytes >= frame.closeAt || frame.rowCount === MAX_FRAME_CHUNKS) this.#seal(frame);
   }
 
   /** Packs finished since the last call. Closes the open pack when it has reached its size; call between chunks whose ordinal has been used. */
   takeFinished(): FinishedPack[] {
-    if (this.#pack !== undefined && this.#pack.at >= this.#options.targetBytes) this.#close(false);
+    if (this.#pack !== undefined && (this.#pack.at >= this.#options.targetBytes || isCrowded(this.#pack))) this.#close(false);
     return this.#finished.splice(0);
   }
 
@@ -165,6 +172,7 @@ export class PackWriter {
       at: PACK_HEADER_BYTES,
       frames: [],
       rows: [],
+      rowBytes: 0,
     };
   }
 
@@ -194,6 +202,7 @@ export class PackWriter {
     );
     pack.frames.push({ offset: pack.at, sealedBytes, rawBytes, codec, chunkCount });
     pack.rows.push(rows);
+    pack.rowBytes += rows.byteLength;
     pack.at += sealedBytes;
   }
 
@@ -213,7 +222,7 @@ export class PackWriter {
     this.#pack = undefined;
     if (pack.frames.length === 0) return;
     const directory = encodeDirectory(pack.frames, pack.rows);
-    decodeDirectory(directory, pack.at, 'pack being written');
+    decodeDirectory(directory, pack.at, 'pack being written', this.#options.packClass);
     const plain = padded ? padDirectory(directory, pack.at) : directory;
     const sealed = seal(this.#keys.indexKey, directoryAad(pack.header), plain);
     const footer = encodePackFooter(this.#keys.sealed, pack.at, sealed.byteLength);

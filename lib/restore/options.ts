@@ -1,4 +1,5 @@
 /** What a restore can be asked for and what it reports. Types only, and the few judgements that follow from them alone. */
+import type { VarveError } from '../errors.js';
 
 /** Which existing entries may be replaced. `always` leaves alone what already holds the right bytes. */
 export type Overwrite = 'always' | 'if-changed' | 'if-newer' | 'never';
@@ -64,6 +65,8 @@ export interface RestoreOptions {
   readonly onTurn?: () => Promise<void>;
   /** Called for every problem, as it is met; the report holds the first MAX_PROBLEMS. */
   readonly onProblem?: (problem: RestoreProblem) => void;
+  /** Called for index objects, and packs that are needed, whose directories cannot be taken up. Files that want for it are problems besides. */
+  readonly onDamaged?: (error: VarveError) => void;
 }
 
 export const MAX_PROBLEMS = 10_000;

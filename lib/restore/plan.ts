@@ -159,7 +159,8 @@ export class Planner {
     for (let chunk = 0; chunk < directory.chunkCount; chunk++) {
       const prefix = prefixOf(directory.chunkRows, chunk * CHUNK_ROW_BYTES);
       const others = byPrefix.get(prefix);
-      byPrefix.set(prefix, others === undefined ? chunk : typeof others === 'number' ? [others, chunk] : [...others, chunk]);
+      if (typeof others === 'object') others.push(chunk);
+      else byPrefix.set(prefix, others === undefined ? chunk : [others, chunk]);
     }
     const places = { info, directory, byPrefix, frameOf };
     if (this.#packs.size >= KEPT_PACKS) this.#packs.delete(this.#packs.keys().next().value as number);

@@ -55,7 +55,11 @@ const PROGRESS_MS = 200;
 export async function restore(repository: Repository, snapshot: Snapshot, options: RestoreOptions): Promise<RestoreReport> {
   const name = manifestName(snapshot.id);
   const pins = await resolvePins(snapshot.envelope, async (id) => (await readEnvelope(repository, id)).envelope, name);
-  const reader = await openSnapshotReader(repository, [pins]);
+  const reader = await openSnapshotReader(
+    repository,
+    [pins],
+    options.onDamaged === undefined ? {} : { onDamaged: options.onDamaged },
+  );
   try {
     const source = reader.source(snapshot.envelope.domain, pins);
     const { entry, landing } = findRestored(source, snapshot.body.root, options.subPath);

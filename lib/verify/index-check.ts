@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { fromHex, toHex } from '../bytes.js';
 import { type ChunkIndex, openChunkIndex } from '../chunk-index/chunk-index.js';
 import { sha256 } from '../crypto/kdf.js';
-import { CorruptError, VarveError } from '../errors.js';
-import { MAX_INDEX_BYTES } from '../format/index-object.js';
+import { CorruptError, NotFoundError, VarveError } from '../errors.js';
+import { MAX_INDEX_BYTES, type PackDirectory } from '../format/index-object.js';
 import { packName } from '../format/names.js';
-import { decodeDirectory, decodePackHeader } from '../format/pack.js';
+import { type Directory, decodeDirectory, MAX_PACK_BYTES } from '../format/pack.js';
 import { coverPacks, refreshIndex } from '../repository/open-index.js';
 import { openIndexObject, readPackDirectory } from '../repository/pack-directory.js';
 import type { Ranges } from '../repository/ranges.js';
@@ -39,13 +39,7 @@ export async function checkIndexObjects(
     await breathe();
     try {
       if (sizeBytes > MAX_INDEX_BYTES) throw new CorruptError(name, 'larger than an index object may be');
-      for (const { packId, packBytes, header, directory } of openIndexObject(
-        repository,
-        name,
-        await repository.store.get(name),
-      )) {
-        decodePackHeader(header, name);
-        decodeDirectory(directory, packBytes, name);
+      for (const { packId, packBytes } of openIndexObject(repository, name, await repository.store.get(name))) {
         const hex = toHex(packId);
         const other = packs.get(hex);
         const said = { bytes: packBytes, index: name, objects: [...(other?.objects ?? []), name] };
@@ -57,7 +51,7 @@ export async function checkIndexObjects(
         }
       }
     } catch (error) {
-      findings.thrown(error, name);
+      findings.thrown(error instanceof VarveError ? error : new CorruptError(name, (error as Error).message, {}, error), name);
     }
   }
   return packs;
@@ -148,11 +142,21 @@ export function checkPackSizes(
     const found = wrong.get(hex);
     if (found === undefined) continue;
     const frames = new Set<number>();
-    const directory = decodeDirectory(index.directory(packIndex), Number.MAX_SAFE_INTEGER, packName(packId));
-    directory.frames.forEach(({ offset, sealedBytes }, number) => {
+    const directory = describedDirectory(index, packIndex, packId);
+    directory?.frames.forEach(({ offset, sealedBytes }, number) => {
       if (offset + sealedBytes > found.size) frames.add(number);
     });
-    damage.set(hex, { code: 'CORRUPT', message: found.message, frames });
+    damage.set(hex, { code: 'CORRUPT', message: found.message, frames: directory === undefined ? undefined : frames });
+  }
+}
+
+/** Undefined where the local index no longer verifies. */
+function describedDirectory(index: ChunkIndex, packIndex: number, packId: Uint8Array): Directory | undefined {
+  try {
+    return decodeDirectory(index.directory(packIndex), MAX_PACK_BYTES, packName(packId));
+  } catch (error) {
+    if (error instanceof CorruptError) return undefined;
+    throw error;
   }
 }
 
@@ -169,10 +173,22 @@ export async function findLiars(
   truth: ReadonlyMap<string, string>,
 ): Promise<Map<string, string[]>> {
   const liars = new Map<string, string[]>([...truth.keys()].map((hex) => [hex, []]));
-  for (const name of objects)
-    for (const { packId, header, directory } of openIndexObject(repository, name, await repository.store.get(name))) {
+  for (const name of objects) {
+    const packs = await listedBy(repository, name);
+    for (const { packId, header, directory } of packs) {
       const own = truth.get(toHex(packId));
       if (own !== undefined && own !== toHex(sha256(header, directory))) liars.get(toHex(packId))!.push(name);
     }
+  }
   return liars;
+}
+
+/** Nothing where the object was pruned meanwhile, or no longer opens. */
+async function listedBy(repository: Repository, name: string): Promise<readonly PackDirectory[]> {
+  try {
+    return openIndexObject(repository, name, await repository.store.get(name));
+  } catch (error) {
+    if (error instanceof NotFoundError || error instanceof CorruptError) return [];
+    throw error;
+  }
 }

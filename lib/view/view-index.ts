@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { toHex } from '../bytes.js';
 import type { Location } from '../chunk-index/chunk-index.js';
 import { Segment } from '../chunk-index/segment.js';
-import { CorruptError, NotFoundError, RoleError } from '../errors.js';
+import { CorruptError, StoreError } from '../errors.js';
 import { packName } from '../format/names.js';
 import { CHUNK_ROW_BYTES, decodeDirectory, MAX_PACK_BYTES, rowsOfFrame } from '../format/pack.js';
 import { native } from '../native.js';
@@ -131,7 +131,7 @@ export class ViewIndex implements ReadIndex {
         grew = true;
       } catch (error) {
         // The reader of a chunk says which chunk is lost; a pack that is damaged everywhere is no reason to fail for the others.
-        if (!(error instanceof CorruptError) && !(error instanceof NotFoundError) && !(error instanceof RoleError)) throw error;
+        if (error instanceof StoreError) throw error;
       }
     }
     return grew;

@@ -39,7 +39,7 @@ t.test('the index agrees with a Map on random packs, through adding, merging and
   const chunk = fc.integer({ min: 0, max: 300 });
   const somePack = fc.record({
     n: fc.integer({ min: 0, max: 1e9 }),
-    frames: fc.array(fc.array(chunk, { maxLength: 30 }), { maxLength: 5 }),
+    frames: fc.array(fc.array(chunk, { minLength: 1, maxLength: 30 }), { maxLength: 5 }),
   });
   const sources = fc.array(fc.uniqueArray(somePack, { maxLength: 4, selector: (p) => p.n }), { maxLength: 24 });
   let run = 0;

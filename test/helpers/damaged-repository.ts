@@ -163,7 +163,7 @@ export async function damagedRepository(): Promise<DamagedRepository> {
         const record = snapshotRecords(ledger).at(which)!;
         const { envelope, body } = await openSnapshot(from, record, tagChanges(from, ledger));
         const pins = await resolvePins(envelope, async (id) => (await readEnvelope(from, id)).envelope, 'manifest');
-        const reader = await openSnapshotReader(from, [pins], 8 << 20);
+        const reader = await openSnapshotReader(from, [pins], { cacheBytes: 8 << 20 });
         try {
           for (const [path, found] of filesOf(reader.source(envelope.domain, pins), body.root.tree, '', failures))
             files.set(path, found);

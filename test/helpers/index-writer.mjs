@@ -18,19 +18,21 @@ function directory(from) {
     [20, 10],
   ])
     view.setUint32(at, value, true);
+  bytes[24] = 1;
   for (let c = 0; c < 10; c++) {
     bytes.set(hash(`chunk ${from + c}`), 28 + 37 * c);
+    bytes[28 + 37 * c + 32] = 1;
     view.setUint32(28 + 37 * c + 33, 1000, true);
   }
   return bytes;
 }
 
+const header = new Uint8Array(256);
+header[88] = 1;
 const index = await openChunkIndex(folder, { filter: true });
 for (let i = 0; i < Number(count); i++) {
   const n = 2 * i + Number(writer);
-  await index.add([
-    { name: `s${n}`, packs: [{ packId: hash(`pack ${n}`), header: new Uint8Array(256), directory: directory(n * 10) }] },
-  ]);
+  await index.add([{ name: `s${n}`, packs: [{ packId: hash(`pack ${n}`), header, directory: directory(n * 10) }] }]);
   if (i % 5 === 0) await index.refresh();
 }
 await index.close();

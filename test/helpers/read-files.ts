@@ -38,7 +38,7 @@ export async function readFiles(repository: Repository, hex: string, options: Re
     const { envelope, body } = await openSnapshot(repository, record, tagChanges(repository, ledger));
     const read = async (id: Uint8Array) => (await readEnvelope(repository, id)).envelope;
     const pins = await resolvePins(envelope, read, manifestName(record.id));
-    const reader = await openSnapshotReader(repository, [pins], 8 << 20);
+    const reader = await openSnapshotReader(repository, [pins], { cacheBytes: 8 << 20 });
     try {
       let source = reader.source(envelope.domain, pins);
       if (options.shared === true) {

@@ -34,7 +34,9 @@ export function packDirectory(pack: PlainPack): PackDirectory {
     directory[at + 32] = 1;
     view.setUint32(at + 33, 1000, true);
   }
-  return { packId: pack.packId, header: new Uint8Array(256).fill(pack.packId[0]!), directory };
+  const header = new Uint8Array(256).fill(pack.packId[0]!);
+  header[88] = 1;
+  return { packId: pack.packId, header, directory };
 }
 
 export function source(name: string, packs: readonly PlainPack[]): IndexSource {
@@ -81,7 +83,7 @@ export function plainSegment(file: Uint8Array): {
   const rows = [];
   for (let page = 0; page < view.getUint32(28, true); page++) {
     const start = at(40) + page * 4096;
-    for (let row = 0; row < view.getUint32(start + 4080, true); row++) {
+    for (let row = 0; row < Math.min(170, view.getUint32(start + 4080, true)); row++) {
       const from = start + row * 24;
       rows.push({
         id: toHex(file.subarray(from, from + 16)),
