@@ -2,8 +2,8 @@
  * Walks the snapshot's tree and decides, entry by entry, what is made, mended, linked or left alone. Directories, symlinks and special files
  * are made here; the content of files goes into the window.
  */
-import { toHex } from '../bytes.js';
 import { CorruptError } from '../errors.js';
+import { linkKey } from '../format/link-key.js';
 import { type Entry, EntryKind, type FileEntry, isDirectory, isFile } from '../format/tree.js';
 import { readDirectory, readPieces } from '../repository/tree-reader.js';
 import { differingPieces, isDevice, judgeExisting, openUp } from './existing.js';
@@ -73,9 +73,10 @@ export class Walk {
   ): Promise<void> | undefined {
     const run = this.#run;
     const dryRun = run.options.dryRun === true;
-    const first = entry.link === null ? undefined : this.#links.get(toHex(entry.link.id));
+    const key = linkKey(entry);
+    const first = key === undefined ? undefined : this.#links.get(key);
     if (first !== undefined) {
-      if (--first.left === 0) this.#links.delete(toHex(entry.link!.id));
+      if (--first.left === 0) this.#links.delete(key!);
       if (dryRun) this.#count(entry, 'restored');
       else this.#pipeline.window.links.push({ directory, entry, path, source: first });
       return undefined;
@@ -215,7 +216,7 @@ export class Walk {
 
   #remember(directory: TargetDirectory, entry: Entry, path: string, file: PlannedFile | undefined): void {
     if (entry.link !== null)
-      this.#links.set(toHex(entry.link.id), { directory, name: entry.name, path, file, left: entry.link.nlink - 1 });
+      this.#links.set(linkKey(entry)!, { directory, name: entry.name, path, file, left: entry.link.nlink - 1 });
   }
 
   #count(entry: Entry, as: 'restored' | 'skipped'): void {

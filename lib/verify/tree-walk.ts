@@ -7,6 +7,7 @@ import { ABSENT, type ChunkIndex } from '../chunk-index/chunk-index.js';
 import { sha256 } from '../crypto/kdf.js';
 import { CorruptError } from '../errors.js';
 import { checkRows, ROW_BYTES, rowLength } from '../format/content.js';
+import { linkContent } from '../format/link-key.js';
 import { ChunkType } from '../format/pack.js';
 import type { InnerPage, Page } from '../format/page.js';
 import { type DirectoryEntry, type Entry, isDirectory, isFile, MAX_DEPTH } from '../format/tree.js';
@@ -57,6 +58,8 @@ function opened(ref: Ref): Open {
 }
 
 const BREATH_STEPS = 128;
+/** Files with several names that are compared: 100 MB at most. */
+const MAX_LINKS = 500_000;
 const LINK = utf8('page');
 const LIST = utf8('list');
 
@@ -80,6 +83,8 @@ export class TreeWalk {
   #source!: TreeSource;
   #blame!: Blame;
   #stack: Open[] = [];
+  /** What the file of each link id holds. */
+  readonly #links = new Map<string, string>();
 
   /** `breathe` is awaited now and then; it may throw to end the walk. */
   constructor(index: ChunkIndex, reader: ChunkReader, damage: Damage, findings: Findings, breathe: () => Promise<void>) {
@@ -104,6 +109,7 @@ export class TreeWalk {
     this.#source = { chunks, chunkIdKey: snapshot.chunkIdKey };
     this.#blame = new Blame(this.#index, this.#damage, pinned, snapshot.object);
     this.#stack = [];
+    this.#links.clear();
     const { root } = snapshot;
     this.#attributes(root);
     this.#descend({ id: root.tree, key: root.tree, directory: root, parent: undefined, row: 0 });
@@ -189,6 +195,7 @@ export class TreeWalk {
         return;
       }
       open.sums.files++;
+      if (entry.link !== null) this.#link(ref, entry, entry.link.id);
       if (!isFile(entry)) return;
       open.sums.bytes += entry.sizeBytes;
       const { content } = entry;
@@ -206,6 +213,19 @@ export class TreeWalk {
     }
     this.#resolve(references, page.entries, open);
     return { ...open, children };
+  }
+
+  /** Compares a name of a file with the others, among the pages that this snapshot is the first to have. */
+  #link(ref: Ref, entry: Entry, id: Uint8Array): void {
+    const key = toHex(id);
+    const content = linkContent(entry);
+    const known = this.#links.get(key);
+    if (known === undefined) {
+      if (this.#links.size < MAX_LINKS) this.#links.set(key, content);
+    } else if (known !== content) {
+      const affected = { snapshot: this.#snapshot.hex, path: this.#path(ref.directory, entry.name) };
+      this.#findings.error(this.#snapshot.object, 'CORRUPT', 'names of one file do not agree in what it holds', affected);
+    }
   }
 
   #childRef(inner: InnerPage, at: number, id: Uint8Array): Ref {
