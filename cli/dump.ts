@@ -6,6 +6,7 @@ import { tellLeftOut } from './left-out.js';
 import { argumentBytes } from './raw-arguments.js';
 import { type Run, withRepository } from './run.js';
 import { addFilterOptions, type FilterOptions, filterOf, parseSnapshotPath } from './snapshot-arguments.js';
+import { stdoutWriter } from './stdout-writer.js';
 import { UsageError } from './usage-error.js';
 
 export function configure(command: Command, run: Run): void {
@@ -14,6 +15,7 @@ export function configure(command: Command, run: Run): void {
     .addHelpText(
       'after',
       `
+The status is not 0 when not everything was written, also because the reader of a pipe had enough. A block device is written in place, from its beginning.
 A directory is written as a tar archive with names relative to it. --json does not change what is written.
 
 Examples:
@@ -41,7 +43,7 @@ async function dump(
     try {
       const tree = opened.trees[0]!;
       const { entry } = await entryAt(tree, path);
-      const write = (bytes: Uint8Array): Promise<void> => run.out.write(bytes);
+      const write = stdoutWriter(run.out);
       if (options.archive === undefined && 'sizeBytes' in entry) await dumpFile(tree, path, write, run.signal);
       else if (options.archive === undefined && !('tree' in entry))
         throw new UsageError(
@@ -52,6 +54,7 @@ async function dump(
           signal: run.signal,
           onSkipped: (at, reason) => run.out.warn(`${safeText(at)}: left out: ${reason}`),
         });
+      await write.finish();
     } finally {
       await opened.close();
     }
