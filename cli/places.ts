@@ -2,7 +2,7 @@
 import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { idHex, makeFolders, type RepositoryId } from '../lib/index.js';
+import { idHex, makeFolders, type RepositoryId, tagCache } from '../lib/index.js';
 import type { Globals } from './globals.js';
 
 function base(own: string | undefined, xdg: string | undefined, fallback: string): string {
@@ -26,6 +26,7 @@ function prepare(folder: string): string | undefined {
 /** A folder that goes away with the process. */
 function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'varve-cache-'));
+  tagCache(folder);
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
@@ -36,7 +37,10 @@ export function cacheFolder(globals: Globals, id: RepositoryId, warn: (message: 
   const { VARVE_CACHE_DIR, XDG_CACHE_HOME } = process.env;
   const folder = join(base(globals.cacheDir ?? VARVE_CACHE_DIR, XDG_CACHE_HOME, '.cache'), idHex(id).slice(0, 32));
   const problem = prepare(folder);
-  if (problem === undefined) return folder;
+  if (problem === undefined) {
+    tagCache(folder);
+    return folder;
+  }
   warn(`the cache folder cannot be used (${problem}); using a temporary one, which makes every run start anew`);
   return temporaryFolder();
 }
