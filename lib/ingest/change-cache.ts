@@ -21,6 +21,7 @@ import {
   sealed,
   unsealed,
 } from './cache-rows.js';
+import { decodeIds, encodeIds, type Ids } from './owners.js';
 import { chooseSparsePacks, encodeSparsePacks } from './sparse-packs.js';
 
 const VERSION = 2;
@@ -256,6 +257,15 @@ export class ChangeCache {
     this.#operationBytes = 0;
     // A cache that cannot be written is one that remembers less; the backup goes on.
     this.#writing = this.#writing.then(() => this.#db!.batch(operations)).catch(() => undefined);
+  }
+
+  /** Ids of users and groups without a name when something of theirs was last stored. */
+  nameless(): Ids {
+    return decodeIds(this.#get(key('n')));
+  }
+
+  rememberNameless(ids: Ids): void {
+    this.#put(key('n'), encodeIds(ids));
   }
 
   /** Resolves when what was put so far is with the database: backpressure for the walk. */
