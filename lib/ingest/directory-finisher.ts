@@ -28,9 +28,17 @@ export class DirectoryFinisher {
     this.#starter = starter;
   }
 
-  /** Finishes a directory unless it still waits for something; called again whenever it waits for less. */
+  /** Finishes a directory unless it still waits for something, and those above that waited for it alone; called again whenever it waits for less. */
   finishIfDone(node: WalkNode): void {
-    if (!node.walked || node.pending > 0) return;
+    // Not by recursion: directories nest deeper than the stack.
+    for (let at: WalkNode | undefined = node; at?.walked && at.pending === 0; ) {
+      this.#finish(at);
+      at = at.pending === 0 ? at.parent : undefined;
+    }
+  }
+
+  /** Finishes a directory that waits for nothing. It may wait again after. */
+  #finish(node: WalkNode): void {
     if (node.clean) {
       if (this.#sameChildren(node) && this.#addTotals(node)) {
         this.#reuse(node);
@@ -39,7 +47,10 @@ export class DirectoryFinisher {
       node.clean = false;
       const trees = node.entries;
       node.entries = new Array(node.records.length);
+      // Some entries may be done at once; the directory is not before all are begun.
+      node.pending++;
       this.#starter.startEntries(node);
+      node.pending--;
       for (const at of node.subdirectories) this.#mergeDirectory(node, at, trees[at]);
       if (node.pending > 0) return;
     }
@@ -171,7 +182,6 @@ export class DirectoryFinisher {
     else if (parent.clean) parent.entries[at] = bareDirectory(record, this.#maker.owner(record.uid, record.gid), tree, totals);
     else this.#setDirectory(parent, at, node.path, node.location, tree, totals);
     parent.pending--;
-    this.finishIfDone(parent);
   }
 
   #tellEmpty(node: WalkNode): void {

@@ -138,7 +138,8 @@ function compileText(text: string, ignoreCase: boolean, itself: boolean): Compil
   for (const [i, name] of names.entries()) {
     if (i > lastName) break;
     if (name === '**') source += '(?:[^/]+/)*';
-    else source += nameSource(name) + (i === lastName ? end : '/');
+    // A name has one character at least: `a/*` is nothing that is called `a/`.
+    else source += `(?=[^/])${nameSource(name)}${i === lastName ? end : '/'}`;
   }
   const firstSpan = names.indexOf('**');
   const front = (firstSpan < 0 ? names : names.slice(0, firstSpan)).map((name) => new RegExp(`^${nameSource(name)}$`, flags));
