@@ -178,7 +178,7 @@ async function runBackup(run: Run, paths: readonly string[], flags: Flags, exclu
       ...(run.globals.verbose > 1 && {
         onFile: (path: Uint8Array, state: FileState) => {
           out.record('file', { action: state, ...jsonName('path', path) });
-          out.info(`${state.padEnd(11)}${safeText(path)}`);
+          out.info(`${state.padEnd(7)} ${safeText(path)}`);
         },
       }),
       onWarning: (message, path) =>
