@@ -5,10 +5,12 @@ import {
   type BackupReport,
   backup,
   compileExclusion,
+  type FileState,
   idHex,
   type Pattern,
   prepareBackup,
   type Repository,
+  type StreamSource,
   selectSnapshot,
   shortHex,
   slotNames,
@@ -17,7 +19,9 @@ import { Exit } from './exit.js';
 import { globbedPaths, rawPaths, verbatimPaths } from './files-from.js';
 import { bytesText, countText, durationText, jsonName, localTime, parseBytes, parseTime, rfc3339, safeText } from './human.js';
 import { tellDamaged } from './left-out.js';
-import { addPatternOptions, compiled } from './patterns.js';
+import type { ListLine } from './list-file.js';
+import { addPatternOptions, compiled, PATTERN_HELP } from './patterns.js';
+import { reasonOf } from './problem-text.js';
 import { Progress } from './progress.js';
 import { allArgumentBytes, argumentBytes, textVariable } from './raw-arguments.js';
 import { type Run, withRepository } from './run.js';
@@ -42,6 +46,9 @@ interface Flags {
   readonly label?: string;
   readonly time?: string;
   readonly force?: boolean;
+  readonly ignoreInode?: boolean;
+  readonly ignoreCtime?: boolean;
+  readonly allowEmpty?: boolean;
 }
 
 export function configure(command: Command, run: Run): void {
@@ -55,23 +62,36 @@ export function configure(command: Command, run: Run): void {
     .option('--exclude-caches', 'leave out directories that a CACHEDIR.TAG marks as caches')
     .option('--exclude-if-present <file[:header]>', 'leave out directories that hold this file (repeatable)', collect)
     .option('--exclude-larger-than <size>', 'leave out larger files, e.g. 2G')
-    .option('-x, --one-file-system', 'stay on the file system of each path')
-    .option('--files-from <file>', 'read paths from a file, with wildcards (repeatable)', collect)
+    .option('-x, --one-file-system', 'stay on the file system of each path; names the mount points that are not entered')
+    .option('--files-from <file>', 'read paths from a file, with wildcards; - for stdin (repeatable)', collect)
     .option('--files-from-verbatim <file>', 'one path a line, as it is (repeatable)', collect)
     .option('--files-from-raw <file>', 'paths ended by NUL (repeatable)', collect)
     .option('--stdin', 'store standard input as one file')
     .option('--stdin-filename <name>', 'its name; default stdin')
     .option('--stdin-from-command', 'store what a command prints; no snapshot if it fails')
+    .option('--allow-empty', 'store a stream although not one byte comes')
     .option('-n, --dry-run', 'store nothing; say what would be stored')
     .option('--tag <tag,tag>', 'tags of the snapshot (repeatable)', collect)
     .option('--host <host>', 'host name to record (VARVE_HOST)')
     .option('--label <label>', 'name of this series of backups; default its paths')
     .option('--time <time>', 'time that the data is of; retention goes by the real one')
     .option('--force', 'read every file again, changed or not')
+    .option(
+      '--ignore-inode',
+      'a file with another inode number may be the one seen before: for network and FUSE file systems that number anew',
+    )
+    .option('--ignore-ctime', 'a file with another time of change (of mode, owner, name) may be the one seen before')
     .addHelpText(
       'after',
       `
-Exit status 3 means that a snapshot was stored, but something in the source could not be read: it is partial, and latest passes it over.
+Exit status 3 means that a snapshot was stored, but something in the source could not be read: it is partial, and latest passes it over. It is also
+the status when a wildcard of --files-from matches nothing; the snapshot may be complete then.
+
+What is named is stored, wherever it lies and whatever excludes it. A symlink is stored as one; with a slash behind it, the directory it leads to is meant.
+${PATTERN_HELP}
+
+In lists, a line that names a file that is there means that file. Empty lines do not count, nor, with wildcards and in lists of patterns, lines that begin with #.
+The repository, its cache and mounts of repositories are never stored.
 
 Examples:
   varve backup /home /etc --exclude-caches -e '*.tmp' --tag nightly
@@ -81,12 +101,14 @@ Examples:
     .action((paths: string[], flags: Flags) => runBackup(run, paths, flags, excludes));
 }
 
-async function sourcesOf(paths: readonly string[], flags: Flags): Promise<Uint8Array[]> {
-  const all: Uint8Array[] = allArgumentBytes(paths);
-  for (const file of flags.filesFrom ?? []) all.push(...(await globbedPaths(file)));
-  for (const file of flags.filesFromVerbatim ?? []) all.push(...verbatimPaths(file));
-  for (const file of flags.filesFromRaw ?? []) all.push(...rawPaths(file));
-  return all;
+/** All that is named. `onNothing` is called for a line of a list that matches nothing. */
+async function sourcesOf(paths: readonly string[], flags: Flags, onNothing: (line: ListLine) => void): Promise<Uint8Array[]> {
+  const { filesFrom = [], filesFromVerbatim = [], filesFromRaw = [] } = flags;
+  const lists: Uint8Array[][] = [allArgumentBytes(paths)];
+  for (const file of filesFrom) lists.push(await globbedPaths(file, onNothing));
+  for (const file of filesFromVerbatim) lists.push(verbatimPaths(file));
+  for (const file of filesFromRaw) lists.push(rawPaths(file));
+  return lists.flat();
 }
 
 /** Which stream is to be stored, if one is. @throws UsageError for what does not go with it */
@@ -105,7 +127,11 @@ function streamKind(paths: readonly string[], flags: Flags): 'stdin' | 'command'
 async function runBackup(run: Run, paths: readonly string[], flags: Flags, excludes: readonly Pattern[]): Promise<void> {
   const { out } = run;
   const kind = streamKind(paths, flags);
-  const sources = kind !== undefined ? [] : await sourcesOf(paths, flags);
+  const onNothing = ({ bytes, from }: ListLine): void => {
+    out.warn(`${from}: nothing matches ${safeText(bytes)}`, { list: from, ...jsonName('pattern', bytes) });
+    run.status = Exit.sourceUnread;
+  };
+  const sources = kind !== undefined ? [] : await sourcesOf(paths, flags, onNothing);
   if (kind === undefined && sources.length === 0)
     throw new UsageError('nothing to back up: name paths, --files-from FILE, --stdin or --stdin-from-command');
   const exclusion = await compiled(() =>
@@ -120,8 +146,7 @@ async function runBackup(run: Run, paths: readonly string[], flags: Flags, exclu
   const host = flags.host ?? textVariable('VARVE_HOST');
   const work = async (repository: Repository): Promise<void> => {
     // A command starts only now: nothing of it is lost when the repository does not open.
-    const name = flags.stdinFilename ?? 'stdin';
-    const stdin = kind === 'stdin' ? stdinSource(name) : kind === 'command' ? commandSource(name, paths, run.signal) : undefined;
+    const stdin = streamOf(kind, flags, paths, run.signal);
     const estimate = process.stderr.isTTY && !out.quiet && !out.json ? await lastTotals(repository, sources, host) : undefined;
     const progress = new Progress(out, flags.dryRun === true ? 'would back up' : 'backing up');
     const startedMs = performance.now();
@@ -134,6 +159,8 @@ async function runBackup(run: Run, paths: readonly string[], flags: Flags, exclu
       tags: (flags.tag ?? []).flatMap((list) => list.split(',')).filter((tag) => tag !== ''),
       ...(claimedTimeMs === undefined ? {} : { claimedTimeMs }),
       force: flags.force === true,
+      ignoreInode: flags.ignoreInode === true,
+      ignoreCtime: flags.ignoreCtime === true,
       dryRun: flags.dryRun === true,
       signal: run.signal,
       onProgress: (counts) =>
@@ -150,9 +177,9 @@ async function runBackup(run: Run, paths: readonly string[], flags: Flags, exclu
           problem: code,
         }),
       ...(run.globals.verbose > 1 && {
-        onFile: (path: Uint8Array, state: 'new' | 'changed') => {
+        onFile: (path: Uint8Array, state: FileState) => {
           out.record('file', { action: state, ...jsonName('path', path) });
-          out.info(`${state.padEnd(8)}${safeText(path)}`);
+          out.info(`${state.padEnd(7)} ${safeText(path)}`);
         },
       }),
       onCacheUnusable: ({ message }) =>
@@ -160,6 +187,11 @@ async function runBackup(run: Run, paths: readonly string[], flags: Flags, exclu
           `the cache in ${repository.cacheDir} cannot be written (${message}); the next backup reads again what this one read`,
         ),
       onDamaged: tellDamaged(run),
+      onWarning: (message, path) =>
+        out.warn(
+          `${path === undefined ? '' : `${safeText(path)}: `}${message}`,
+          path === undefined ? {} : jsonName('path', path),
+        ),
       onNote: (note) => run.globals.verbose > 0 && out.warn(note),
     };
     let report: BackupReport;
@@ -180,14 +212,15 @@ function tagRule(text: string): { name: Uint8Array; header?: string } {
   return colon < 0 ? { name: argumentBytes(text) } : { name: argumentBytes(text.slice(0, colon)), header: text.slice(colon + 1) };
 }
 
-function reasonOf(code: string): string {
-  const known: Readonly<Record<string, string>> = {
-    ENOENT: 'vanished, or was never there',
-    EACCES: 'permission denied',
-    EPERM: 'not permitted',
-    CHANGED: 'changed while it was read',
-  };
-  return known[code] === undefined ? `not read (${code})` : `${known[code]} (${code})`;
+/** The stream to store, if one is. */
+function streamOf(
+  kind: 'stdin' | 'command' | undefined,
+  { stdinFilename: name = 'stdin', allowEmpty = false }: Flags,
+  argv: readonly string[],
+  signal: AbortSignal,
+): StreamSource | undefined {
+  if (kind === undefined) return undefined;
+  return kind === 'stdin' ? stdinSource(name, allowEmpty) : commandSource(name, argv, signal, allowEmpty);
 }
 
 /** How much the last snapshot held, if it is one of the same sources: what the bar counts towards. */
@@ -214,6 +247,14 @@ function whyText({ slots, class: name, state }: BackupReport): string {
   return name === undefined ? first : `${first}; class ${name}`;
 }
 
+const MOUNTS_NAMED = 10;
+
+function mountsText(mounts: readonly Uint8Array[]): string {
+  const named = mounts.slice(0, MOUNTS_NAMED).map(safeText).join(', ');
+  const more = mounts.length - MOUNTS_NAMED;
+  return `${countText(mounts.length, 'mount point')}: ${named}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
 function summarize(run: Run, report: BackupReport, seconds: number, dryRun: boolean): void {
   const { out } = run;
   const { counts, snapshotId } = report;
@@ -224,6 +265,7 @@ function summarize(run: Run, report: BackupReport, seconds: number, dryRun: bool
     files_new: counts.filesNew,
     files_changed: counts.filesChanged,
     files_unmodified: counts.filesUnmodified,
+    files_read_again: counts.filesReadAgain,
     dirs_new: counts.directoriesNew,
     dirs_changed: counts.directoriesChanged,
     dirs_unmodified: counts.directoriesUnmodified,
@@ -232,6 +274,8 @@ function summarize(run: Run, report: BackupReport, seconds: number, dryRun: bool
     read_bytes: counts.readBytes,
     new_bytes: report.newBytes,
     problems: report.problems.length,
+    mounts_not_entered: report.mountsNotEntered.map((path) => jsonName('path', path)),
+    left_out: report.omissions.map(({ path, reason }) => ({ ...jsonName('path', path), reason })),
     ...(snapshotId === undefined
       ? {}
       : {
@@ -241,13 +285,16 @@ function summarize(run: Run, report: BackupReport, seconds: number, dryRun: bool
         }),
     seconds: Math.round(seconds * 1000) / 1000,
   });
-  out.info(`Files:        ${counts.filesNew} new, ${counts.filesChanged} changed, ${counts.filesUnmodified} unmodified`);
+  const again = counts.filesReadAgain === 0 ? '' : ` (${counts.filesReadAgain} read again)`;
+  out.info(`Files:        ${counts.filesNew} new, ${counts.filesChanged} changed, ${counts.filesUnmodified} unmodified${again}`);
   out.info(
     `Directories:  ${counts.directoriesNew} new, ${counts.directoriesChanged} changed, ${counts.directoriesUnmodified} unmodified`,
   );
   out.info(
     `${dryRun ? 'Would store:  ' : 'Stored:       '}${bytesText(report.newBytes)} for ${countText(report.totalFiles, 'file')} of ${bytesText(report.totalBytes)}, in ${durationText(seconds)}`,
   );
+  for (const { path, reason } of report.omissions) out.info(`Left out:     ${safeText(path)}: ${reason}`);
+  if (report.mountsNotEntered.length > 0) out.info(`Not entered:  ${mountsText(report.mountsNotEntered)} (-x)`);
   if (report.problems.length > 0) out.info(`Not complete: ${countText(report.problems.length, 'problem')}, named above`);
   if (snapshotId === undefined) out.info('A dry run: no snapshot was stored.');
   else

@@ -1,13 +1,12 @@
 /** `varve dump SNAP:PATH`: a file's bytes, or a directory as a tar archive, to standard output. */
 import { type Command, Option } from 'commander';
 import { dumpFile, dumpTar, entryAt, openTrees, selectSnapshot } from '../lib/index.js';
-import { Exit } from './exit.js';
 import { safeText } from './human.js';
 import { tellDamaged, tellLeftOut } from './left-out.js';
-import { OutputClosed } from './output.js';
 import { argumentBytes } from './raw-arguments.js';
 import { type Run, withRepository } from './run.js';
 import { addFilterOptions, type FilterOptions, filterOf, parseSnapshotPath } from './snapshot-arguments.js';
+import { stdoutWriter } from './stdout-writer.js';
 import { UsageError } from './usage-error.js';
 
 export function configure(command: Command, run: Run): void {
@@ -17,7 +16,8 @@ export function configure(command: Command, run: Run): void {
       'after',
       `
 A directory is written as a tar archive with names relative to it; extract it with tar --acls --xattrs --xattrs-include='*' to have ACLs and attributes.
-Exit status 1 when not everything was written. --json does not change what is written.
+The status is not 0 when not everything was written, also because the reader of a pipe had enough. A block device is written in place, from its beginning.
+--json does not change what is written.
 
 Examples:
   varve dump latest:/etc/fstab
@@ -46,7 +46,7 @@ async function dump(
     try {
       const tree = opened.trees[0]!;
       const { entry } = await entryAt(tree, path);
-      const write = (bytes: Uint8Array): Promise<void> => run.out.write(bytes);
+      const write = stdoutWriter(run.out);
       if (options.archive === undefined && 'sizeBytes' in entry) await dumpFile(tree, path, write, run.signal);
       else if (options.archive === undefined && !('tree' in entry))
         throw new UsageError(
@@ -57,11 +57,7 @@ async function dump(
           signal: run.signal,
           onSkipped: (at, reason) => run.out.warn(`${safeText(at)}: left out: ${reason}`),
         });
-    } catch (error) {
-      if (!(error instanceof OutputClosed)) throw error;
-      // Whoever listens may have had enough; but what was written is not all, and a script must not take it for that.
-      run.out.warn('the output was closed before everything was written');
-      run.status = Exit.failed;
+      await write.finish();
     } finally {
       await opened.close();
     }

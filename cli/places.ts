@@ -2,7 +2,7 @@
 import { accessSync, constants, rmSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
-import { idHex, makeFolders, makeTemporaryFolder, type RepositoryId, strangersIn } from '../lib/index.js';
+import { idHex, makeFolders, makeTemporaryFolder, type RepositoryId, strangersIn, tagCache } from '../lib/index.js';
 import type { Globals } from './globals.js';
 
 /** The user's home; undefined when neither HOME nor the password database names an absolute path. */
@@ -39,6 +39,7 @@ function prepare(folder: string): string | undefined {
 /** A folder that goes away with the process. */
 function temporaryFolder(): string {
   const folder = makeTemporaryFolder('varve-cache-');
+  tagCache(folder);
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
@@ -56,7 +57,10 @@ export function cacheFolder(globals: Globals, id: RepositoryId, warn: (message: 
   }
   const folder = join(all, idHex(id).slice(0, 32));
   const problem = prepare(folder);
-  if (problem === undefined) return folder;
+  if (problem === undefined) {
+    tagCache(folder);
+    return folder;
+  }
   warn(`the cache folder cannot be used (${problem}); using a temporary one, which makes every run start anew`);
   return temporaryFolder();
 }

@@ -1,5 +1,5 @@
 /** Making folders of our own: caches, state, repositories, targets; and whether others have a hand in one. */
-import { mkdirSync, mkdtempSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { VarveError } from './errors.js';
@@ -61,5 +61,16 @@ export function makeTemporaryFolder(prefix: string): string {
       { folder: place },
       cause,
     );
+  }
+}
+
+/** Marks a folder as a cache (bford.info/cachedir), so that backups, of this program and of others, can leave it out. One that cannot be marked works too. */
+export function tagCache(folder: string): void {
+  const text =
+    'Signature: 8a477f597d28d172789f06886806bc55\n# A cache of varve: it can be deleted at any time. See https://bford.info/cachedir/\n';
+  try {
+    writeFileSync(join(folder, 'CACHEDIR.TAG'), text, { flag: 'wx', mode: 0o600 });
+  } catch {
+    // It is there already, or nothing can be written.
   }
 }

@@ -59,7 +59,7 @@ export type { OpenTree, OpenTrees, OpenTreesOptions } from './browse/open-tree.j
 export type { RepositoryStats } from './browse/repository-stats.js';
 export { asUtf8, compareBytes, equalBytes, fromHex, lossyUtf8, toHex, utf8 } from './bytes.js';
 export * from './errors.js';
-export { makeFolders, makeTemporaryFolder, strangersIn } from './folders.js';
+export { makeFolders, makeTemporaryFolder, strangersIn, tagCache } from './folders.js';
 export type { Keyring } from './format/key-slot.js';
 export type { Payload, PolicyPayload, RetentionClass } from './format/payload.js';
 export type { Timestamp } from './format/time.js';
@@ -77,6 +77,7 @@ export {
 export type { BackupOptions, BackupReport, StreamSource } from './ingest/backup.js';
 export type { Exclusion, ExclusionRules } from './ingest/exclude.js';
 export type { PathPatterns, Pattern } from './ingest/patterns.js';
+export type { FileState, Omission } from './ingest/walk-context.js';
 export type { Initialized, InitOptions } from './ledger/init.js';
 export type { Chain, Ledger } from './ledger/ledger.js';
 export type { AuthorRecord } from './ledger/roles.js';

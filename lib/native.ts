@@ -232,8 +232,11 @@ export interface TargetKernels {
 }
 
 export interface XattrKernels {
-  /** All xattrs of `path` (not followed): [name, value], sorted by name bytes; [] where the file system has none. */
-  getXattrs(path: Uint8Array): [Uint8Array, Uint8Array][];
+  /**
+   * All xattrs of `path` (not followed): [name, value], sorted by name bytes, each once; [] where the file system has none. Of one that cannot be read, the
+   * second is the error number.
+   */
+  getXattrs(path: Uint8Array): [Uint8Array, Uint8Array | number][];
   /** For each record of a scan of directory `path`: 1 when getXattrs may find something. */
   haveXattrs(path: Uint8Array, scan: Uint8Array): Uint8Array;
   readLink(path: Uint8Array): Uint8Array;

@@ -80,6 +80,12 @@ ScanFailure scan(const std::string& path, std::vector<uint8_t>& out) {
     int order = std::memcmp(names.data() + a.at, names.data() + b.at, std::min(a.length, b.length));
     return order != 0 ? order < 0 : a.length < b.length;
   });
+  // A listing made while files come and go may hold a name twice (XFS), and that of a file system in user space may at any time. No page may.
+  entries.erase(std::unique(entries.begin(), entries.end(),
+                            [&names](const Entry& a, const Entry& b) {
+                              return a.length == b.length && std::memcmp(names.data() + a.at, names.data() + b.at, a.length) == 0;
+                            }),
+                entries.end());
 
   size_t total = 4;
   for (const Entry& entry : entries) total += recordLength(entry.length);

@@ -18,6 +18,9 @@ std::string nameable(const Located& place) {
   return "/proc/self/fd/" + std::to_string(place.directory) + "/" + place.rest;
 }
 
+/** More than the kernel gives of a list, a value or a target (XATTR_LIST_MAX and XATTR_SIZE_MAX are 64 KiB). */
+constexpr size_t ANSWER_MOST = 1 << 20;
+
 /** Calls `read(buffer, size)` until its answer fits. Returns an errno or 0. */
 template <typename Read>
 int readGrowing(std::string& into, Read read) {
@@ -29,6 +32,8 @@ int readGrowing(std::string& into, Read read) {
       return 0;
     }
     if (got < 0 && errno != ERANGE) return errno;
+    // ERANGE is also said of a name that no call takes (xattr(7): above 255 bytes), whatever the buffer.
+    if (into.size() >= ANSWER_MOST) return ERANGE;
     into.resize(into.size() * 4);
   }
 }
@@ -50,16 +55,17 @@ Napi::Value getXattrs(const Napi::CallbackInfo& info) {
     begin += names.back().size() + 1;
   }
   std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
   Napi::Array all = Napi::Array::New(env);
   uint32_t count = 0;
   for (const std::string& name : names) {
     std::string value;
     error = readGrowing(value, [&](char* buffer, size_t size) { return lgetxattr(at.c_str(), name.c_str(), buffer, size); });
     if (error == ENODATA) continue;  // removed since it was listed
-    if (error != 0) throw systemError(env, error, "lgetxattr", path);
     Napi::Array pair = Napi::Array::New(env, 2);
     pair.Set(0u, copyOut(env, name.data(), name.size()));
-    pair.Set(1u, copyOut(env, value.data(), value.size()));
+    if (error != 0) pair.Set(1u, Napi::Number::New(env, error));
+    else pair.Set(1u, copyOut(env, value.data(), value.size()));
     all.Set(count++, pair);
   }
   return all;

@@ -2,7 +2,8 @@
  * A directory of a snapshot as a tar stream: everything but sockets, with hard links, owners, nanoseconds and attributes. Holes become zeros: the format
  * has no portable way to say them.
  */
-import { toHex, utf8 } from '../bytes.js';
+import { utf8 } from '../bytes.js';
+import { linkKey } from '../format/link-key.js';
 import { ChunkType } from '../format/pack.js';
 import { type Entry, EntryKind, isDirectory, isFile } from '../format/tree.js';
 import { namesOfPath } from '../repository/tree-path.js';
@@ -32,7 +33,7 @@ export async function dumpTar(tree: OpenTree, path: Uint8Array, write: Write, op
       options.onSkipped?.(name, 'a tar archive holds no sockets');
       return;
     }
-    const key = entry.link === null ? undefined : toHex(entry.link.id);
+    const key = linkKey(entry);
     const first = key === undefined ? undefined : links.get(key);
     if (key !== undefined && first === undefined) links.set(key, name);
     const base = memberOf(tree, name, entry);

@@ -7,6 +7,7 @@ import { MAX_CHUNK_BYTES } from './pack.js';
 export const MAX_NAME_BYTES = 255;
 export const MAX_DEPTH = 2048;
 export const MAX_INLINE_XATTR_BYTES = 4096;
+export const MAX_TARGET_BYTES = 4096;
 
 export const EntryKind = {
   regular: 1,
@@ -221,7 +222,8 @@ export function readEntry(from: CborReader, owners: readonly Owner[], rootName =
     }
     case EntryKind.symlink: {
       const target = from.bytes();
-      if (target.byteLength === 0 || target.byteLength > 4096 || target.includes(0)) from.fail('an impossible symlink target');
+      if (target.byteLength === 0 || target.byteLength > MAX_TARGET_BYTES || target.includes(0))
+        from.fail('an impossible symlink target');
       return { name, mode, owner, mtimeSec, mtimeNsec, btimeSec, btimeNsec, xattrs, link, kind, target };
     }
     case EntryKind.charDevice:

@@ -4,7 +4,7 @@
  */
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { lossyUtf8, toHex, utf8 } from '../bytes.js';
+import { toHex, utf8 } from '../bytes.js';
 import { hkdf } from '../crypto/kdf.js';
 import { LocalSealer } from '../crypto/local-seal.js';
 import { InterruptedError, SourceError, type VarveError } from '../errors.js';
@@ -23,17 +23,20 @@ import { rangesOf } from '../repository/snapshot-reader.js';
 import { ChangeCache } from './change-cache.js';
 import { commit } from './commit.js';
 import { Run } from './run.js';
-import { absolutePath, existingSources, sourceTree } from './sources.js';
+import { defaultLabel, existingSources, type Source, sourceOf, sourceTree } from './sources.js';
 import { ingestStream } from './stream.js';
+import { Surroundings } from './surroundings.js';
 import { encodeEntries, writeDirectory } from './tree-writer.js';
 import { Walk, type WalkResult } from './walk.js';
-import type { Exclusion, WalkCounts } from './walk-context.js';
+import { type Exclusion, type FileState, newCounts, type Omission, type WalkCounts } from './walk-context.js';
 
 /** A stream to store as one file. `finished` is awaited before the commit: a command that fails must reject it, and then there is no snapshot. */
 export interface StreamSource {
   readonly name: string;
   readonly stream: AsyncIterable<Uint8Array>;
   readonly finished?: Promise<void>;
+  /** False: a stream without a byte is an error. */
+  readonly allowEmpty?: boolean;
 }
 
 export interface BackupOptions {
@@ -50,6 +53,11 @@ export interface BackupOptions {
   readonly claimedTimeMs?: number;
   /** Read every file again, whatever the change cache says. */
   readonly force?: boolean;
+  /** Files are not read again because their inode number, or their time of change, is another one: for file systems on which these mean nothing. */
+  readonly ignoreInode?: boolean;
+  readonly ignoreCtime?: boolean;
+  /** Further directories of the program's own, which are no sources, each with what it is. */
+  readonly ownFolders?: readonly { readonly path: string; readonly what: string }[];
   readonly dryRun?: boolean;
   /** zstd level, 1 … 19; 3 by default. */
   readonly level?: number;
@@ -57,8 +65,10 @@ export interface BackupOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (counts: WalkCounts) => void;
   readonly onProblem?: (problem: Problem) => void;
-  /** Called for every regular file that is going to be read. */
-  readonly onFile?: (path: Uint8Array, state: 'new' | 'changed') => void;
+  /** Called for every regular file that was read. */
+  readonly onFile?: (path: Uint8Array, state: FileState) => void;
+  /** Something that a person should know although nothing is missing. Without a path it is about the run. */
+  readonly onWarning?: (message: string, path?: Uint8Array) => void;
   /** A condition that costs time but nothing else, for people. */
   readonly onNote?: (note: string) => void;
   /** Called once, at the end, when the change cache could not be written: the next run reads again what this one read. */
@@ -85,6 +95,10 @@ export interface BackupReport {
   /** The retention class that the policy gave it; absent for the default one. */
   readonly class?: string;
   readonly problems: readonly Problem[];
+  /** What in the sources is left out because it is the run's own. */
+  readonly omissions: readonly Omission[];
+  /** Mount points that `oneFileSystem` kept out. */
+  readonly mountsNotEntered: readonly Uint8Array[];
 }
 
 /** How many threads read and compress when nothing is said. */
@@ -109,14 +123,17 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
   const note = options.onNote ?? (() => undefined);
   const damaged = options.onDamaged ?? ((error: VarveError): void => note(error.message));
   const missing: Problem[] = [];
-  const named = (options.paths ?? []).map(absolutePath);
-  const sources = options.stdin !== undefined ? [] : existingSources(named, (path, code) => missing.push({ path, code }));
+  const named = distinct((options.paths ?? []).map(sourceOf));
+  const onLink = (path: Uint8Array): void =>
+    options.onWarning?.('it is a symlink and is stored as one; for the directory it leads to, write a slash behind it', path);
+  const onMissing = (path: Uint8Array, code: string): void => void missing.push({ path, code });
+  const sources = options.stdin !== undefined ? [] : existingSources(named, onMissing, onLink);
   for (const problem of missing) options.onProblem?.(problem);
   if (options.stdin !== undefined && !isValidName(utf8(options.stdin.name)))
     throw new SourceError(options.stdin.name, 'the name of a stream must be a file name without a slash');
-  const paths = options.stdin !== undefined ? [utf8(`/${options.stdin.name}`)] : named;
+  const paths = options.stdin !== undefined ? [utf8(`/${options.stdin.name}`)] : named.map(({ path }) => path);
   const host = options.host ?? hostname();
-  const label = options.label ?? paths.map(lossyUtf8).sort().join(' ');
+  const label = options.label ?? (options.stdin !== undefined ? `/${options.stdin.name}` : defaultLabel(named));
 
   // At once, and in any order: a pack that no intent names by now is not deleted within a day, whenever it was seen.
   const [ledger, stored] = await Promise.all([loadLedger(repository), listPacks(repository)]);
@@ -158,7 +175,7 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
     });
     const result =
       options.stdin === undefined
-        ? await walkSources(run, namesKey, sources, options)
+        ? await walkSources(run, namesKey, sources, options, surroundingsOf(repository, options))
         : await readStream(run, namesKey, options.stdin, options);
     if (options.signal?.aborted === true) throw new InterruptedError('backup');
     await run.storePacks(true);
@@ -170,6 +187,8 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
       totalFiles: result.root.totals.files,
       totalBytes: result.root.totals.bytes,
       problems,
+      omissions: result.omissions,
+      mountsNotEntered: result.mountsNotEntered,
     };
     if (options.dryRun === true)
       return { ...report, snapshotId: undefined, newBytes: run.storedBytes, retainUntilSec: 0, slots: 0 };
@@ -214,13 +233,31 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
   }
 }
 
+/** `sources`, each once. */
+function distinct(sources: readonly Source[]): Source[] {
+  const seen = new Set<string>();
+  return sources.filter(({ path, follow }) => {
+    const key = `${Buffer.from(path).toString('latin1')}${follow ? '/' : ''}`;
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+function surroundingsOf(repository: Repository, { ownFolders = [] }: BackupOptions): Surroundings {
+  return new Surroundings(repository.id, [
+    { path: repository.store.location, what: 'this repository' },
+    { path: repository.cacheDir, what: 'the cache of this repository' },
+    ...ownFolders,
+  ]);
+}
+
 async function walkSources(
   run: Run,
   namesKey: Uint8Array,
-  sources: readonly Uint8Array[],
+  sources: readonly Source[],
   options: BackupOptions,
+  surroundings: Surroundings,
 ): Promise<WalkResult> {
-  const { exclusion, oneFileSystem, force, signal, onProgress, onProblem, onFile } = options;
+  const { exclusion, oneFileSystem, force, ignoreInode, ignoreCtime, signal, onProgress, onProblem, onFile, onWarning } = options;
   const walk = new Walk(run, namesKey, {
     ...(exclusion && { exclusion }),
     ...(oneFileSystem !== undefined && { oneFileSystem }),
@@ -229,29 +266,25 @@ async function walkSources(
     ...(onProgress && { onProgress }),
     ...(onProblem && { onProblem }),
     ...(onFile && { onFile }),
+    ...(onWarning && { onWarning }),
+    ignoreInode: ignoreInode === true,
+    ignoreCtime: ignoreCtime === true,
+    surroundings,
   });
   return walk.walk(sourceTree(sources));
 }
 
 /** A snapshot of one file that came through a stream. */
 async function readStream(run: Run, namesKey: Uint8Array, source: StreamSource, options: BackupOptions): Promise<WalkResult> {
-  const counts: WalkCounts = {
-    filesNew: 1,
-    filesChanged: 0,
-    filesUnmodified: 0,
-    directoriesNew: 1,
-    directoriesChanged: 0,
-    directoriesUnmodified: 0,
-    processedBytes: 0,
-    readBytes: 0,
-    current: utf8(`/${source.name}`),
-  };
+  const counts: WalkCounts = { ...newCounts(), filesNew: 1, directoriesNew: 1, current: utf8(`/${source.name}`) };
   const file = await ingestStream(run, source.stream, options.signal, (bytes) => {
     counts.readBytes += bytes;
     counts.processedBytes += bytes;
     options.onProgress?.(counts);
   });
   await source.finished;
+  if (file.sizeBytes === 0 && source.allowEmpty === false)
+    throw new SourceError(source.name, 'the stream was empty; nothing was stored (with --allow-empty it is)');
   const owner: Owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, user: null, group: null };
   const seconds = Math.floor((options.nowMs ?? Date.now)() / 1000);
   const common = { owner, mtimeSec: seconds, mtimeNsec: 0, btimeSec: null, btimeNsec: 0, xattrs: [], link: null };
@@ -268,5 +301,5 @@ async function readStream(run: Run, namesKey: Uint8Array, source: StreamSource, 
     tree,
     totals: { files: 1, directories: 0, bytes: sizeBytes },
   };
-  return { root, counts, problems: [] };
+  return { root, counts, problems: [], omissions: [], mountsNotEntered: [] };
 }

@@ -25,6 +25,7 @@ import {
   sealed,
   unsealed,
 } from './cache-rows.js';
+import { decodeIds, encodeIds, type Ids } from './owners.js';
 import { chooseSparsePacks, encodeSparsePacks } from './sparse-packs.js';
 
 /** 2 had contents in clear; such a cache is deleted. */
@@ -286,6 +287,15 @@ export class ChangeCache {
       .catch((error: Error) => {
         this.unwritten ??= error;
       });
+  }
+
+  /** Ids of users and groups without a name when something of theirs was last stored. */
+  nameless(): Ids {
+    return decodeIds(this.#get(key('n')));
+  }
+
+  rememberNameless(ids: Ids): void {
+    this.#put(key('n'), encodeIds(ids));
   }
 
   /** Resolves when what was put so far is with the database: backpressure for the walk. */

@@ -5,6 +5,9 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { concat, equalBytes, utf8 } from '../bytes.js';
 import { compilePatterns, type Pattern } from './patterns.js';
+import type { Exclusion } from './walk-context.js';
+
+export type { Exclusion } from './walk-context.js';
 
 /** The signature a CACHEDIR.TAG must begin with (bford.info/cachedir). */
 const CACHE_TAG = { name: 'CACHEDIR.TAG', header: 'Signature: 8a477f597d28d172789f06886806bc55' };
@@ -17,13 +20,6 @@ export interface ExclusionRules {
   readonly ifPresent?: readonly { readonly name: string | Uint8Array; readonly header?: string }[];
   /** Leave out files of more bytes. */
   readonly largerThanBytes?: number;
-}
-
-/** Decides for the walk; `path` is absolute. */
-export interface Exclusion {
-  excludes(path: Uint8Array, record: { readonly isDirectory: boolean; readonly sizeBytes: number }): boolean;
-  /** Names that are kept of a directory of which all else is left out; undefined: everything is kept. */
-  keepsOnly(path: Uint8Array, names: readonly Uint8Array[]): readonly Uint8Array[] | undefined;
 }
 
 /** Whether the regular file at `path` begins with `header`. */
@@ -45,8 +41,9 @@ function beginsWith(path: Uint8Array, header: Uint8Array): boolean {
 }
 
 /** Compiles rules; undefined when they leave nothing out. @throws RangeError naming a pattern that is not one */
-export function compileExclusion(rules: ExclusionRules): Exclusion | undefined {
+export function compileExclusion(rules: ExclusionRules): Required<Exclusion> | undefined {
   const patterns = compilePatterns(rules.patterns ?? []);
+  const itself = compilePatterns(rules.patterns ?? [], { itself: true });
   const hasPatterns = (rules.patterns?.length ?? 0) > 0;
   const limit = rules.largerThanBytes ?? Number.POSITIVE_INFINITY;
   const tags = [...(rules.caches === true ? [CACHE_TAG] : []), ...(rules.ifPresent ?? [])].map(({ name, header }) => ({
@@ -54,15 +51,22 @@ export function compileExclusion(rules: ExclusionRules): Exclusion | undefined {
     header: utf8(header ?? ''),
   }));
   if (!hasPatterns && limit === Number.POSITIVE_INFINITY && tags.length === 0) return undefined;
+  const told = new Set<string>();
   return {
-    excludes: (path, { isDirectory, sizeBytes }) =>
-      (!isDirectory && sizeBytes > limit) || (hasPatterns && patterns.matches(path)),
+    excludes: (path, { isDirectory, sizeBytes }, options) =>
+      (!isDirectory && sizeBytes > limit) ||
+      (hasPatterns && (options?.itself === true ? itself : patterns).matches(path, isDirectory)),
     keepsOnly(path, names) {
       const found = tags.filter(({ name, header }) => {
         const there = names.some((candidate) => equalBytes(candidate, name));
         return there && (header.byteLength === 0 || beginsWith(concat(path, utf8('/'), name), header));
       });
       return found.length === 0 ? undefined : found.map(({ name }) => name);
+    },
+    withoutEffect(path) {
+      const fresh = patterns.takenBackBelow(path).filter((pattern) => !told.has(pattern));
+      for (const pattern of fresh) told.add(pattern);
+      return fresh;
     },
   };
 }
@@ -73,7 +77,7 @@ export function compileMatcher(
 ): (path: Uint8Array, isDirectory: boolean) => 'yes' | 'no' | 'maybe-below' {
   const compiled = compilePatterns(patterns);
   return (path, isDirectory) => {
-    if (compiled.matches(path)) return 'yes';
+    if (compiled.matches(path, isDirectory)) return 'yes';
     return isDirectory && compiled.mayMatchBelow(path) ? 'maybe-below' : 'no';
   };
 }

@@ -10,6 +10,8 @@ import type { Run } from './run.js';
 import { readStat, type ScanRecord, ScanType } from './scan-record.js';
 
 const MAX_HASHED_HOLES = 1 << 30;
+/** What is read at once behind a file's end: files below /proc/sys refuse 4 MiB (KMALLOC_MAX_SIZE) with ENOMEM. */
+const HIDDEN_BLOCK_BYTES = 1 << 20;
 
 /** What became of a file's bytes. */
 export interface Ingested {
@@ -157,7 +159,18 @@ async function store(
       }
       if (sequence.early) break;
     }
-    if (!sequence.early && at < before.sizeBytes) sequence.hole(before.sizeBytes - at);
+    if (!sequence.early && at < before.sizeBytes) {
+      sequence.hole(before.sizeBytes - at);
+      at = before.sizeBytes;
+    }
+    if (!sequence.early && holdsMore(fd, before)) {
+      while (!sequence.early) {
+        signal?.throwIfAborted();
+        const consumed = await sequence.block({ fd, data: undefined }, at, HIDDEN_BLOCK_BYTES, false, avgBits);
+        at += consumed;
+        onBytes(consumed);
+      }
+    }
     const { content, digest } = await sequence.finish();
     const file = ingested(fd, before, sequence, content, digest);
     const { cuts } = sequence;
@@ -169,6 +182,18 @@ async function store(
   }
 }
 
+/** Whether there is something to read behind what the file says is its end: files of /proc say 0. One that grows meanwhile is another matter. */
+function holdsMore(fd: number, before: ScanRecord): boolean {
+  try {
+    if (native().readAt(fd, new Uint8Array(1), 0, 1, before.sizeBytes) === 0) return false;
+  } catch (error) {
+    // Not everything that says where it ends can be asked for what lies behind.
+    if (before.sizeBytes > 0) return false;
+    throw error;
+  }
+  return readStat(native().statFd(fd)).sizeBytes === before.sizeBytes;
+}
+
 function ingested(
   fd: number,
   before: ScanRecord,
@@ -176,6 +201,7 @@ function ingested(
   content: Content,
   digest: Uint8Array | null,
 ): Ingested {
-  const changed = sequence.early || !readStat(native().statFd(fd)).sameState(before);
+  // Not by what was read: some files hold less than they say, or more, unchanged.
+  const changed = !readStat(native().statFd(fd)).sameState(before);
   return { sizeBytes: sequence.sizeBytes, digest, content, packs: sequence.uses(), changed };
 }

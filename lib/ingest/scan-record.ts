@@ -2,7 +2,7 @@
  * Reads the records that the native scan returns (layout in lib/native.ts). Pure. Fields are decoded when asked for: most directories are unchanged, and then
  * only types and names are looked at.
  */
-import { STAT_NAME_AT } from '../native.js';
+import { STAT_NAME_AT, StatType } from '../native.js';
 
 export { StatType as ScanType } from '../native.js';
 
@@ -33,9 +33,17 @@ export class ScanRecord {
     return this.#name;
   }
 
-  /** The same entry under another name. */
-  named(name: Uint8Array): ScanRecord {
-    return new ScanRecord(this.#view, this.#at, this.position, name);
+  /** Whether its name is `name`, in ASCII. Decodes nothing. */
+  hasName(name: string): boolean {
+    if (this.#view.getUint16(this.#at + 4, true) !== name.length) return false;
+    for (let i = 0; i < name.length; i++)
+      if (this.#view.getUint8(this.#at + STAT_NAME_AT + i) !== name.charCodeAt(i)) return false;
+    return true;
+  }
+
+  /** The same entry under another name, and as the one with `position` in a scan. */
+  named(name: Uint8Array, position = this.position): ScanRecord {
+    return new ScanRecord(this.#view, this.#at, position, name);
   }
 
   /** The record's own bytes: what says that a file is the one seen before. */
@@ -103,6 +111,20 @@ export class ScanRecord {
   get rdevMinor(): number {
     return this.#u32(80);
   }
+  /** Whether the size is more than numbers of this program, or a repository, hold. */
+  get isTooLarge(): boolean {
+    return this.type === StatType.regular && !(this.sizeBytes >= 0 && Number.isSafeInteger(this.sizeBytes));
+  }
+  /** Bytes that no other file has at any time: device and inode, and when that was last changed. */
+  get fileIdentity(): Uint8Array {
+    const out = new Uint8Array(28);
+    const { bytes } = this;
+    out.set(bytes.subarray(84, 92));
+    out.set(bytes.subarray(24, 32), 8);
+    out.set(bytes.subarray(48, 56), 16);
+    out.set(bytes.subarray(60, 64), 24);
+    return out;
+  }
   /** Major and minor number of the file system's device. */
   get device(): string {
     return `${this.#u32(84)}:${this.#u32(88)}`;
@@ -152,15 +174,32 @@ export function readStat(stat: Uint8Array): ScanRecord {
   return readScan(stat)[0]!;
 }
 
-/**
- * Whether two records are of the same, unchanged entry. Device numbers are left out, because they change when a disk is mounted anew; so is the sparse hint,
- * because blocks settle late.
- */
-export function sameIdentity(a: Uint8Array, b: Uint8Array): boolean {
+/** Bytes that may differ between two records of the same, unchanged entry: device numbers change when a disk is mounted anew, and the sparse hint settles late. */
+const ALWAYS = new Uint8Array(STAT_NAME_AT);
+ALWAYS[7] = 2;
+ALWAYS.fill(0xff, 84, 92);
+
+/** Bits of a record that are not to be compared, beside those that never are; undefined for none. */
+export function identityMask(ignoreInode: boolean, ignoreCtime: boolean): Uint8Array | undefined {
+  if (!ignoreInode && !ignoreCtime) return undefined;
+  const mask = ALWAYS.slice();
+  if (ignoreInode) mask.fill(0xff, 24, 32);
+  if (ignoreCtime) mask.fill(0xff, 48, 56).fill(0xff, 60, 64);
+  return mask;
+}
+
+/** Whether two records are of the same, unchanged entry, as far as `mask` (of identityMask) lets them be compared. */
+export function sameIdentity(a: Uint8Array, b: Uint8Array, mask: Uint8Array = ALWAYS): boolean {
   if (a.byteLength !== b.byteLength) return false;
   for (let i = 0; i < a.byteLength; i++) {
-    if (a[i] === b[i] || (i >= 84 && i < 92)) continue;
-    if (i !== 7 || ((a[i]! ^ b[i]!) & ~2) !== 0) return false;
+    if (a[i] !== b[i] && (i >= STAT_NAME_AT || ((a[i]! ^ b[i]!) & ~mask[i]!) !== 0)) return false;
   }
   return true;
+}
+
+/** A copy of a record's bytes in which everything in `mask` is 0. */
+export function masked(record: Uint8Array, mask: Uint8Array): Uint8Array {
+  const copy = record.slice();
+  for (let i = 0; i < STAT_NAME_AT; i++) copy[i]! &= ~mask[i]!;
+  return copy;
 }

@@ -1,7 +1,7 @@
 /** Gathers small files of many directories into batches for the worker threads, and gives each file its result. */
-import { constants } from 'node:os';
 import { type Content, INLINE_MAX_BYTES } from '../format/content.js';
 import type { PackUses } from './cache-rows.js';
+import { errnoName } from './errno.js';
 import type { Ingested } from './large-file.js';
 import type { Run } from './run.js';
 import type { ScanRecord } from './scan-record.js';
@@ -11,13 +11,6 @@ export const SMALL_FILE_BYTES = 65_536;
 const BATCH_BYTES = 2 << 20;
 const BATCH_FILES = 512;
 const ROW = 96;
-
-const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
-
-/** Name of a system error number. */
-function errnoName(errno: number): string {
-  return ERRNO_NAMES.get(errno) ?? `ERRNO_${errno}`;
-}
 
 /** A file's result: what it became, GROWN when it has outgrown a batch, or the system's error name. */
 export type SmallOutcome = Ingested | string;
@@ -112,7 +105,8 @@ export class SmallFiles {
         content = { kind: 'inline', bytes: result.inline.subarray(inlineAt, inlineAt + sizeBytes) };
         inlineAt += sizeBytes;
       }
-      const changed = sizeBytes !== record.sizeBytes || !record.sameAsRead(view, at);
+      // Not by what was read: some files hold less than they say, unchanged.
+      const changed = !record.sameAsRead(view, at);
       this.#onBytes(sizeBytes);
       done({ sizeBytes, digest: result.rows.subarray(at + 16, at + 48), content, packs, changed });
     }

@@ -2,8 +2,8 @@
  * Walks the snapshot's tree and decides, entry by entry, what is made, mended, linked or left alone. Directories, symlinks and special files
  * are made here; the content of files goes into the window.
  */
-import { toHex } from '../bytes.js';
 import { CorruptError } from '../errors.js';
+import { linkKey } from '../format/link-key.js';
 import { type DirectoryEntry, type Entry, EntryKind, type FileEntry, isDirectory, isFile } from '../format/tree.js';
 import { TreeBounds } from '../repository/tree-bounds.js';
 import { readDirectory, readPieces } from '../repository/tree-reader.js';
@@ -100,9 +100,10 @@ export class Walk {
   ): Promise<void> | undefined {
     const run = this.#run;
     const dryRun = run.options.dryRun === true;
-    const first = entry.link === null ? undefined : this.#links.get(toHex(entry.link.id));
+    const key = linkKey(entry);
+    const first = key === undefined ? undefined : this.#links.get(key);
     if (first !== undefined) {
-      if (--first.left === 0) this.#links.delete(toHex(entry.link!.id));
+      if (--first.left === 0) this.#links.delete(key!);
       const existing = existingIn(run, directory, entry.name);
       if (existing === 'taken') run.journal.taken(path);
       else if (dryRun) this.#count(entry, 'restored', path);
@@ -291,7 +292,7 @@ export class Walk {
     identity: Identity | undefined,
   ): void {
     if (entry.link !== null)
-      this.#links.set(toHex(entry.link.id), { directory, name: entry.name, path, file, identity, left: entry.link.nlink - 1 });
+      this.#links.set(linkKey(entry)!, { directory, name: entry.name, path, file, identity, left: entry.link.nlink - 1 });
   }
 
   #count(entry: Entry, as: 'restored' | 'skipped', path: string): void {

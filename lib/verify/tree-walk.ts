@@ -8,6 +8,7 @@ import { ABSENT, type ChunkIndex } from '../chunk-index/chunk-index.js';
 import { sha256 } from '../crypto/kdf.js';
 import { CorruptError } from '../errors.js';
 import { checkRows, ROW_BYTES, rowLength } from '../format/content.js';
+import { linkContent } from '../format/link-key.js';
 import { ChunkType } from '../format/pack.js';
 import type { InnerPage, Page } from '../format/page.js';
 import { type DirectoryEntry, type Entry, type FileEntry, isDirectory, isFile, MAX_DEPTH } from '../format/tree.js';
@@ -71,6 +72,8 @@ function addSums(to: Sums, { files, directories, bytes }: Sums, more: number): v
 
 const UNCOUNTABLE = Number.MAX_SAFE_INTEGER + 1;
 const SLICE_MS = 20;
+/** Files with several names that are compared: 100 MB at most. */
+const MAX_LINKS = 500_000;
 const LIST = utf8('list');
 /** Children kept of all pages under way. Of those above, more are read again. */
 const MAX_CHILDREN = 250_000;
@@ -106,6 +109,8 @@ export class TreeWalk {
   /** Directories under way. */
   #depth = 0;
   #own: SnapshotMemo<Culprit> | undefined;
+  /** What the file of each link id holds. */
+  readonly #links = new Map<string, string>();
 
   /** `breathe` is awaited now and then; it may throw to end the walk. */
   constructor(index: ChunkIndex, reader: ChunkReader, damage: Damage, findings: Findings, breathe: () => Promise<void>) {
@@ -131,6 +136,7 @@ export class TreeWalk {
     this.#blame = new Blame(this.#index, this.#damage, pinned, snapshot.object);
     this.#stack = [];
     this.#children = this.#depth = 0;
+    this.#links.clear();
     const { root } = snapshot;
     try {
       this.#attributes(root);
@@ -302,6 +308,7 @@ export class TreeWalk {
       for (const { value } of entry.xattrs) if (!(value instanceof Uint8Array)) references.add(value.id, owner);
       if (isDirectory(entry)) return;
       addSums(open.sums, { files: 1, directories: 0, bytes: isFile(entry) ? entry.sizeBytes : 0 }, 0);
+      if (entry.link !== null) this.#link(ref, entry, entry.link.id);
       if (!isFile(entry)) return;
       const { content } = entry;
       if (content.kind === 'whole') {
@@ -322,6 +329,19 @@ export class TreeWalk {
       if (content.kind === 'rows') await this.#listPages(content.rows, content.depth, open, entry);
     }
     return open;
+  }
+
+  /** Compares a name of a file with the others, among the pages that this snapshot is the first to have. */
+  #link(ref: Ref, entry: Entry, id: Uint8Array): void {
+    const key = toHex(id);
+    const content = linkContent(entry);
+    const known = this.#links.get(key);
+    if (known === undefined) {
+      if (this.#links.size < MAX_LINKS) this.#links.set(key, content);
+    } else if (known !== content) {
+      const affected = { snapshot: this.#snapshot.hex, path: this.#path(ref.directory, entry.name) };
+      this.#findings.error(this.#snapshot.object, 'CORRUPT', 'names of one file do not agree in what it holds', affected);
+    }
   }
 
   /** Looks all references up at once; reports those that nothing pinned and undamaged holds. */

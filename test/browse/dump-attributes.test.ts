@@ -35,7 +35,7 @@ const attributesOf = (path: string): Map<string, string> =>
   new Map(
     native()
       .getXattrs(utf8(path))
-      .map(([name, value]) => [Buffer.from(name).toString(), Buffer.from(value).toString('hex')]),
+      .map(([name, value]) => [Buffer.from(name).toString(), Buffer.from(value as Uint8Array).toString('hex')]),
   );
 
 t.before(() => {
