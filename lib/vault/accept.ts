@@ -57,7 +57,7 @@ function checkWriter(
   if (!equalBytes(repository, known.repository)) refuse(object, 'belongs to another repository');
   if (caller.writer !== undefined && caller.writer !== hex) refuse(object, 'is of another writer than this connection’s');
   const authority = known.authority(hex);
-  if (authority === undefined || authority.role !== 'writer') refuse(object, 'is of a writer that no admin certified');
+  if (authority === undefined || !authority.roles.has('writer')) refuse(object, 'is of a writer that no admin certified');
   if (known.hasEnded(hex)) refuse(object, 'is of a writer that was retired');
   if (!known.domains(hex).has(toHex(domain))) refuse(object, 'is of a domain that its writer is not certified for');
 }
@@ -139,12 +139,12 @@ export function acceptEntry(
     refuse(object, 'is by another author than this connection’s writer');
   if (!verifySignature(authority.publicKey, ENTRY_LABEL, signed, signature)) refuse(object, 'is not signed by its author');
   if (known.hasEnded(place.author)) refuse(object, 'is by an author that was retired');
-  if (!mayEnter(caller.role, authority.role, entry.payload.type))
+  if (!mayEnter(caller.role, authority.roles, entry.payload.type))
     refuse(object, `is an entry that a connection with the ${caller.role} role may not bring`);
   const why = misplaced(entry, authority.roles);
   if (why !== undefined) refuse(object, `may not stand there: ${why}`);
   const tags = payloadOf(entry.payload, 'tags');
-  if (tags !== undefined && authority.role === 'writer' && !known.domains(place.author).has(toHex(tags.domain)))
+  if (tags !== undefined && authority.role !== 'admin' && !known.domains(place.author).has(toHex(tags.domain)))
     refuse(object, 'changes tags in a domain that its writer is not certified for');
   if (entry.sequence !== chain.count || !equalBytes(entry.previous, chain.head))
     refuse(object, `does not continue its author's chain, which has ${chain.count} entries`);

@@ -18,11 +18,9 @@ import type { Acknowledged } from '../store/vault-protocol.js';
 import type { Acceptable, Caller } from './accept.js';
 import type { Catalog } from './catalog.js';
 import { checkEntry, type EntryContext, type SentEntry } from './check-entry.js';
-import { receiptsFor } from './receipts.js';
+import { receiptsFor, takeForReceipt } from './receipts.js';
 
 const BATCH = 256;
-/** Keeps an entry well below its largest size: 4,096 receipts are 320 KiB. */
-const RECEIPTS_PER_ENTRY = 4096;
 
 export interface CommitParts extends EntryContext {
   readonly store: DirectoryStore;
@@ -58,9 +56,9 @@ export class Commits {
     return mine;
   }
 
-  /** Whether genesis or an admin certify the vault's key. */
+  /** Whether the vault's word counts: genesis or an admin certify its key, whatever else they certify it for, and it took note of no retirement. */
   get certified(): boolean {
-    return this.#parts.chains.authority(this.#parts.author)?.role === 'vault';
+    return this.#parts.chains.authority(this.#parts.author)?.receiptLimit === Number.POSITIVE_INFINITY;
   }
 
   /** Takes an entry up; resolves when it and its receipt are durable. */
@@ -110,7 +108,7 @@ export class Commits {
     const { author, sequence, bytes } = job;
     const { entry, hash } = accepted;
     // Entries count like everything else: nobody fills the disk with incidents and tags.
-    const isWriters = chains.authority(author)?.role === 'writer';
+    const isWriters = chains.authority(author)?.role !== 'admin';
     if (isWriters) quotas.takeBytes(entry.author, bytes.byteLength, termsOf(chains.policy()), this.#parts.lateMs());
     try {
       await store.put(entryName(asId('author', entry.author), sequence), [bytes]);
@@ -122,6 +120,8 @@ export class Commits {
     catalog.addEntry(author, sequence, bytes.byteLength, Date.now());
     this.#pending.push(accepted);
     if (payloadOf(entry.payload, 'snapshot') !== undefined) quotas.countSnapshot(entry.author, this.#parts.lateMs());
+    // What is judged next goes by a new policy, not by what its author's clock said.
+    if (payloadOf(entry.payload, 'policy') !== undefined) await this.#acknowledge();
     await this.#noteMeaning(entry);
   }
 
@@ -166,7 +166,7 @@ export class Commits {
   async #acknowledge(): Promise<void> {
     const { chains } = this.#parts;
     while (this.#pending.length > 0) {
-      const some = this.#pending.slice(0, RECEIPTS_PER_ENTRY);
+      const some = takeForReceipt(this.#pending);
       if (!this.certified) {
         for (const { entry } of some) this.#receive(entry, entry.time.sec);
         this.#pending = this.#pending.slice(some.length);

@@ -7,6 +7,15 @@ import { retain } from '../retention/slots.js';
 import type { Acceptable } from './accept.js';
 import type { Chains } from './chains.js';
 
+/** Keeps an entry well below its largest size: 4,096 receipts are 320 KiB. */
+const RECEIPTS_PER_ENTRY = 4096;
+
+/** Of what waits, in the order in which it came, what one receipt entry is for. It ends with a policy: what comes after it goes by it, whatever its author's clock said. */
+export function takeForReceipt(pending: readonly Acceptable[]): readonly Acceptable[] {
+  const policy = pending.findIndex(({ entry }) => payloadOf(entry.payload, 'policy') !== undefined);
+  return pending.slice(0, Math.min(policy < 0 ? pending.length : policy + 1, RECEIPTS_PER_ENTRY));
+}
+
 /** The receipts for `entries`, received at `nowSec` one after another. */
 export function receiptsFor(entries: readonly Acceptable[], chains: Chains, nowSec: number): Receipt[] {
   // Several of one series in one receipt: what an earlier one takes is not there for a later.

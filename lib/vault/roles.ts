@@ -2,8 +2,8 @@
  * What each role may ask of a vault: one table of verbs and kinds, one of entries. A role comes from the socket or the forced command that a connection came
  * through; nothing that a client says changes it.
  */
+import type { Author } from '../format/entry.js';
 import { EntryType } from '../format/payload.js';
-import type { AuthorRole } from '../ledger/authority.js';
 import type { ObjectKind, VaultRole } from '../store/vault-protocol.js';
 
 export type Right = 'read' | 'parts' | 'list' | 'put' | 'remove';
@@ -44,9 +44,9 @@ export function mayDo(role: VaultRole, right: Right, kind: ObjectKind): boolean 
 
 const BY_WRITERS: readonly number[] = [EntryType.snapshot, EntryType.tags, EntryType.incident];
 
-/** Whether a connection with `role` may bring an entry of `type` by an author who is `by`. Which authors may write it is the format's business (`misplaced`). */
-export function mayEnter(role: VaultRole, by: AuthorRole, type: number): boolean {
-  if (role === 'writer') return by === 'writer' && BY_WRITERS.includes(type);
+/** Whether a connection with `role` may bring an entry of `type` by an author who is all of `by`. Which authors may write it is the format's business (`misplaced`). */
+export function mayEnter(role: VaultRole, by: ReadonlySet<Author>, type: number): boolean {
+  if (role === 'writer') return by.has('writer') && BY_WRITERS.includes(type);
   // One person's key holds both: tags are signed with its writer's key, whatever connection it came through.
-  return role === 'admin' && (by === 'admin' || (by === 'writer' && type === EntryType.tags));
+  return role === 'admin' && (by.has('admin') || (by.has('writer') && type === EntryType.tags));
 }
