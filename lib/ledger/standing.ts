@@ -122,7 +122,11 @@ function sayingsOf(ledger: Ledger): Sayings {
     for (const id of hexesOf(payloadOf(payload, 'pruneDone')?.snapshots ?? EMPTY)) push(dones, id, { entry, said });
     const hold = payloadOf(payload, 'hold');
     if (hold !== undefined) {
-      const held: Held = { hold: { author, sequence, time: said.time, reason: hold.reason }, said, releasedSec: Number.POSITIVE_INFINITY };
+      const held: Held = {
+        hold: { author, sequence, time: said.time, reason: hold.reason },
+        said,
+        releasedSec: Number.POSITIVE_INFINITY,
+      };
       byKey.set(entryKey(entry), held);
       for (const id of hexesOf(hold.snapshots)) push(holds, id, held);
     }

@@ -148,7 +148,8 @@ export class Chains {
       const key = `${toHex(author)}/${sequence}`;
       // The order of policies is that in which they were received.
       if (this.#isAdmin(toHex(author))) this.#policy = undefined;
-      if (this.#hasOneVault && !this.#receipts.has(key)) this.#receipts.set(key, { timeSec: entry.time.sec, retainUntilSec, slots });
+      if (this.#hasOneVault && !this.#receipts.has(key))
+        this.#receipts.set(key, { timeSec: entry.time.sec, retainUntilSec, slots });
       else this.#areReceiptsStale = true;
     }
     this.#noteIntent(entry);

@@ -166,17 +166,17 @@ export class Commits {
   async #acknowledge(): Promise<void> {
     const { chains } = this.#parts;
     while (this.#pending.length > 0) {
-      const some = takeForReceipt(this.#pending);
+      const { some, rest } = takeForReceipt(this.#pending);
       if (!this.certified) {
         for (const { entry } of some) this.#receive(entry, entry.time.sec);
-        this.#pending = this.#pending.slice(some.length);
+        this.#pending = rest;
         continue;
       }
       const time = timeOfMs(this.#parts.lateMs());
       const receipts = receiptsFor(some, chains, time.sec);
       await this.append({ type: EntryType.receipt, receipts }, time);
       for (const { entry } of some) this.#receive(entry, time.sec);
-      this.#pending = this.#pending.slice(some.length);
+      this.#pending = rest;
     }
   }
 

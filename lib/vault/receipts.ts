@@ -10,10 +10,13 @@ import type { Chains } from './chains.js';
 /** Keeps an entry well below its largest size: 4,096 receipts are 320 KiB. */
 const RECEIPTS_PER_ENTRY = 4096;
 
-/** Of what waits, in the order in which it came, what one receipt entry is for. It ends with a policy: what comes after it goes by it, whatever its author's clock said. */
-export function takeForReceipt(pending: readonly Acceptable[]): readonly Acceptable[] {
-  const policy = pending.findIndex(({ entry }) => payloadOf(entry.payload, 'policy') !== undefined);
-  return pending.slice(0, Math.min(policy < 0 ? pending.length : policy + 1, RECEIPTS_PER_ENTRY));
+/** Of what waits, what the next receipt entry is for. Policies come first: what waits with them goes by them, whatever their authors' clocks said. */
+export function takeForReceipt(pending: readonly Acceptable[]): { some: readonly Acceptable[]; rest: Acceptable[] } {
+  const isPolicy = ({ entry }: Acceptable): boolean => payloadOf(entry.payload, 'policy') !== undefined;
+  const first = pending.some(isPolicy) ? pending.filter(isPolicy) : pending;
+  const some = first.slice(0, RECEIPTS_PER_ENTRY);
+  const taken = new Set(some);
+  return { some, rest: pending.filter((one) => !taken.has(one)) };
 }
 
 /** The receipts for `entries`, received at `nowSec` one after another. */

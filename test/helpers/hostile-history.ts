@@ -30,7 +30,18 @@ import { seeded } from './simulated-repository.js';
 export type Random = (below: number) => number;
 
 export const DAY = 86_400;
-export const NAMES = ['founder', 'admin 1', 'admin 2', 'vault', 'vault 2', 'host 1', 'host 2', 'evil', 'auditor', 'stranger'] as const;
+export const NAMES = [
+  'founder',
+  'admin 1',
+  'admin 2',
+  'vault',
+  'vault 2',
+  'host 1',
+  'host 2',
+  'evil',
+  'auditor',
+  'stranger',
+] as const;
 export type Name = (typeof NAMES)[number];
 export const HOSTS = ['host 1', 'host 2'] as const;
 
@@ -235,7 +246,10 @@ export class HostileHistory {
   #mayTry(by: Name): boolean {
     const { hex } = CAST[by];
     if (this.chains !== undefined) return by !== 'vault' || this.isLive(this.chains);
-    return this.raw.size === 0 || authorities(this.place.genesis, (author) => this.raw.get(toHex(author))).some((one) => toHex(one.author) === hex);
+    return (
+      this.raw.size === 0 ||
+      authorities(this.place.genesis, (author) => this.raw.get(toHex(author))).some((one) => toHex(one.author) === hex)
+    );
   }
 
   isLive(chains: Chains): boolean {
@@ -268,7 +282,14 @@ export class HostileHistory {
       const head = hashes.at(-1) ?? new Uint8Array(32);
       const isWriter = chains.authority(hex)?.roles.has('writer') === true && this.random(2) === 0;
       const caller = isWriter ? ({ role: 'writer', writer: hex } as const) : ({ role: 'admin' } as const);
-      accepted = acceptEntry(name, bytes, { author: hex, sequence: hashes.length }, { count: hashes.length, head }, caller, known);
+      accepted = acceptEntry(
+        name,
+        bytes,
+        { author: hex, sequence: hashes.length },
+        { count: hashes.length, head },
+        caller,
+        known,
+      );
     } else {
       const { entry } = decodeEntry(bytes, name);
       const authority = chains.authority(hex);
@@ -300,7 +321,7 @@ export class HostileHistory {
     const { chains } = this;
     if (chains === undefined) return;
     while (this.#pending.length > 0) {
-      const some = takeForReceipt(this.#pending);
+      const { some, rest } = takeForReceipt(this.#pending);
       const isLive = this.isLive(chains);
       const sec = Math.floor(this.nowSec);
       const receipts = isLive ? receiptsFor(some, chains, sec) : [];
@@ -313,7 +334,7 @@ export class HostileHistory {
         taken.promisedSec = Math.max(taken.promisedSec, receipts[i]!.retainUntilSec);
         taken.receiptSec = sec;
       }
-      this.#pending = this.#pending.slice(some.length);
+      this.#pending = rest;
     }
   }
 
@@ -350,7 +371,17 @@ export class HostileHistory {
   anyTime(): Timestamp {
     const { times } = this;
     const now = Math.floor(this.nowSec);
-    const extremes = [-62_135_596_800, 0, 1, now - 400 * DAY, now - DAY, now + DAY, now + 40 * DAY, 4_102_444_800, 253_402_300_799];
+    const extremes = [
+      -62_135_596_800,
+      0,
+      1,
+      now - 400 * DAY,
+      now - DAY,
+      now + DAY,
+      now + 40 * DAY,
+      4_102_444_800,
+      253_402_300_799,
+    ];
     // Out of bounds now and then; which entries there are does not depend on times otherwise.
     const beyond = [-62_135_596_801, 253_402_300_800, 2 ** 53 - 1, -(2 ** 53) + 1];
     if (this.random(12) === 0) return { sec: beyond[this.random(beyond.length)]!, nsec: 0 };
@@ -377,14 +408,24 @@ export class HostileHistory {
       time: { sec, nsec: 0 },
       payload: { type: EntryType.snapshot, manifest: id, stream, state, ...own },
     });
-    if (kept !== undefined)
-      this.taken.push({ host, entry: kept.entry, manifest: toHex(id), promisedSec: own.retainUntilSec });
+    if (kept !== undefined) this.taken.push({ host, entry: kept.entry, manifest: toHex(id), promisedSec: own.retainUntilSec });
   }
 
   /** The draft of any entry by anybody who means ill. */
   anyDraft(): Draft {
     const vaults: readonly Name[] = this.#options.vault ? ['vault'] : ['vault', 'vault'];
-    const actors: readonly Name[] = ['founder', 'admin 1', 'admin 1', 'admin 2', 'admin 2', 'evil', 'evil', 'vault 2', 'auditor', 'stranger'];
+    const actors: readonly Name[] = [
+      'founder',
+      'admin 1',
+      'admin 1',
+      'admin 2',
+      'admin 2',
+      'evil',
+      'evil',
+      'vault 2',
+      'auditor',
+      'stranger',
+    ];
     const by = this.one([...actors, ...vaults].filter((name) => !this.without(name)));
     let payload = anyPayload(this, by);
     // The vault of the story gives the receipts that its program gives.

@@ -118,7 +118,11 @@ function anyReceipts(history: HostileHistory): Payload {
 /** What cannot be decoded as its type, or is of a type that nobody knows. */
 function broken(history: HostileHistory): Draft['payload'] {
   const type = history.random(2) === 0 ? 200 : history.one(TYPES);
-  const body = new CborWriter().array(3).int(history.one([0, GREATEST, -1])).text('').int(1);
+  const body = new CborWriter()
+    .array(3)
+    .int(history.one([0, GREATEST, -1]))
+    .text('')
+    .int(1);
   return { raw: { type, body: body.finish() } };
 }
 

@@ -1,11 +1,11 @@
 /** What a reader makes of a ledger, as plain data that can be compared with another reader's. */
 import { toHex } from '../../lib/bytes.js';
 import type { Genesis } from '../../lib/format/genesis.js';
-import { type Timestamp, rfc3339 } from '../../lib/format/time.js';
+import { rfc3339, type Timestamp } from '../../lib/format/time.js';
+import type { RepositoryId } from '../../lib/id.js';
 import { type Authority, readerKeyInForce } from '../../lib/ledger/authority.js';
 import { disowned, type Standing, standings, wrongPrunes } from '../../lib/ledger/standing.js';
 import { entryKey, type Ledger } from '../../lib/ledger/state.js';
-import type { RepositoryId } from '../../lib/id.js';
 import { currentPolicy } from '../../lib/retention/policy.js';
 
 type Place = { readonly id: RepositoryId; readonly genesis: Genesis };
@@ -20,7 +20,18 @@ export function whoCounts(authorities: readonly Authority[]): string[] {
 }
 
 /** How snapshots stand, without what only their authors' clocks say. */
-export function standingText({ id, entry, received, receipt, retainUntilSec, holds, newest, freeSec, pruned, overtaken }: Standing): string {
+export function standingText({
+  id,
+  entry,
+  received,
+  receipt,
+  retainUntilSec,
+  holds,
+  newest,
+  freeSec,
+  pruned,
+  overtaken,
+}: Standing): string {
   const held = holds.map(({ author, sequence }) => entryKey({ author, sequence })).join();
   const given = receipt === undefined ? '' : `${receipt.retainUntilSec}/${receipt.slots}`;
   return `${toHex(id).slice(0, 8)} ${entryKey(entry)} ${timeText(received)} ${given} ${retainUntilSec} ${freeSec} [${held}] ${newest} ${pruned} ${overtaken}`;

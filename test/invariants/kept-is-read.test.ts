@@ -11,10 +11,10 @@ import { asId } from '../../lib/id.js';
 import { readLedger } from '../../lib/ledger/ledger.js';
 import { disowned, standings } from '../../lib/ledger/standing.js';
 import { entryKey, type Ledger } from '../../lib/ledger/state.js';
-import { Findings } from '../../lib/verify/report.js';
-import { walkLedger } from '../../lib/verify/ledger-walk.js';
-import { LedgerFollower } from '../../lib/view/ledger-follower.js';
 import type { Chains } from '../../lib/vault/chains.js';
+import { walkLedger } from '../../lib/verify/ledger-walk.js';
+import { Findings } from '../../lib/verify/report.js';
+import { LedgerFollower } from '../../lib/view/ledger-follower.js';
 import { CAST, HOSTS, HostileHistory } from '../helpers/hostile-history.js';
 import { forSeeds, seedCount } from '../helpers/seeds.js';
 import { difference, verdict, whoCounts } from '../helpers/verdicts.js';
@@ -75,7 +75,8 @@ function broken(history: HostileHistory): string | undefined {
       return `${what} is kept until ${found.standing.retainUntilSec} and was promised ${promisedSec}`;
     if (found.standing.pruned && promisedSec > now) return `${what} is taken off the list`;
     if (receiptSec === undefined) continue;
-    if (found.standing.received.sec !== receiptSec) return `${what} was received at ${receiptSec}, not ${found.standing.received.sec}`;
+    if (found.standing.received.sec !== receiptSec)
+      return `${what} was received at ${receiptSec}, not ${found.standing.received.sec}`;
     // What was acknowledged in one second is ordered by chains.
     if (receiptSec > groupSec) [before, group, groupSec] = [group, -1, receiptSec];
     if (found.at < before) return `${what} is listed out of order`;
@@ -110,7 +111,8 @@ async function run(seed: number, counts: { kept: number; refused: number; taken:
     const known = new Set(fresh.authorities.map(({ author }) => toHex(author)));
     for (const hex of history.raw.keys()) if (!known.has(hex)) return `the chain ${hex} has no author`;
     for (const { author, voids, limit } of fresh.chains)
-      if (toHex(author) !== CAST.vault.hex) for (const [at, why] of voids) if (at < limit) return `the vault kept what is void: ${why}`;
+      if (toHex(author) !== CAST.vault.hex)
+        for (const [at, why] of voids) if (at < limit) return `the vault kept what is void: ${why}`;
     const expected = verdict(place, fresh, nowSec);
     const grown = answers(history.chains!, history);
     const started = history.fresh();

@@ -57,7 +57,8 @@ function whatStands(before: Ledger, after: Assembled): Ledger {
     }),
   );
   const stays = before.entries.map(
-    (entry) => !(admins.has(toHex(entry.author)) && isWord(entry) && !counting.has(entryKey(entry))) && !released.has(entryKey(entry)),
+    (entry) =>
+      !(admins.has(toHex(entry.author)) && isWord(entry) && !counting.has(entryKey(entry))) && !released.has(entryKey(entry)),
   );
   return {
     ...before,

@@ -14,7 +14,10 @@ import { difference, verdict } from '../helpers/verdicts.js';
 
 t.setTimeout(0);
 
-function lived(seed: number, options: { vault: boolean; times?: number; genesisVault?: boolean; without?: readonly Name[] }): HostileHistory {
+function lived(
+  seed: number,
+  options: { vault: boolean; times?: number; genesisVault?: boolean; without?: readonly Name[] },
+): HostileHistory {
   const history = new HostileHistory(seed, options);
   for (let steps = 12 + history.random(20); steps > 0; steps--) history.step();
   history.acknowledge();
@@ -61,10 +64,9 @@ t.test(`other times of authors, the same ledger: ${seedCount(10_000)} seeds`, as
 t.test(`other clocks of authors, the same receipts: ${seedCount(3000)} seeds`, async (t) => {
   let compared = 0;
   await forSeeds(t, 3000, (seed) => {
-    const [one, other] = [1, 2].map((times) => lived(seed, { vault: true, genesisVault: true, times: seed * 2 + times, without: ['vault 2'] })) as [
-      HostileHistory,
-      HostileHistory,
-    ];
+    const [one, other] = [1, 2].map((times) =>
+      lived(seed, { vault: true, genesisVault: true, times: seed * 2 + times, without: ['vault 2'] }),
+    ) as [HostileHistory, HostileHistory];
     const ledgers = [one.assembled(), other.assembled()] as const;
     const isWhole = ({ receipts, chains, authorities }: Assembled): boolean =>
       authorities.filter(({ receiptLimit }) => receiptLimit > 0).length === 1 &&
@@ -85,7 +87,10 @@ t.test(`without receipts nothing is received more than a day after it was stored
     const history = lived(seed, { vault: false });
     const ledger = history.assembled();
     for (const [at, entry] of ledger.entries.entries()) {
-      if (ledger.receipts.has(entryKey(entry)) || ledger.authorities.some(({ author, receiptLimit }) => receiptLimit > 0 && toHex(author) === toHex(entry.author)))
+      if (
+        ledger.receipts.has(entryKey(entry)) ||
+        ledger.authorities.some(({ author, receiptLimit }) => receiptLimit > 0 && toHex(author) === toHex(entry.author))
+      )
         continue;
       const storedMs = history.chain(toHex(entry.author)).storedMs[entry.sequence]!;
       if (msOfTime(entry.time) > storedMs + CLOCK_SLACK_MS) ahead++;
