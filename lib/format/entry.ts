@@ -85,6 +85,11 @@ const MAY_WRITE: Readonly<Record<Author, readonly number[]>> = {
   writer: [T.snapshot, T.incident, T.tags],
 };
 
+/** Whether an entry is of a type that vaults write. */
+export function isOfVaults({ payload }: Pick<LedgerEntry, 'payload'>): boolean {
+  return MAY_WRITE.vault.includes(payload.type);
+}
+
 /** Why nothing comes of `entry`; undefined when it may stand where it does. A key may write what any of its roles may. */
 export function misplaced({ sequence, payload }: LedgerEntry, roles: ReadonlySet<Author>): string | undefined {
   const { type } = payload;

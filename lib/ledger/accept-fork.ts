@@ -8,7 +8,7 @@ import { EntryType } from '../format/payload.js';
 import { timeOfMs } from '../format/time.js';
 import type { Repository } from '../repository/repository.js';
 import { appendEntry, requireAuthor } from './append.js';
-import { differences } from './heads.js';
+import { boundedSec, differences } from './heads.js';
 import { loadLedger, readLedger } from './ledger.js';
 
 export interface AcceptForkOptions {
@@ -44,7 +44,10 @@ export async function acceptFork(repository: Repository, options: AcceptForkOpti
       'the ledger goes on from everything that this machine remembers, so there is nothing to accept; if other machines refuse it, say so with --anyway',
     );
   // An acceptance covers what is older than itself, whatever the clocks of others said.
-  const latestMs = Math.max(options.nowMs ?? Date.now(), ...problems.map(({ remembered }) => (remembered.sec + 1) * 1000));
+  const latestMs = Math.max(
+    options.nowMs ?? Date.now(),
+    ...problems.map(({ remembered }) => (boundedSec(remembered.sec) + 1) * 1000),
+  );
   await appendEntry(unremembering, adminSeed, timeOfMs(latestMs), () => ({
     type: EntryType.acceptFork,
     heads: ledger.chains.map(({ author, hashes, head }) => ({ author, count: hashes.length, head })),

@@ -28,8 +28,10 @@ export interface Authority {
   readonly roles: ReadonlySet<Author>;
   /** How many entries of the chain count; Infinity while it goes on. */
   readonly limit: number;
-  /** How many may be receipts that count: 0 for whoever never was a vault, above `limit` for a vault that was retired or disowned. */
+  /** How many may be receipts, extensions and holds that count: 0 for whoever never was a vault, above `limit` for a vault that was retired or disowned. */
   readonly receiptLimit: number;
+  /** Of vaults, the place of its first certificate among those of vaults: of two receipts, the time of the lower one counts. */
+  readonly vaultRank?: number;
   /** What the retirement says the chain's end is, if it was retired. */
   readonly retired?: Retirement;
   /** Only certificates that do not count any more made it: nothing of its chain counts, but what was promised in it stands. */
@@ -156,6 +158,7 @@ export function authorized(genesis: Genesis, chainOf: ChainOf): Authorized {
   const founder = toHex(authorOf(genesis.admins[0]!));
   const result: Authority[] = [];
   const seen = new Set<string>();
+  const vaults = [...made.keys('vault'), ...disowned.keys('vault')].map((key) => toHex(authorOf(key)));
   const add = (publicKey: Uint8Array, role: AuthorRole, by: Made): void => {
     const author = authorOf(publicKey);
     const hex = toHex(author);
@@ -175,6 +178,7 @@ export function authorized(genesis: Genesis, chainOf: ChainOf): Authorized {
       roles,
       limit,
       receiptLimit,
+      ...(wasVault ? { vaultRank: vaults.indexOf(hex) } : {}),
       ...(end === undefined ? {} : { retired: end }),
       ...(by === disowned ? { disowned: true as const } : {}),
     });

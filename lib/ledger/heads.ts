@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { toHex } from '../bytes.js';
 import { RolledBackError, StoreError, VarveError } from '../errors.js';
-import { payloadOf } from '../format/payload.js';
+import { MAX_SECOND, payloadOf } from '../format/payload.js';
 import type { Timestamp } from '../format/time.js';
 import type { ChainState, HeadMemory, RememberedHead, RememberedHeads, RepositoryPlace } from '../repository/repository.js';
 import { changeHeads, prepareFolder, readHeads } from './head-file.js';
@@ -94,7 +94,7 @@ export function rememberHeads(place: RepositoryPlace, stateDir: string | null, o
             const longer = grown.filter(({ author, count }) => (now.chains[toHex(author)]?.count ?? 0) < count);
             const heads = longer.map(({ author, count, head, time: { sec } }) => [
               toHex(author),
-              { count, head: toHex(head), sec },
+              { count, head: toHex(head), sec: boundedSec(sec) },
             ]);
             return { ...now, chains: { ...now.chains, ...Object.fromEntries(heads) } };
           }),
@@ -102,6 +102,11 @@ export function rememberHeads(place: RepositoryPlace, stateDir: string | null, o
       );
     },
   };
+}
+
+/** An acceptance has to be younger than what it covers, and can be no younger than the last second that an entry may say. */
+export function boundedSec(sec: number): number {
+  return Math.min(sec, MAX_SECOND - 1);
 }
 
 /** How a chain differs from what is remembered of it. */
@@ -154,7 +159,7 @@ function acceptances(chains: readonly ChainState[]): Acceptance[] {
  */
 function excuses({ time, heads }: Acceptance, chains: readonly ChainState[], problems: readonly HeadProblem[]): boolean {
   return (
-    problems.every(({ remembered }) => remembered.sec <= time.sec) &&
+    problems.every(({ remembered }) => boundedSec(remembered.sec) <= time.sec) &&
     heads.every(({ author, count, head }) => {
       if (count === 0) return true;
       const there = chains.find((chain) => toHex(chain.author) === toHex(author))?.hashes[count - 1];
@@ -185,7 +190,8 @@ function merged(
     if (other !== undefined && other.count > hashes.length) continue;
     if (other !== undefined && toHex(hashes[other.count - 1]!) !== other.head)
       forks.push(`ledger/${hex} has another entry ${other.count - 1} than another process of this machine saw`);
-    if (hashes.length > 0) result[hex] = { count: hashes.length, head: toHex(hashes.at(-1)!), sec: entries.at(-1)!.time.sec };
+    if (hashes.length > 0)
+      result[hex] = { count: hashes.length, head: toHex(hashes.at(-1)!), sec: boundedSec(entries.at(-1)!.time.sec) };
   }
   if (forks.length > 0) throw new RolledBackError(location, forks);
   return { chains: result, accepted: [...new Set([...now.accepted, ...accepted])] };

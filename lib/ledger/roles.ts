@@ -45,13 +45,13 @@ export function listAuthors(repository: Repository, ledger: Ledger): AuthorRecor
     const known = domains.get(hex) ?? [];
     if (!known.some((domain) => equalBytes(domain, cert.domain))) domains.set(hex, [...known, cert.domain]);
   }
-  return authoritiesOf(repository.genesis, ledger).map(({ author, role, limit, retired }) => {
+  return authoritiesOf(repository.genesis, ledger).map(({ author, role, roles, limit, retired }) => {
     const hex = toHex(author);
     const length = ledger.chains.find((chain) => equalBytes(chain.author, author))?.entries.length ?? 0;
     return {
       author,
       role,
-      domains: role === 'writer' ? (domains.get(hex) ?? []) : [],
+      domains: roles.has('writer') ? (domains.get(hex) ?? []) : [],
       entries: Math.min(length, limit),
       state: retired !== undefined ? 'revoked' : limit === Number.POSITIVE_INFINITY ? 'active' : 'rotated',
       ...(retired === undefined ? {} : { reason: retired.reason }),

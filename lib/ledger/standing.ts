@@ -8,7 +8,7 @@ import { State } from '../format/manifest.js';
 import { payloadOf, type Receipt, type SnapshotPayload } from '../format/payload.js';
 import { compareTimes, type Timestamp } from '../format/time.js';
 import { asId, hexesOf, type SnapshotId } from '../id.js';
-import { entryKey, type Ledger, type Received } from './state.js';
+import { boundedTime, entryKey, type Ledger, type Received } from './state.js';
 import { VaultExtensions } from './vault-extensions.js';
 
 export interface Hold {
@@ -106,32 +106,34 @@ function push<T>(map: Map<string, T[]>, key: string, item: T): void {
   else list.push(item);
 }
 
-function sayingsOf(ledger: Ledger, found: ReadonlyMap<string, readonly Committed[]>): Sayings {
+function sayingsOf(ledger: Ledger): Sayings {
   const { receipts } = ledger;
   const extensions: Sayings['extensions'] = new Map();
   const holds: Sayings['holds'] = new Map();
   const dones: Sayings['dones'] = new Map();
   const byKey = new Map<string, Held>();
-  const bounded = new VaultExtensions(ledger, found);
+  const bounded = new VaultExtensions(ledger);
   for (const [at, entry] of ledger.entries.entries()) {
-    const { author, sequence, time, payload } = entry;
+    const { author, sequence, payload } = entry;
     const said: Moment = { time: ledger.times[at]!, at };
-    const policy = payloadOf(payload, 'policy');
-    if (policy !== undefined) bounded.policy = policy;
     const extend = payloadOf(payload, 'extend');
-    if (extend !== undefined && bounded.allow(entry, said.time.sec))
+    if (extend !== undefined && bounded.allow(entry))
       for (const id of hexesOf(extend.snapshots)) push(extensions, id, { untilSec: extend.untilSec, said });
     for (const id of hexesOf(payloadOf(payload, 'pruneDone')?.snapshots ?? EMPTY)) push(dones, id, { entry, said });
     const hold = payloadOf(payload, 'hold');
     if (hold !== undefined) {
-      const held: Held = { hold: { author, sequence, time, reason: hold.reason }, said, releasedSec: Number.POSITIVE_INFINITY };
+      const held: Held = {
+        hold: { author, sequence, time: said.time, reason: hold.reason },
+        said,
+        releasedSec: Number.POSITIVE_INFINITY,
+      };
       byKey.set(entryKey(entry), held);
       for (const id of hexesOf(hold.snapshots)) push(holds, id, held);
     }
     // A hold can only be released after it was placed: nobody releases those to come.
     const release = payloadOf(payload, 'release');
     const held = release === undefined ? undefined : byKey.get(entryKey(release));
-    if (held !== undefined && held.releasedSec === Number.POSITIVE_INFINITY) held.releasedSec = Math.max(time.sec, said.time.sec);
+    if (held !== undefined && held.releasedSec === Number.POSITIVE_INFINITY) held.releasedSec = said.time.sec;
   }
   return { receipts, extensions, holds, dones };
 }
@@ -236,7 +238,7 @@ export function wrongPrunes(ledger: Ledger, nowSec: number = Date.now() / 1000):
 /** Every snapshot, and the prune-done entries about it that were not right. */
 function judged(ledger: Ledger, nowSec: number): { standing: Standing; wrong: LedgerEntry[] }[] {
   const snapshots = committed(ledger);
-  const sayings = sayingsOf(ledger, snapshots);
+  const sayings = sayingsOf(ledger);
   const result: { standing: Standing; wrong: LedgerEntry[] }[] = [];
   const belied = ledger.falseClaims;
   for (const [hex, items] of snapshots) {
@@ -246,7 +248,7 @@ function judged(ledger: Ledger, nowSec: number): { standing: Standing; wrong: Le
     const standing = standingOf(listed, promised, supersededSec, sayings);
     // What says that a snapshot was pruned which was still to be kept is not believed: it stays listed, and its absence is noticed.
     const dones = sayings.dones.get(hex) ?? [];
-    const isRight = (free: { freeSec: number }, { entry }: Done): boolean => hasExpired(free, Math.min(entry.time.sec, nowSec));
+    const isRight = (free: { freeSec: number }, { said }: Done): boolean => hasExpired(free, Math.min(said.time.sec, nowSec));
     const wasRight = (done: Done): boolean => isRight(freeFrom(hex, promised, supersededSec, sayings, done.said), done);
     const wrong = dones.filter((done) => !wasRight(done));
     const pruned = dones.some((done) => isRight(standing, done));
@@ -264,13 +266,13 @@ function judged(ledger: Ledger, nowSec: number): { standing: Standing; wrong: Le
  * stands: a retirement deletes nothing.
  */
 export function disowned(ledger: Ledger): Standing[] {
-  const sayings = sayingsOf(ledger, committed(ledger));
+  const sayings = sayingsOf(ledger);
   const found: Standing[] = [];
-  for (const { entries, limit, voids } of ledger.chains)
+  for (const { entries, limit, voids, storedMs } of ledger.chains)
     for (const entry of entries.slice(Math.min(limit, entries.length))) {
       const payload = payloadOf(entry.payload, 'snapshot');
       if (payload === undefined || voids.has(entry.sequence)) continue;
-      const received = ledger.receipts.get(entryKey(entry))?.time ?? entry.time;
+      const received = ledger.receipts.get(entryKey(entry))?.time ?? boundedTime(entry, storedMs?.[entry.sequence]);
       found.push(standingOf({ entry, payload, received }, promisedSec(entry, payload, sayings), 0, sayings));
     }
   return found;

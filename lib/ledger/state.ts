@@ -3,10 +3,10 @@
  * loading, following, the vault and `check` all come here, so that they cannot come to different answers.
  */
 import { equalBytes, toHex } from '../bytes.js';
-import { type LedgerEntry, misplaced } from '../format/entry.js';
+import { isOfVaults, type LedgerEntry, misplaced } from '../format/entry.js';
 import type { Genesis } from '../format/genesis.js';
 import { EntryType, payloadOf, type Receipt } from '../format/payload.js';
-import { compareTimes, type Timestamp, timeOfMs } from '../format/time.js';
+import { compareTimes, msOfTime, type Timestamp, timeOfMs } from '../format/time.js';
 import type { AuthorId } from '../id.js';
 import { type Authority, type AuthorRole, authorized, type KnownChain, type Retirement, wrongEnd } from './authority.js';
 
@@ -45,7 +45,7 @@ export interface Ledger {
   readonly entries: readonly LedgerEntry[];
   /** When each of `entries` was received: the vault's time, else its author's, which the store's own time bounds. */
   readonly times: readonly Timestamp[];
-  /** By `entryKey`: the first receipt that fits. */
+  /** By `entryKey`: the receipt that fits, of the first vault that gave one; kept until the latest that any says. */
   readonly receipts: ReadonlyMap<string, Received>;
   /** Entries, as `entryKey` names them, about a manifest that is another's; see claims.ts. */
   readonly falseClaims?: ReadonlySet<string>;
@@ -108,7 +108,7 @@ function chainOf(
 ): Chain {
   const voids = new Map<number, string>();
   for (const entry of entries) {
-    if (entry.payload.type === EntryType.receipt && receiptLimit > 0 && !('reserved' in entry.payload)) continue;
+    if (receiptLimit > 0 && isPromise(entry)) continue;
     const why = misplaced(entry, roles);
     if (why !== undefined) voids.set(entry.sequence, why);
   }
@@ -125,27 +125,53 @@ function chainOf(
   };
 }
 
-/** Whether the entry at `i` counts. Receipts count further than the rest of a vault's chain. */
-function counts({ chain: { entries, limit, voids }, authority: { receiptLimit } }: Part, i: number): boolean {
-  const { payload, sequence } = entries[i]!;
-  return sequence < (payload.type === EntryType.receipt ? receiptLimit : limit) && !voids.has(sequence);
+/** What a vault promises: a retirement or a certificate that does not count any more takes none of it back. */
+function isPromise({ payload }: LedgerEntry): boolean {
+  const { type } = payload;
+  return (type === EntryType.receipt || type === EntryType.extend || type === EntryType.hold) && !('reserved' in payload);
 }
 
-/** Receipts as far as they fit the entry that is there. Of several the one with the least time counts. */
+/** Whether the entry at `i` counts. What a vault promised counts further than the rest of its chain. */
+function counts({ chain: { entries, limit, voids }, authority: { receiptLimit } }: Part, i: number): boolean {
+  const entry = entries[i]!;
+  return entry.sequence < (isPromise(entry) ? Math.max(limit, receiptLimit) : limit) && !voids.has(entry.sequence);
+}
+
+/**
+ * Receipts as far as they fit the entry that is there. Of several vaults the one that was certified first says when, and of its own receipts the one with the least time: who
+ * certifies a vault of his own redates nothing. The longest that any of them promises is kept.
+ */
 function receiptsIn(parts: readonly Part[]): Map<string, Received> {
-  const hashes = new Map(parts.map(({ hex, chain }) => [hex, chain.hashes]));
+  const targets = new Map(parts.map((part) => [part.hex, part]));
   const found = new Map<string, Received>();
-  for (const part of parts) {
-    if (part.authority.receiptLimit === 0) continue;
+  const vaults = parts.filter(({ authority }) => authority.receiptLimit > 0);
+  const rankOf = ({ authority }: Part): number => authority.vaultRank ?? Number.POSITIVE_INFINITY;
+  const rank = new Map<string, number>();
+  for (const part of vaults.sort((a, b) => (rankOf(a) < rankOf(b) ? -1 : rankOf(a) > rankOf(b) ? 1 : 0))) {
     for (const [i, { payload, time }] of part.chain.entries.entries()) {
-      if (payload.type !== EntryType.receipt || !counts(part, i)) continue;
+      if (payload.type !== EntryType.receipt || i >= part.authority.receiptLimit || !counts(part, i)) continue;
       for (const receipt of payloadOf(payload, 'receipt')?.receipts ?? []) {
         const hex = toHex(receipt.author);
-        const hash = hashes.get(hex)?.[receipt.sequence];
-        if (hash === undefined || !equalBytes(hash, receipt.hash)) continue;
+        const target = targets.get(hex);
+        const hash = target?.chain.hashes[receipt.sequence];
+        if (target === undefined || hash === undefined || !equalBytes(hash, receipt.hash)) continue;
+        // A vault that was certified before dates what it says itself.
+        if (rankOf(target) < rankOf(part) && isOfVaults(target.chain.entries[receipt.sequence]!)) continue;
         const key = `${hex}/${receipt.sequence}`;
         const other = found.get(key);
-        if (other === undefined || compareTimes(time, other.time) < 0) found.set(key, { receipt, time });
+        if (other === undefined) {
+          rank.set(key, rankOf(part));
+          found.set(key, { receipt, time });
+          continue;
+        }
+        const first = rank.get(key) === rankOf(part) && compareTimes(time, other.time) < 0 ? { receipt, time } : other;
+        const retainUntilSec = Math.max(receipt.retainUntilSec, other.receipt.retainUntilSec);
+        found.set(
+          key,
+          first.receipt.retainUntilSec === retainUntilSec
+            ? first
+            : { time: first.time, receipt: { ...first.receipt, retainUntilSec } },
+        );
       }
     }
   }
@@ -154,7 +180,7 @@ function receiptsIn(parts: readonly Part[]): Map<string, Received> {
 
 /** When an entry without a receipt counts as received: an author may not say a time that is far ahead of the store's. A vault's clocks are its own affair. */
 export function boundedTime({ time }: LedgerEntry, storedMs: number | undefined): Timestamp {
-  if (storedMs === undefined || storedMs <= 0 || time.sec * 1000 <= storedMs + CLOCK_SLACK_MS) return time;
+  if (storedMs === undefined || storedMs <= 0 || msOfTime(time) <= storedMs + CLOCK_SLACK_MS) return time;
   return timeOfMs(storedMs);
 }
 
@@ -162,7 +188,8 @@ function receivedTime({ chain, authority, raw, hex }: Part, i: number, receipts:
   const entry = chain.entries[i]!;
   const receipt = receipts.get(`${hex}/${entry.sequence}`);
   if (receipt !== undefined) return receipt.time;
-  return authority.roles.has('vault') ? entry.time : boundedTime(entry, raw.storedMs?.[entry.sequence]);
+  const isVaults = authority.receiptLimit > 0 && isOfVaults(entry);
+  return isVaults ? entry.time : boundedTime(entry, raw.storedMs?.[entry.sequence]);
 }
 
 /** The entries that count, of all chains, by the time they were received, never out of a chain's own order. */

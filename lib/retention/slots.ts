@@ -2,7 +2,7 @@
  * Which slots a new snapshot takes, and until when it is kept (docs/format.md §11). Pure. The first complete snapshot of an hour, day, week, month or
  * year gets that slot's duration; later ones can displace nothing, so what was kept stays kept.
  */
-import type { Durations, PolicyPayload, RetentionClass } from '../format/payload.js';
+import { type Durations, MAX_SECOND, type PolicyPayload, type RetentionClass } from '../format/payload.js';
 
 export const Slot = { hour: 1, day: 2, week: 4, month: 8, year: 16 } as const;
 
@@ -63,5 +63,6 @@ export function retain(
     }
   }
   if (longest > 0) duration = Math.min(duration, longest);
-  return { slots, retainUntilSec: Math.max(0, Math.ceil(sec)) + duration };
+  // No entry can say more: one that did would change nothing, and the snapshot would not be kept at all.
+  return { slots, retainUntilSec: Math.min(Math.max(0, Math.ceil(sec)) + duration, MAX_SECOND) };
 }

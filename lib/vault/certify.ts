@@ -30,7 +30,7 @@ export async function certifyVault(
       `the vault at ${store.location} has the key ${publicKey}, not the one expected; nothing was certified`,
     );
   const ledger = await loadLedger(repository);
-  if (authoritiesOf(genesis, ledger).some((one) => one.role === 'vault' && toHex(one.publicKey) === publicKey))
+  if (authoritiesOf(genesis, ledger).some((one) => one.roles.has('vault') && toHex(one.publicKey) === publicKey))
     return { publicKey, added: false };
   await appendEntry(repository, keyring.adminSeed, timeOfMs(nowMs), () => ({
     type: EntryType.cert,

@@ -34,6 +34,10 @@ export class Chains {
   #ledger: Ledger | undefined;
   /** Receipts by `author/sequence`. */
   readonly #receipts = new Map<string, Receipted>();
+  /** Whether no other vault's receipts have to be held against those of the one. */
+  #hasOneVault = false;
+  /** Whether an entry came in that may change which of them count. */
+  #areReceiptsStale = true;
   /** Times (seconds) at which complete snapshots of a series and class were received. */
   readonly #received = new Map<string, number[]>();
   readonly #snapshots = new Set<string>();
@@ -51,14 +55,18 @@ export class Chains {
     // What contradicts itself never comes in later: a vault takes no second entry about a manifest.
     this.#falseClaims = ledger.falseClaims;
     this.#authorize();
-    for (const [key, { receipt, time }] of ledger.receipts) this.#receipts.set(key, { ...receipt, timeSec: time.sec });
     for (const { entry, payload, received } of standings(ledger)) {
-      this.#snapshots.add(toHex(payload.manifest));
       // One that waits for its receipt is counted when it has it.
       const waits = isOurs(entry) && this.receipt(toHex(entry.author), entry.sequence) === undefined;
       if (payload.state === State.complete && !waits) this.#list(entry.author, payload).push(received.sec);
     }
     for (const entry of ledger.entries) this.#noteIntent(entry);
+    // Of writers that were retired too: what was promised for them stands.
+    for (const { entries } of ledger.chains)
+      for (const { payload } of entries) {
+        const snapshot = payloadOf(payload, 'snapshot');
+        if (snapshot !== undefined) this.#snapshots.add(toHex(snapshot.manifest));
+      }
   }
 
   /** The author's entries and their hashes, as they are. */
@@ -95,6 +103,12 @@ export class Chains {
   }
 
   receipt(author: string, sequence: number): Receipted | undefined {
+    if (this.#areReceiptsStale) {
+      this.#receipts.clear();
+      for (const [key, { receipt, time }] of this.ledger().receipts)
+        this.#receipts.set(key, { retainUntilSec: receipt.retainUntilSec, slots: receipt.slots, timeSec: time.sec });
+      this.#areReceiptsStale = false;
+    }
     return this.#receipts.get(`${author}/${sequence}`);
   }
 
@@ -122,15 +136,21 @@ export class Chains {
       chain.storedMs[entry.sequence] = storedMs;
     }
     this.#ledger = undefined;
-    if (this.#isAdmin(hex)) {
+    // A vault's chain may say how far its promises count.
+    const receipts = payloadOf(entry.payload, 'receipt')?.receipts;
+    const isRetiredVaults = receipts !== undefined && this.#authorities.get(hex)?.limit !== Number.POSITIVE_INFINITY;
+    if (this.#isAdmin(hex) || isRetiredVaults) {
       this.#authorize();
       this.#policy = undefined;
+      this.#areReceiptsStale = true;
     }
-    for (const { author, sequence, retainUntilSec, slots } of payloadOf(entry.payload, 'receipt')?.receipts ?? []) {
+    for (const { author, sequence, retainUntilSec, slots } of receipts ?? []) {
       const key = `${toHex(author)}/${sequence}`;
       // The order of policies is that in which they were received.
       if (this.#isAdmin(toHex(author))) this.#policy = undefined;
-      if (!this.#receipts.has(key)) this.#receipts.set(key, { timeSec: entry.time.sec, retainUntilSec, slots });
+      if (this.#hasOneVault && !this.#receipts.has(key))
+        this.#receipts.set(key, { timeSec: entry.time.sec, retainUntilSec, slots });
+      else this.#areReceiptsStale = true;
     }
     this.#noteIntent(entry);
   }
@@ -195,6 +215,7 @@ export class Chains {
     const { authorities, strangers } = authorized(this.place.genesis, (author) => this.#chains.get(toHex(author)));
     this.#authorities = new Map(authorities.map((authority) => [toHex(authority.author), authority]));
     this.#strangers = strangers;
+    this.#hasOneVault = authorities.filter(({ receiptLimit }) => receiptLimit > 0).length === 1;
     const admins = authorities.filter(({ role }) => role === 'admin');
     this.#domains = certifiedDomains(assembleFor(admins, [], this.#chains).entries);
   }

@@ -19,11 +19,9 @@ import { type Acceptable, type Caller, refuse } from './accept.js';
 import type { Catalog } from './catalog.js';
 import { newsOf } from './change-text.js';
 import { checkEntry, type EntryContext, type SentEntry } from './check-entry.js';
-import { receiptsFor } from './receipts.js';
+import { receiptsFor, takeForReceipt } from './receipts.js';
 
 const BATCH = 256;
-/** Keeps an entry well below its largest size: 4,096 receipts are 320 KiB. */
-const RECEIPTS_PER_ENTRY = 4096;
 
 export interface CommitParts extends EntryContext {
   readonly store: DirectoryStore;
@@ -59,16 +57,9 @@ export class Commits {
     return mine;
   }
 
-  /** Whether genesis or an admin certify the vault's key. */
+  /** Whether the vault's word counts: genesis or an admin certify its key, whatever else they certify it for, and it took note of no retirement. */
   get certified(): boolean {
-    const { chains, author } = this.#parts;
-    return chains.authority(author)?.roles.has('vault') === true && !chains.hasEnded(author);
-  }
-
-  /** Whether an entry is what ends this vault: it is the last that the vault acknowledges, so that everybody knows how far its receipts count. */
-  #isOwnEnd({ entry: { payload } }: Acceptable): boolean {
-    const retire = payloadOf(payload, 'retire');
-    return retire !== undefined && toHex(retire.author) === this.#parts.author;
+    return this.#parts.chains.authority(this.#parts.author)?.receiptLimit === Number.POSITIVE_INFINITY;
   }
 
   /** Takes an entry up; resolves when it and its receipt are durable. */
@@ -137,6 +128,8 @@ export class Commits {
     chains.append(entry, hash);
     catalog.addEntry(author, sequence, bytes.byteLength, Date.now());
     this.#pending.push(accepted);
+    // What is judged next goes by a new policy, not by what its author's clock said.
+    if (payloadOf(entry.payload, 'policy') !== undefined) await this.#acknowledge();
     await this.#noteMeaning(entry, before);
   }
 
@@ -170,17 +163,17 @@ export class Commits {
   async #acknowledge(): Promise<void> {
     const { chains } = this.#parts;
     while (this.#pending.length > 0) {
-      const some = this.#pending.slice(0, RECEIPTS_PER_ENTRY);
-      if (!this.certified && !some.some((one) => this.#isOwnEnd(one))) {
+      const { some, rest } = takeForReceipt(this.#pending);
+      if (!this.certified) {
         for (const { entry } of some) this.#receive(entry, entry.time.sec);
-        this.#pending = this.#pending.slice(some.length);
+        this.#pending = rest;
         continue;
       }
       const time = timeOfMs(this.#parts.lateMs());
       const receipts = receiptsFor(some, chains, time.sec);
       await this.append({ type: EntryType.receipt, receipts }, time);
       for (const { entry } of some) this.#receive(entry, time.sec);
-      this.#pending = this.#pending.slice(some.length);
+      this.#pending = rest;
     }
   }
 

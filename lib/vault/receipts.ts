@@ -7,6 +7,18 @@ import { retain } from '../retention/slots.js';
 import type { Acceptable } from './accept.js';
 import type { Chains } from './chains.js';
 
+/** Keeps an entry well below its largest size: 4,096 receipts are 320 KiB. */
+const RECEIPTS_PER_ENTRY = 4096;
+
+/** Of what waits, what the next receipt entry is for. Policies come first: what waits with them goes by them, whatever their authors' clocks said. */
+export function takeForReceipt(pending: readonly Acceptable[]): { some: readonly Acceptable[]; rest: Acceptable[] } {
+  const isPolicy = ({ entry }: Acceptable): boolean => payloadOf(entry.payload, 'policy') !== undefined;
+  const first = pending.some(isPolicy) ? pending.filter(isPolicy) : pending;
+  const some = first.slice(0, RECEIPTS_PER_ENTRY);
+  const taken = new Set(some);
+  return { some, rest: pending.filter((one) => !taken.has(one)) };
+}
+
 /** The receipts for `entries`, received at `nowSec` one after another. */
 export function receiptsFor(entries: readonly Acceptable[], chains: Chains, nowSec: number): Receipt[] {
   // Several of one series in one receipt: what an earlier one takes is not there for a later.

@@ -8,11 +8,13 @@ import { entryName } from '../format/names.js';
 import { payloadOf, type Receipt } from '../format/payload.js';
 import { asId } from '../id.js';
 import { entryKey } from '../ledger/state.js';
+import { checkClocks } from './clock-check.js';
 import type { ReadableLedger } from './ledger-walk.js';
 import type { Findings } from './report.js';
 
 /** Checks all of them. @returns how many receipts there are */
 export function checkEntries(ledger: ReadableLedger, findings: Findings): number {
+  checkClocks(ledger, findings);
   checkClaims(ledger, findings);
   checkReleases(ledger, findings);
   return checkReceipts(ledger, findings);

@@ -71,6 +71,8 @@ export class LedgerFollower {
         }
       }
       grew ||= again;
+      // Whoever was read may be more than he was when this pass began, and have said who else writes.
+      if (again) this.#authorize();
     }
     if (grew) this.#ledger = this.#merge();
     if (failure !== undefined) throw failure;
@@ -99,7 +101,7 @@ export class LedgerFollower {
     }
   }
 
-  #advance({ author, publicKey, role }: Authority, hex: string): boolean {
+  #advance({ author, publicKey }: Authority, hex: string): boolean {
     const chain = this.#chains.get(hex) ?? { entries: [], hashes: [], storedMs: [] };
     const name = entryName(author, chain.entries.length);
     const bytes = this.#read(name);
@@ -116,11 +118,10 @@ export class LedgerFollower {
     chain.hashes.push(sha256(bytes));
     chain.storedMs[entry.sequence] = Date.now();
     this.#chains.set(hex, chain);
-    if (role === 'admin' || role === 'vault') this.#authorize();
     return true;
   }
 
-  /** Who has authority by what was read so far; a vault's chain may say how far its receipts count. */
+  /** Who has authority by what was read so far. */
   #authorize(): void {
     const { authorities, strangers } = authorized(this.#genesis, (author) => this.#chains.get(toHex(author)));
     this.#authorities = authorities;
