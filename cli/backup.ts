@@ -154,6 +154,7 @@ async function runBackup(run: Run, paths: readonly string[], flags: Flags, exclu
           out.info(`${state.padEnd(8)}${safeText(path)}`);
         },
       }),
+      onForeign: (warning) => out.warn(warning),
       onNote: (note) => run.globals.verbose > 0 && out.warn(note),
     };
     let report: BackupReport;

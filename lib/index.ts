@@ -28,6 +28,7 @@ import type { Initialized, InitOptions } from './ledger/init.js';
 import type * as LedgerFile from './ledger/ledger.js';
 import type * as RolesFile from './ledger/roles.js';
 import type * as RotationFile from './ledger/rotation.js';
+import type * as ScopeFile from './ledger/scope.js';
 import type * as SelectFile from './ledger/select.js';
 import type * as SnapshotsFile from './ledger/snapshots.js';
 import type { SnapshotRecord } from './ledger/snapshots.js';
@@ -229,6 +230,24 @@ export async function newWriterKey(...args: Parameters<typeof RolesFile.newWrite
 /** Makes a new writer's entries count. @throws RoleError */
 export const certifyWriter: typeof RolesFile.certifyWriter = async (...args) =>
   (await import('./ledger/roles.js')).certifyWriter(...args);
+
+/** A keyring that reads and attests; it counts once certified. @throws RoleError */
+export const newAuditorKey: typeof RolesFile.newAuditorKey = async (...args) =>
+  (await import('./ledger/roles.js')).newAuditorKey(...args);
+
+/** Makes a new auditor's entries count. @throws RoleError */
+export const certifyAuditor: typeof RolesFile.certifyAuditor = async (...args) =>
+  (await import('./ledger/roles.js')).certifyAuditor(...args);
+
+/** Says in the ledger that keys which exist were handed out in another file. */
+export const noteExport: typeof RolesFile.noteExport = async (...args) => (await import('./ledger/roles.js')).noteExport(...args);
+
+/** Hosts that more than one writer uses whose key is in force. */
+export async function sharedHosts(
+  ...args: Parameters<typeof ScopeFile.sharedHosts>
+): Promise<ReturnType<typeof ScopeFile.sharedHosts>> {
+  return (await import('./ledger/scope.js')).sharedHosts(...args);
+}
 
 /** A new key in place of one in hand: keep its keyring durably, then `commit`. @throws RoleError */
 export const prepareRotation: typeof RotationFile.prepareRotation = async (...args) =>

@@ -13,6 +13,7 @@ import type { SnapshotId } from '../id.js';
 import { requireAuthor } from '../ledger/append.js';
 import { readerKeyInForce } from '../ledger/authority.js';
 import { loadLedger } from '../ledger/ledger.js';
+import { foreignWarning } from '../ledger/scope.js';
 import { intended } from '../ledger/standing.js';
 import { streamId } from '../ledger/stream.js';
 import { coverPacks, listPacks, openIndex } from '../repository/open-index.js';
@@ -59,6 +60,8 @@ export interface BackupOptions {
   readonly onFile?: (path: Uint8Array, state: 'new' | 'changed') => void;
   /** A condition that costs time but nothing else, for people. */
   readonly onNote?: (note: string) => void;
+  /** The snapshot will be shown under another host, or marked foreign: this writer's certificate does not name its host or label. */
+  readonly onForeign?: (warning: string) => void;
   /** The clock; for tests. */
   readonly nowMs?: () => number;
   /** After so many new chunks the run's tables start anew; for tests. */
@@ -113,6 +116,8 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
   // At once, and in any order: a pack that no intent names by now is not deleted within a day, whenever it was seen.
   const [ledger, stored] = await Promise.all([loadLedger(repository), listPacks(repository)]);
   requireAuthor(repository.genesis, ledger, author);
+  const foreign = foreignWarning(repository, ledger, author, repository.keyring.writer!.domain, { host, label });
+  if (foreign !== undefined) options.onForeign?.(foreign);
   // What is to be pruned is never used again: deletion and reuse must not meet.
   for (const hex of intended(ledger.entries).packs) stored.delete(hex);
   const index = await openIndex(repository, { filter: true, compact: false, onDamaged: (error) => note(error.message) });

@@ -16,7 +16,7 @@ import type { Repository, RepositoryPlace } from '../repository/repository.js';
 import { appendEntry } from './append.js';
 import { READER_ROTATION_LABEL, readerRotationMessage } from './authority.js';
 import { authoritiesOf, type Ledger, loadLedger, readLedger } from './ledger.js';
-import { adminInHand, certifyWriter, headOf, holdsReaderKeys, newWriterKey, type RoleOptions } from './roles.js';
+import { adminInHand, certifiedAs, certifyWriter, headOf, holdsReaderKeys, newWriterKey, type RoleOptions } from './roles.js';
 
 /** Which key of a keyring a rotation replaces. */
 export type RotatedKey = 'reader' | 'admin' | 'writer';
@@ -102,6 +102,7 @@ const same = (a: Uint8Array | null, b: Uint8Array | null): boolean => (a === nul
 /** The one key in which two keyrings differ, undefined if it is none or several. */
 function differingKey(a: Keyring, b: Keyring): RotatedKey | undefined {
   if (!same(a.repository, b.repository) || !same(a.root, b.root)) return undefined;
+  if (!same(a.auditorSeed ?? null, b.auditorSeed ?? null)) return undefined;
   const [shorter, longer] = [a.readers ?? [], b.readers ?? []].sort((x, y) => x.length - y.length) as [
     Uint8Array[],
     Uint8Array[],
@@ -176,7 +177,9 @@ async function commitWriter(
   const stateOf = (ledger: Ledger, author: AuthorId) =>
     authoritiesOf(repository.genesis, ledger).find((one) => equalBytes(one.author, author));
   const ledger = await loadLedger(repository);
-  if (stateOf(ledger, after) === undefined) await certifyWriter(repository, fresh, options);
+  // The new key speaks for whom the old one spoke.
+  if (stateOf(ledger, after) === undefined)
+    await certifyWriter(repository, fresh, { ...options, ...certifiedAs(repository, ledger, old.writer!) });
   else if (stateOf(ledger, after)!.retired !== undefined)
     throw new RefusedError(`the new writer ${toHex(after).slice(0, 8)} was revoked meanwhile`, { author: toHex(after) });
   const now = await loadLedger(repository);

@@ -19,7 +19,7 @@ export interface KeySlot {
 }
 
 /** What a key holds, in the words of `--role`. */
-export type Role = 'admin' | 'reader' | 'writer';
+export type Role = 'admin' | 'reader' | 'writer' | 'auditor';
 
 /** Options of sealing; `log2N` (scrypt's cost) is lowered by tests only. */
 export interface SealOptions {
@@ -36,11 +36,12 @@ export function rolesOf(keyring: Keyring): Role[] {
   if (keyring.adminSeed !== null) roles.push('admin');
   if (keyring.root !== null) roles.push('reader');
   if (keyring.writer !== null) roles.push('writer');
+  if (keyring.auditorSeed !== undefined) roles.push('auditor');
   return roles;
 }
 
 /** The part of `keyring` that one role needs, and nothing besides. @throws RoleError if it is not there */
-export function keyringOfRole(keyring: Keyring, role: Exclude<Role, 'writer'>): Keyring {
+export function keyringOfRole(keyring: Keyring, role: 'admin' | 'reader'): Keyring {
   const { repository, root, adminSeed, readers } = keyring;
   const nothing = { repository, root: null, adminSeed: null, writer: null };
   if (role === 'admin') {
