@@ -75,7 +75,11 @@ export async function unlock(run: Run, place: RepositoryPlace): Promise<Opened> 
     return { repository, slotId: undefined, way: { kind: 'file', path, label: await keyFileLabel(text, path), passphrase } };
   }
   const passphrase = await requirePassphrase(globals, place.store.location);
-  const { keyring, slotId } = await unlockWithPassphrase(place, passphrase);
+  const { keyring, slotId, unlisted } = await unlockWithPassphrase(place, passphrase);
+  if (unlisted)
+    out.warn(
+      `key slot ${slotId} is not in the ledger: an interrupted varve key add left it, or somebody else put it there. An admin lists it with varve key restore ${slotId}, or removes it with varve key remove ${slotId}`,
+    );
   return { repository: await open(keyring), slotId, way: { kind: 'slot', id: slotId, passphrase } };
 }
 

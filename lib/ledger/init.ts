@@ -1,5 +1,5 @@
 /**
- * Making a repository: a key slot when there is a passphrase, the first ledger entries (genesis, writer-cert, policy), and last the genesis object,
+ * Making a repository: a key slot when there is a passphrase, the first ledger entries (genesis, writer-cert, policy, slots), and last the genesis object,
  * which makes it exist; so a repository that is there is whole. What fails or is killed half-way leaves no repository, and init can be run again.
  * Of two at once, one makes it.
  */
@@ -15,6 +15,7 @@ import { appendEntry } from './append.js';
 import { whileAlone } from './init-claim.js';
 import { writerCert } from './roles.js';
 import { EVERYTHING } from './scope.js';
+import { slotRecord } from './slots.js';
 
 export interface InitOptions {
   /** Opens the first key slot. Without it the caller must keep the keyring, in a key file for instance. */
@@ -90,6 +91,10 @@ async function makeRepository(store: Store, options: InitOptions, nowMs: number)
   const cert = writerCert(repository, keyring.writer!, undefined, EVERYTHING);
   await appendEntry(repository, keyring.adminSeed, time, () => cert);
   await appendEntry(repository, keyring.adminSeed, time, () => ({ type: EntryType.policy, ...options.policy }));
+  if (slot !== undefined) {
+    const added = [await slotRecord(place, slot.id)];
+    await appendEntry(repository, keyring.adminSeed, time, () => ({ type: EntryType.slots, added, removed: [] }));
+  }
   await store.put(GENESIS_NAME, [genesis]).catch((error: unknown) => {
     throw error instanceof ObjectExistsError ? new RepositoryExistsError(store.location) : error;
   }); // commit point

@@ -3,7 +3,7 @@
  * A slot only wraps keys. Removing one takes away a way in; it does not undo what was read with it before.
  */
 import { equalBytes, toHex } from '../bytes.js';
-import { CorruptError, NotFoundError, RefusedError, RoleError, WrongKeyError } from '../errors.js';
+import { CorruptError, NotFoundError, RoleError, WrongKeyError } from '../errors.js';
 import { decodeKeyFileText, decodeSlot, encodeKeyFileText, type Keyring } from '../format/key-slot.js';
 import { slotName } from '../format/names.js';
 import { Kind } from '../format/preamble.js';
@@ -195,7 +195,7 @@ export async function unlockWithKeyFile(
   return keyring;
 }
 
-/** Stores a new slot that `passphrase` opens, after checking that it does. @throws RangeError for an empty passphrase */
+/** Stores a new slot that `passphrase` opens, after checking that it does; an admin lists it in the ledger (lib/ledger/slots.ts). @throws RangeError for an empty passphrase */
 export async function addKey(
   place: RepositoryPlace,
   keyring: Keyring,
@@ -220,32 +220,6 @@ export async function findKey(place: RepositoryPlace, prefix: string): Promise<K
     throw new NotFoundError('key', prefix, `key ${prefix} is ambiguous: ${found.map(({ id }) => id).join(', ')}`);
   if (found.length === 0) throw new NotFoundError('key', prefix, `no key ${prefix}; varve key list shows them`);
   return found[0]!;
-}
-
-/** Removes a slot. @throws RefusedError for the last readable one, NotFoundError */
-export async function removeKey(place: RepositoryPlace, id: string): Promise<void> {
-  const slot = await findKey(place, id);
-  const others = (await listKeys(place)).filter((other) => other.id !== slot.id);
-  if (others.length === 0) {
-    throw new RefusedError(
-      `key ${slot.id} is the only one: without it nobody could open the repository; add another first (varve key add)`,
-      { key: slot.id },
-    );
-  }
-  await place.store.remove(`keys/${slot.id}`);
-}
-
-/** Replaces slot `slotId` by one that `passphrase` opens; the old one goes only when the new one is stored. */
-export async function changePassphrase(
-  place: RepositoryPlace,
-  keyring: Keyring,
-  slotId: string,
-  passphrase: string,
-  options: SealOptions,
-): Promise<KeySlot> {
-  const slot = await addKey(place, keyring, passphrase, options);
-  await place.store.remove(`keys/${slotId}`);
-  return slot;
 }
 
 /** The text of a key file for `keyring`: whoever has it (and its passphrase, if given one) has the keys. */

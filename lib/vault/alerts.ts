@@ -12,6 +12,7 @@ export type AlertCode =
   | 'policy-change'
   | 'key-added'
   | 'key-retired'
+  | 'slot-change'
   | 'hold-released'
   | 'rollback'
   | 'clock-jump'
