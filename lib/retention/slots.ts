@@ -2,7 +2,7 @@
  * Which slots a new snapshot takes, and until when it is kept (docs/format.md §11). Pure. The first complete snapshot of an hour, day, week, month or
  * year gets that slot's duration; later ones can displace nothing, so what was kept stays kept.
  */
-import { DEFAULT_TERMS, type Durations, type PolicyPayload, type PolicyTerms, type RetentionClass } from '../format/payload.js';
+import type { Durations, PolicyPayload, PolicyTerms, RetentionClass } from '../format/payload.js';
 
 export const Slot = { hour: 1, day: 2, week: 4, month: 8, year: 16 } as const;
 
@@ -20,10 +20,12 @@ export const DEFAULT_POLICY: PolicyPayload = {
 
 /** What a new repository's policy says besides: bounds that nobody meets by accident, and that a stolen key does. */
 export const NEW_TERMS: PolicyTerms = {
-  ...DEFAULT_TERMS,
+  waitSec: 3 * DAY,
   longestSec: 400 * DAY,
+  autoPrune: false,
   dailyBytes: 2 ** 40,
   dailySnapshots: 1000,
+  classes: [],
   extensionSec: 30 * DAY,
 };
 
