@@ -192,6 +192,7 @@ async function runBackup(run: Run, paths: readonly string[], flags: Flags, exclu
           `${path === undefined ? '' : `${safeText(path)}: `}${message}`,
           path === undefined ? {} : jsonName('path', path),
         ),
+      onForeign: (warning) => out.warn(warning),
       onNote: (note) => run.globals.verbose > 0 && out.warn(note),
     };
     let report: BackupReport;

@@ -33,6 +33,7 @@ export const COMMANDS: readonly CommandRow[] = [
   { name: 'extend', summary: 'keep snapshots longer than was promised', load: () => import('./extend.js') },
   { name: 'forget', summary: 'announce that expired snapshots go', load: () => import('./forget.js') },
   { name: 'prune', summary: 'delete what has expired', load: () => import('./prune.js') },
+  { name: 'stream', summary: 'list streams of backups, or end one', load: () => import('./stream.js') },
   { name: 'key', summary: 'manage passphrases and key files', load: () => import('./key.js') },
   { name: 'ledger', summary: 'show and verify who did what', load: () => import('./ledger.js') },
   { name: 'status', summary: 'say what protects the repository, and what needs a look', load: () => import('./status.js') },

@@ -2,12 +2,13 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { exportKeyFile, type Initialized, idHex, initRepository, openStore } from '../lib/index.js';
+import { exportKeyFile, type Initialized, idHex, initRepository, openStore, showPolicy } from '../lib/index.js';
 import { repositoryPlace } from './globals.js';
 import { safeText } from './human.js';
 import { userAtHost } from './identity.js';
 import { writeKeyFile } from './key-file.js';
 import { stateBase } from './places.js';
+import { policyLines } from './policy.js';
 import type { Run } from './run.js';
 import { firstPassphrase, givenFirstPassphrase } from './secrets.js';
 import { UsageError } from './usage-error.js';
@@ -55,6 +56,13 @@ function requireFree(folder: string): void {
     );
 }
 
+/** What holds from now on, and how it is changed. */
+async function tellPolicy(run: Run, { place }: Initialized, location: string): Promise<void> {
+  const { policy } = await showPolicy(place);
+  const lines = [...policyLines(policy)].map(([name, value]) => `${name} ${value}`);
+  run.out.info(`Its policy: ${lines.join(', ')}. To change it: varve -r ${location} policy set --help`);
+}
+
 async function init(run: Run, label: string): Promise<void> {
   const place = repositoryPlace(run.globals);
   const keyFile = run.globals.keyFile ?? (process.env.VARVE_KEY_FILE || undefined);
@@ -88,6 +96,7 @@ async function init(run: Run, label: string): Promise<void> {
       run.out.info(
         `Its key is in ${resolve(keyFile)}${passphrase === undefined ? ', which no passphrase protects: guard it' : ', protected by the passphrase'}.`,
       );
+    await tellPolicy(run, made, place);
     run.out.info(
       `Without ${passphrase === undefined ? 'that file' : 'the passphrase'} nothing in it can be read. Next: varve -r ${place} backup PATH`,
     );

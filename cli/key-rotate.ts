@@ -7,16 +7,17 @@ import { resolve } from 'node:path';
 import {
   addKey,
   exportKeyFile,
-  findKey,
   findRotation,
+  findSlot,
   type Keyring,
   type LeftRotation,
-  listKeys,
+  listSlots,
+  loadLedger,
   prepareRotation,
   type Repository,
   type RotatedKey,
   type Rotation,
-  removeKey,
+  replaceSlot,
   slotsOf,
   toHex,
   unlockWithKeyFile,
@@ -41,7 +42,8 @@ export async function rotate(run: Run, { repository, way }: Opened, role: Rotate
   const { rotation, resumed, slotId } =
     way.kind === 'file' ? await rotateFile(repository, way, role, newDomain) : await rotateSlot(repository, way, role, newDomain);
   const place = slotId === undefined ? resolve((way as FileWay).path) : `slot ${slotId}`;
-  const slots = (await listKeys(repository)).filter(({ id }) => id !== slotId);
+  const inForce = (await listSlots(repository, await loadLedger(repository))).filter(({ state }) => OPENS.has(state));
+  const slots = inForce.filter(({ id }) => id !== slotId);
   out.record('key_rotated', {
     role,
     resumed,
@@ -111,10 +113,19 @@ async function leftInFile(
   return left;
 }
 
+/** States of slots that open something, or may. */
+const OPENS: ReadonlySet<string> = new Set(['listed', 'unlisted']);
+
 async function rotateSlot(repository: Repository, way: SlotWay, role: RotatedKey, newDomain: boolean): Promise<Rotated> {
-  const { label } = await findKey(repository, way.id);
+  const slots = await listSlots(repository, await loadLedger(repository));
+  const { label } = await findSlot(slots, way.id);
+  const opens = new Set(slots.flatMap(({ id, state }) => (OPENS.has(state) ? [id] : [])));
+  // By the new keys: those of an admin that was replaced say nothing any more.
+  const replace = async ({ keyring }: Rotation, fresh: string, old: string): Promise<void> =>
+    await replaceSlot({ ...repository, keyring }, fresh, old);
   for (const slot of await slotsOf(repository, way.passphrase)) {
-    const left = slot.id === way.id || slot.label !== label ? undefined : await findRotation(repository, slot.keyring);
+    const isOther = slot.id !== way.id && slot.label === label && opens.has(slot.id);
+    const left = isOther ? await findRotation(repository, slot.keyring) : undefined;
     if (left === undefined) continue;
     if (left.role !== role)
       throw new UsageError(
@@ -122,13 +133,13 @@ async function rotateSlot(repository: Repository, way: SlotWay, role: RotatedKey
       );
     const [fresh, old] = left.isNewInHand ? [way.id, slot.id] : [slot.id, way.id];
     await committed(left.rotation, `the new key is in slot ${fresh}, and the old one still in slot ${old}`);
-    await removeKey(repository, old);
+    await replace(left.rotation, fresh, old);
     return { rotation: left.rotation, resumed: true, slotId: fresh };
   }
   const rotation = await prepareRotation(repository, role, { newDomain });
   const { id } = await addKey(repository, rotation.keyring, way.passphrase, { label });
   await committed(rotation, `the new key is in slot ${id}, and the old one still in slot ${way.id}`);
-  await removeKey(repository, way.id);
+  await replace(rotation, id, way.id);
   return { rotation, resumed: false, slotId: id };
 }
 

@@ -1,17 +1,20 @@
-/** `varve key add | list | passwd | remove`: the ways into a repository; export, revoke and rotate are in key-roles.ts. */
+/** `varve key add | list | passwd | remove | restore`: the ways into a repository; export, revoke and rotate are in key-roles.ts. */
 import type { Command } from 'commander';
 import {
-  addKey,
-  changePassphrase,
-  findKey,
+  addSlot,
+  findSlot,
   type KeySlot,
-  listKeys,
+  type ListedSlot,
+  listSlots,
   loadLedger,
   type Repository,
   RoleError,
-  removeKey,
+  removeSlot,
+  restoreSlot,
+  type SlotState,
+  utf8,
 } from '../lib/index.js';
-import { localTime, rfc3339 } from './human.js';
+import { localTime, rfc3339, safeText } from './human.js';
 import { userAtHost } from './identity.js';
 import { addCertifyVault } from './key-certify.js';
 import { configureRoles, printAuthors } from './key-roles.js';
@@ -32,28 +35,29 @@ export function configure(command: Command, run: Run): void {
     'after',
     `
 A key slot is in the repository and opens with a passphrase; a key file is outside. Either holds the keys of one role or of several: writer
-(stores, and reads nothing), reader (reads everything), admin (says whose entries count, and sets policy). Removing a slot shuts that way in, but
-whoever opened the repository with it before may have kept what it holds: revoke or rotate such a key.
+(stores, and reads nothing), reader (reads everything), admin (says whose entries count, and sets policy), auditor (attests). The ledger says which slots there are.
+A slot that was removed opens nothing from then on; varve prune deletes its object when the policy's wait is over, and until then varve key
+restore brings it back. Whoever opened the repository with it before may have kept what it holds: revoke or rotate such a key.
 
 Examples:
   varve key add --label 'paper in the safe'
   varve key export /media/usb/varve.key --no-passphrase
   varve key export web1.key --role writer --no-passphrase --name web1
-  varve key revoke 5c1d --reason 'web1 is gone'
+  varve key revoke web1 --reason 'web1 is gone'
   varve key rotate --role reader
   varve key remove 3f9a`,
   );
   command
     .command('list')
-    .description('list the key slots, and all admins, vaults and writers')
+    .description('list the key slots, and all admins, vaults, auditors and writers')
     .addHelpText(
       'after',
-      '\nKey slots come first: id, time, label. A * marks what opened the repository, and the keys that are in hand.',
+      '\nKey slots come first: id, time, label, and what the ledger says of them. A * marks what opened the repository, and the keys that are in hand. Authors follow: role, id, when their certificate was received, name.',
     )
     .action(() =>
       withRepository(run, async (repository, { slotId }) => {
         const ledger = await loadLedger(repository);
-        list(run, await listKeys(repository), slotId);
+        list(run, await listSlots(repository, ledger), slotId);
         await printAuthors(run, repository, ledger);
       }),
     );
@@ -63,7 +67,7 @@ Examples:
     .action((options: NewPassphraseOptions & { label?: string }) =>
       withRepository(run, async (repository) => {
         await mayChangeSlots(repository, 'adding a passphrase');
-        const slot = await addKey(repository, repository.keyring, await newPassphrase(run.out, options), {
+        const slot = await addSlot(repository, repository.keyring, await newPassphrase(run.out, options), {
           label: options.label ?? userAtHost(),
         });
         run.out.record('key_added', describe(slot));
@@ -76,15 +80,28 @@ Examples:
     .action((key: string | undefined, options: NewPassphraseOptions) => passwd(run, key, options));
   command
     .command('remove')
-    .description('remove a key slot; the last one stays')
+    .description('remove a key slot: it opens nothing any more; the last one stays')
     .argument('<key>', 'id, or its first digits')
     .action((key: string) =>
       withRepository(run, async (repository) => {
         await mayChangeSlots(repository, 'removing a passphrase');
-        const { id } = await findKey(repository, key);
-        await removeKey(repository, id);
+        const { id } = await removeSlot(repository, key);
         run.out.record('key_removed', { id });
-        run.out.info(`Removed key ${id}.`);
+        run.out.info(
+          `Removed key ${id}: it opens nothing any more. varve prune deletes it when the policy's wait is over; until then: varve key restore ${id}`,
+        );
+      }),
+    );
+  command
+    .command('restore')
+    .description('take the removal of a key slot back, as long as its object is there')
+    .argument('<key>', 'id, or its first digits')
+    .action((key: string) =>
+      withRepository(run, async (repository) => {
+        await mayChangeSlots(repository, 'restoring a passphrase');
+        const { id } = await restoreSlot(repository, key);
+        run.out.record('key_restored', { id });
+        run.out.info(`Restored key ${id}: it opens the repository again.`);
       }),
     );
   addCertifyVault(command, run);
@@ -98,10 +115,23 @@ async function mayChangeSlots(repository: Repository, what: string): Promise<voi
   if (repository.keyring.root === null) throw new RoleError('reader', what);
 }
 
-function list(run: Run, slots: readonly KeySlot[], current: string | undefined): void {
-  for (const slot of slots) {
-    run.out.record('key', { ...describe(slot), current: slot.id === current });
-    run.out.text(`${slot.id === current ? '*' : ' '}${slot.id}  ${localTime({ sec: slot.createdSec, nsec: 0 })}  ${slot.label}`);
+const STATES: Readonly<Record<SlotState, string>> = {
+  listed: '',
+  unlisted: '  not in the ledger',
+  removed: '  removed; varve prune deletes it when the wait is over',
+  damaged: '  DAMAGED: not the slot that the ledger lists',
+  missing: '  MISSING: the ledger lists it',
+};
+
+function list(run: Run, slots: readonly ListedSlot[], current: string | undefined): void {
+  for (const { id, label, createdSec, state, sinceSec } of slots) {
+    const time = (sec: number | undefined): string | null => (sec === undefined ? null : rfc3339({ sec, nsec: 0 }));
+    run.out.record('key', {
+      ...{ id, label, created: time(createdSec), state, since: time(sinceSec && Math.floor(sinceSec)) },
+      current: id === current,
+    });
+    const created = createdSec === undefined ? '-'.padEnd(19) : localTime({ sec: createdSec, nsec: 0 });
+    run.out.text(`${id === current ? '*' : ' '}${id}  ${created}  ${safeText(utf8(label))}${STATES[state]}`);
   }
   if (slots.length === 0) run.out.info('No key slots: this repository opens with a key file only.');
 }
@@ -110,14 +140,28 @@ async function passwd(run: Run, key: string | undefined, options: NewPassphraseO
   await withRepository(run, async (repository, { slotId }) => {
     if (key === undefined && slotId === undefined)
       throw new UsageError('opened with a key file, so name the key whose passphrase is to change (varve key list)');
-    const old = await findKey(repository, key ?? slotId!);
-    // The slot gets the keys in hand: one that holds less would take the others' away.
-    if (old.id === slotId) await loadLedger(repository);
-    else await mayChangeSlots(repository, 'changing another passphrase than the one in use');
-    const slot = await changePassphrase(repository, repository.keyring, old.id, await newPassphrase(run.out, options), {
-      label: old.label,
+    const ledger = await loadLedger(repository);
+    const old = await findSlot(await listSlots(repository, ledger), key ?? slotId!);
+    mayPasswd(repository, old.id === slotId);
+    const { label } = old;
+    const slot = await addSlot(repository, repository.keyring, await newPassphrase(run.out, options), {
+      label,
+      replaces: [old.id],
     });
     run.out.record('key_changed', { ...describe(slot), replaces: old.id });
-    run.out.info(`Key ${old.id} is now ${slot.id} with the new passphrase.`);
+    run.out.info(`Key ${old.id} is now ${slot.id} with the new passphrase; the old passphrase opens nothing any more.`);
   });
+}
+
+/** @throws RoleError unless the keys in hand may take the place of what the slot holds, and the ledger may be told */
+function mayPasswd({ keyring }: Repository, isOwn: boolean): void {
+  const what = 'changing a passphrase';
+  if (keyring.adminSeed === null)
+    throw new RoleError(
+      'admin',
+      what,
+      `${what} needs a key with the admin role, which says in the ledger which slots there are. Open the repository with such a key and add a passphrase there (varve key add), or protect a key file instead: varve key export FILE`,
+    );
+  // The slot gets the keys in hand: one that holds less would take the others' away.
+  if (!isOwn && keyring.root === null) throw new RoleError('reader', 'changing another passphrase than the one in use');
 }

@@ -17,6 +17,7 @@ interface Flags extends Partial<Record<(typeof SLOTS)[number], string>> {
   readonly removeClass?: string[];
   readonly wait?: string;
   readonly longest?: string;
+  readonly extension?: string;
   readonly autoPrune?: 'on' | 'off';
   readonly dailyBytes?: string;
   readonly dailySnapshots?: string;
@@ -55,7 +56,11 @@ Examples:
     .option('--expect <duration>', 'how often the class should get a snapshot; 0 for no expectation')
     .option('--remove-class <name>', 'remove a class (repeatable)', collect)
     .option('--wait <duration>', 'how long a prune is announced before it happens; 24h at least')
-    .option('--longest <duration>', 'the longest that a snapshot may be promised; 0 for no limit')
+    .option(
+      '--longest <duration>',
+      'the longest that a snapshot may be promised; 0 for no limit; raised along with a longer duration',
+    )
+    .option('--extension <duration>', 'for how long a vault may keep snapshots longer by itself; 0 for not at all, 90d at most')
     .addOption(new Option('--auto-prune <on|off>', 'whether a vault prunes by itself').choices(['on', 'off']))
     .option('--daily-bytes <size>', 'what a writer may store in a day, held by a vault; 0 for no limit')
     .option('--daily-snapshots <n>', 'how many snapshots a writer may take in a day; 0 for no limit')
@@ -73,7 +78,19 @@ function durationsOf(flags: Flags): Record<string, number> {
 }
 
 function changeOf(flags: Flags): PolicyChange {
-  const { class: name, matchHost, matchLabel, matchTag, expect, wait, longest, autoPrune, dailyBytes, dailySnapshots } = flags;
+  const {
+    class: name,
+    matchHost,
+    matchLabel,
+    matchTag,
+    expect,
+    wait,
+    longest,
+    extension,
+    autoPrune,
+    dailyBytes,
+    dailySnapshots,
+  } = flags;
   if (name === undefined && [matchHost, matchLabel, matchTag, expect].some((value) => value !== undefined))
     throw new UsageError('--match-host, --match-label, --match-tag and --expect are of a class: name it with --class');
   if (dailySnapshots !== undefined && !/^\d+$/.test(dailySnapshots))
@@ -90,6 +107,7 @@ function changeOf(flags: Flags): PolicyChange {
     ...(flags.removeClass === undefined ? {} : { removeClasses: flags.removeClass }),
     ...(wait === undefined ? {} : { waitSec: parseDuration(wait) }),
     ...(longest === undefined ? {} : { longestSec: parseDuration(longest) }),
+    ...(extension === undefined ? {} : { extensionSec: parseDuration(extension) }),
     ...(autoPrune === undefined ? {} : { autoPrune: autoPrune === 'on' }),
     ...(dailyBytes === undefined ? {} : { dailyBytes: parseBytes(dailyBytes) }),
     ...(dailySnapshots === undefined ? {} : { dailySnapshots: Number(dailySnapshots) }),
@@ -104,6 +122,7 @@ function describePolicy({ terms, ...durations }: Policy): Record<string, unknown
     ...seconds(durations),
     wait: terms.waitSec,
     longest: terms.longestSec,
+    extension: terms.extensionSec ?? 0,
     auto_prune: terms.autoPrune,
     daily_bytes: terms.dailyBytes,
     daily_snapshots: terms.dailySnapshots,
@@ -119,11 +138,12 @@ function describePolicy({ terms, ...durations }: Policy): Record<string, unknown
 }
 
 /** The policy as lines `name value`, so that two of them can be compared. */
-function policyLines({ terms, ...durations }: Policy): Map<string, string> {
+export function policyLines({ terms, ...durations }: Policy): Map<string, string> {
   const lines = new Map<string, string>();
   for (const slot of SLOTS) lines.set(slot, policyDuration(durations[`${slot}Sec`]));
   lines.set('wait', policyDuration(terms.waitSec));
   lines.set('longest', terms.longestSec === 0 ? 'no limit' : policyDuration(terms.longestSec));
+  lines.set('extension', terms.extensionSec === undefined ? 'none' : policyDuration(terms.extensionSec));
   lines.set('auto-prune', terms.autoPrune ? 'on' : 'off');
   lines.set('daily-bytes', terms.dailyBytes === 0 ? 'no limit' : bytesText(terms.dailyBytes));
   lines.set('daily-snapshots', terms.dailySnapshots === 0 ? 'no limit' : String(terms.dailySnapshots));
@@ -165,6 +185,8 @@ async function change(run: Run, flags: Flags): Promise<void> {
     for (const name of new Set([...old.keys(), ...now.keys()]))
       if (old.get(name) !== now.get(name))
         run.out.text(`${name.padEnd(16)} ${old.get(name) ?? 'none'} → ${now.get(name) ?? 'removed'}`);
+    if (after.terms.longestSec !== before.terms.longestSec && flags.longest === undefined)
+      run.out.info('longest was raised along, since no snapshot would be kept longer than that.');
     run.out.info('This is for snapshots taken from now on; those that are there stay as long as was promised.');
   });
 }

@@ -53,6 +53,8 @@ async function prune(run: Run, repository: Repository, sweepOnly: boolean): Prom
     pack_bytes: swept.packBytes,
     manifests: swept.manifests.length,
     indexes: swept.indexes.length,
+    // A vault of an earlier version deletes none.
+    keys: swept.slots ?? [],
   });
   const nothing = swept.packs.length + swept.manifests.length + swept.indexes.length + swept.snapshots.length === 0;
   out.info(
@@ -60,6 +62,7 @@ async function prune(run: Run, repository: Repository, sweepOnly: boolean): Prom
       ? 'Nothing was due to be deleted.'
       : `Deleted: ${countText(swept.snapshots.length, 'snapshot')}, ${countText(swept.packs.length, 'pack')} of ${bytesText(swept.packBytes)}, ${countText(swept.indexes.length, 'index object')}.`,
   );
+  for (const id of swept.slots ?? []) out.info(`Deleted key slot ${id}, which was removed before.`);
   if (sweepOnly) return;
   const announced = await announcePrune(repository, { signal });
   const goes = { sec: announced.goesSec, nsec: 0 };

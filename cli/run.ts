@@ -83,12 +83,16 @@ export async function unlock(run: Run, place: RepositoryPlace): Promise<Opened> 
   const { keySlot } = globals;
   const lastSlot = recallSlot(place.id);
   return await openWithPassphrase(run, place.store.location, async (passphrase) => {
-    const { keyring, slotId } = await unlockWithPassphrase(place, passphrase, {
+    const { keyring, slotId, unlisted } = await unlockWithPassphrase(place, passphrase, {
       onNote: warn,
       ...(lastSlot === undefined ? {} : { first: lastSlot }),
       ...(keySlot === undefined ? {} : { only: keySlot }),
     });
     if (slotId !== lastSlot) rememberSlot(place.id, slotId);
+    if (unlisted)
+      warn(
+        `key slot ${slotId} is not in the ledger: an interrupted varve key add left it, or somebody else put it there. An admin lists it with varve key restore ${slotId}, or removes it with varve key remove ${slotId}`,
+      );
     return { repository: await open(keyring), slotId, way: { kind: 'slot', id: slotId, passphrase } };
   });
 }

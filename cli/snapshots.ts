@@ -3,10 +3,13 @@ import type { Command } from 'commander';
 import {
   holdName,
   idHex,
+  loadLedger,
   lossyUtf8,
+  type Repository,
   type Snapshot,
   selectSnapshot,
   selectSnapshots,
+  sharedHosts,
   shortHex,
   slotNames,
   utf8,
@@ -23,18 +26,22 @@ export function configure(command: Command, run: Run): void {
   addFilterOptions(command)
     .argument('[snapshot...]', 'only these: id, latest, latest~N, @TIME')
     .option('--latest <n>', 'only the last n of each host and set of paths')
+    .option('--writer', 'show the writer of each: its name and id')
     .addHelpText(
       'after',
       `
 Examples:
   varve snapshots
   varve snapshots --host web1 --since 7d
+  varve snapshots --writer
   varve snapshots --json latest | jq .id
+
+A snapshot that claims a host for which its writer is not certified is shown under the writer's own, with a ! behind it.
 
 Without the reader role in hand it lists what is known without reading: time, id, state, writer and until when it is kept.
 A snapshot whose manifest does not open is named on stderr and left out; the status is then 15.`,
     )
-    .action(async (names: string[], flags: FilterOptions & { latest?: string }) => {
+    .action(async (names: string[], flags: FilterOptions & { latest?: string; writer?: boolean }) => {
       const filter = filterOf(flags);
       if (flags.latest !== undefined && !/^[1-9]\d*$/.test(flags.latest))
         throw new UsageError(`--latest ${flags.latest}: must be a number of snapshots, 1 or more`);
@@ -47,7 +54,8 @@ A snapshot whose manifest does not open is named on stderr and left out; the sta
         let found = names.length === 0 ? await selectSnapshots(repository, options) : [];
         for (const name of names) found.push(await selectSnapshot(repository, name, options));
         if (flags.latest !== undefined) found = lastOfEach(found, Number(flags.latest));
-        print(run, found);
+        print(run, found, flags.writer === true);
+        await tellSharedHosts(run, repository, found);
       });
     });
 }
@@ -74,7 +82,9 @@ export function describeSnapshot(snapshot: Snapshot): Record<string, unknown> {
     finished: rfc3339(envelope.finished),
     state: stateOf(snapshot),
     host: body.host,
+    claimed_host: snapshot.claimedHost,
     label: body.label,
+    foreign: snapshot.foreign,
     paths: body.paths.map((path) => jsonName('path', path).path),
     ...(body.paths.some((path) => 'path_b64' in jsonName('path', path))
       ? { paths_b64: body.paths.map((path) => Buffer.from(path).toString('base64')) }
@@ -94,6 +104,7 @@ export function describeSnapshot(snapshot: Snapshot): Record<string, unknown> {
     expired: snapshot.freeSec <= Date.now() / 1000,
     holds: snapshot.holds.map((hold) => ({ hold: holdName(hold), reason: hold.reason })),
     writer: idHex(envelope.writer),
+    writer_name: snapshot.writerName ?? null,
     program: body.program,
   };
 }
@@ -118,7 +129,25 @@ function labelText({ body }: Snapshot): string {
   return body.label === usual ? '' : ` (${safeText(utf8(body.label))})`;
 }
 
-function print(run: Run, snapshots: readonly Snapshot[]): void {
+/** Says once of each host that two writers use it: perhaps one of them is not that host. */
+async function tellSharedHosts(run: Run, repository: Repository, snapshots: readonly Snapshot[]): Promise<void> {
+  const names = new Map(snapshots.map((one) => [idHex(one.envelope.writer), one.writerName]));
+  const used = snapshots.map(({ body, envelope }) => ({ host: body.host, author: envelope.writer }));
+  if (names.size < 2) return;
+  for (const { host, writers } of await sharedHosts(used, await loadLedger(repository))) {
+    const list = writers.map((author) => writerText(author, names.get(idHex(author)))).join(', ');
+    run.out.warn(`host ${safeText(utf8(host))} is used by ${writers.length} writers: ${list}`, {
+      host,
+      writers: writers.map(idHex),
+    });
+  }
+}
+
+function writerText(author: Uint8Array, name: string | undefined): string {
+  return name === undefined ? shortHex(author) : `${safeText(utf8(name))} (${shortHex(author)})`;
+}
+
+function print(run: Run, snapshots: readonly Snapshot[], withWriter: boolean): void {
   if (run.out.json) {
     for (const snapshot of snapshots) run.out.record('snapshot', describeSnapshot(snapshot));
     return;
@@ -131,7 +160,8 @@ function print(run: Run, snapshots: readonly Snapshot[]): void {
   const rows = snapshots.map((snapshot) => [
     shortHex(snapshot.id),
     localTime(snapshot.time),
-    safeText(utf8(snapshot.body.host)),
+    safeText(utf8(snapshot.body.host)) + (snapshot.foreign ? '!' : ''),
+    ...(withWriter ? [writerText(snapshot.envelope.writer, snapshot.writerName)] : []),
     safeText(utf8(snapshot.tags.join(','))),
     bytesText(snapshot.body.root.totals.bytes),
     bytesText(snapshot.envelope.newBytes),
@@ -141,9 +171,9 @@ function print(run: Run, snapshots: readonly Snapshot[]): void {
     snapshot.body.paths.map((path) => safeText(path)).join(' ') + labelText(snapshot),
   ]);
   for (const line of tableLines(
-    ['ID', 'Time', 'Host', 'Tags', 'Size', 'Stored', 'State', 'Kept until', 'Class', 'Paths'],
+    ['ID', 'Time', 'Host', ...(withWriter ? ['Writer'] : []), 'Tags', 'Size', 'Stored', 'State', 'Kept until', 'Class', 'Paths'],
     rows,
-    [4, 5],
+    withWriter ? [5, 6] : [4, 5],
   ))
     run.out.text(line);
   run.out.info(countText(snapshots.length, 'snapshot'));

@@ -28,9 +28,12 @@ import type { Initialized, InitOptions } from './ledger/init.js';
 import type * as LedgerFile from './ledger/ledger.js';
 import type * as RolesFile from './ledger/roles.js';
 import type * as RotationFile from './ledger/rotation.js';
+import type * as ScopeFile from './ledger/scope.js';
 import type * as SelectFile from './ledger/select.js';
+import type * as SlotsFile from './ledger/slots.js';
 import type * as SnapshotsFile from './ledger/snapshots.js';
 import type { SnapshotRecord } from './ledger/snapshots.js';
+import type * as StreamsFile from './ledger/streams.js';
 import type * as TagsFile from './ledger/tags.js';
 import type * as MountFile from './mount/mount-repository.js';
 import type * as UnmountFile from './mount/unmount.js';
@@ -83,7 +86,9 @@ export type { Chain, Ledger } from './ledger/ledger.js';
 export type { AuthorRecord } from './ledger/roles.js';
 export type { LeftRotation, RotatedKey, Rotation } from './ledger/rotation.js';
 export type { LeftOut, SelectOptions } from './ledger/select.js';
+export type { ListedSlot, SlotState } from './ledger/slots.js';
 export type { Snapshot, SnapshotFilter, SnapshotRecord } from './ledger/snapshots.js';
+export type { StreamRecord } from './ledger/streams.js';
 export type { TagOptions } from './ledger/tags.js';
 export type { Mounted } from './mount/driver.js';
 export type { MountRepositoryOptions } from './mount/mount-repository.js';
@@ -130,11 +135,11 @@ export async function initRepository(
   store: Store,
   { stateDir, onStateUnusable, ...options }: Omit<InitOptions, 'policy'> & Partial<Pick<InitOptions, 'policy'>> & OpenOptions,
 ): Promise<Initialized> {
-  const [{ initRepository: init }, { DEFAULT_POLICY }] = await Promise.all([
+  const [{ initRepository: init }, { NEW_POLICY }] = await Promise.all([
     import('./ledger/init.js'),
     import('./retention/slots.js'),
   ]);
-  const made = await init(store, { policy: DEFAULT_POLICY, ...options });
+  const made = await init(store, { policy: NEW_POLICY, ...options });
   // A new repository is remembered from its first entries on.
   if (stateDir !== undefined)
     await loadLedger(
@@ -192,21 +197,30 @@ export async function keyFileNeedsPassphrase(text: Uint8Array, file: string): Pr
   return (await import('./repository/keys.js')).keyFileNeedsPassphrase(text, file);
 }
 
-/** The key slots, oldest first; needs no key. */
-export const listKeys: typeof KeysFile.listKeys = async (...args) => (await import('./repository/keys.js')).listKeys(...args);
+/** The key slots that are there or should be, oldest first, and what a loaded ledger says of each; needs no key. */
+export const listSlots: typeof SlotsFile.listSlots = async (...args) => (await import('./ledger/slots.js')).listSlots(...args);
 
-/** Adds a slot that another passphrase opens. */
+/** Adds a slot that another passphrase opens, and lists it in the ledger. @throws RoleError */
+export const addSlot: typeof SlotsFile.addSlot = async (...args) => (await import('./ledger/slots.js')).addSlot(...args);
+
+/** Stores a slot without a word in the ledger: `replaceSlot` has to follow. */
 export const addKey: typeof KeysFile.addKey = async (...args) => (await import('./repository/keys.js')).addKey(...args);
 
+/** Says that a stored slot takes the place of another. @throws RoleError */
+export const replaceSlot: typeof SlotsFile.replaceSlot = async (...args) =>
+  (await import('./ledger/slots.js')).replaceSlot(...args);
+
 /** The slot whose id starts with some digits. @throws NotFoundError */
-export const findKey: typeof KeysFile.findKey = async (...args) => (await import('./repository/keys.js')).findKey(...args);
+export async function findSlot(...args: Parameters<typeof SlotsFile.findSlot>): Promise<SlotsFile.ListedSlot> {
+  return (await import('./ledger/slots.js')).findSlot(...args);
+}
 
-/** Removes a slot. @throws RefusedError for the last one */
-export const removeKey: typeof KeysFile.removeKey = async (...args) => (await import('./repository/keys.js')).removeKey(...args);
+/** Removes a slot; its object stays for the policy's wait. @throws RoleError, RefusedError for the last one, NotFoundError */
+export const removeSlot: typeof SlotsFile.removeSlot = async (...args) => (await import('./ledger/slots.js')).removeSlot(...args);
 
-/** Replaces a slot by one with another passphrase. */
-export const changePassphrase: typeof KeysFile.changePassphrase = async (...args) =>
-  (await import('./repository/keys.js')).changePassphrase(...args);
+/** Takes the removal of a slot back while its object is there. @throws RoleError, RefusedError, NotFoundError */
+export const restoreSlot: typeof SlotsFile.restoreSlot = async (...args) =>
+  (await import('./ledger/slots.js')).restoreSlot(...args);
 
 /** The text of a key file that holds the keyring. */
 export const exportKeyFile: typeof KeysFile.exportKeyFile = async (...args) =>
@@ -239,6 +253,24 @@ export async function newWriterKey(...args: Parameters<typeof RolesFile.newWrite
 /** Makes a new writer's entries count. @throws RoleError */
 export const certifyWriter: typeof RolesFile.certifyWriter = async (...args) =>
   (await import('./ledger/roles.js')).certifyWriter(...args);
+
+/** A keyring that reads and attests; it counts once certified. @throws RoleError */
+export const newAuditorKey: typeof RolesFile.newAuditorKey = async (...args) =>
+  (await import('./ledger/roles.js')).newAuditorKey(...args);
+
+/** Makes a new auditor's entries count. @throws RoleError */
+export const certifyAuditor: typeof RolesFile.certifyAuditor = async (...args) =>
+  (await import('./ledger/roles.js')).certifyAuditor(...args);
+
+/** Says in the ledger that keys which exist were handed out in another file. */
+export const noteExport: typeof RolesFile.noteExport = async (...args) => (await import('./ledger/roles.js')).noteExport(...args);
+
+/** Hosts that more than one writer uses whose key is in force. */
+export async function sharedHosts(
+  ...args: Parameters<typeof ScopeFile.sharedHosts>
+): Promise<ReturnType<typeof ScopeFile.sharedHosts>> {
+  return (await import('./ledger/scope.js')).sharedHosts(...args);
+}
 
 /** A new key in place of one in hand: keep its keyring durably, then `commit`. @throws RoleError */
 export const prepareRotation: typeof RotationFile.prepareRotation = async (...args) =>
@@ -293,6 +325,14 @@ export const rememberedDifferences: typeof AcceptForkFile.rememberedDifferences 
 /** Says as an admin that the ledger as it is now is the right one. @throws RoleError, RefusedError */
 export const acceptFork: typeof AcceptForkFile.acceptFork = async (...args) =>
   (await import('./ledger/accept-fork.js')).acceptFork(...args);
+
+/** Every stream of which a snapshot is listed; hosts and labels with the reader role. */
+export const listStreams: typeof StreamsFile.listStreams = async (...args) =>
+  (await import('./ledger/streams.js')).listStreams(...args);
+
+/** Ends a stream: its newest snapshot expires like the others. @throws RoleError, RefusedError, NotFoundError */
+export const retireStream: typeof StreamsFile.retireStream = async (...args) =>
+  (await import('./ledger/streams.js')).retireStream(...args);
 
 /** The snapshot that a name finds among some. @throws NotFoundError */
 export async function findSnapshot<S extends Pick<SnapshotsFile.Snapshot, 'id' | 'payload' | 'time'>>(

@@ -15,6 +15,7 @@ import type { SnapshotId } from '../id.js';
 import { requireAuthor } from '../ledger/append.js';
 import { readerKeyInForce } from '../ledger/authority.js';
 import { loadLedger } from '../ledger/ledger.js';
+import { foreignWarning } from '../ledger/scope.js';
 import { intended } from '../ledger/standing.js';
 import { streamId } from '../ledger/stream.js';
 import { coverPacks, listPacks, openIndex } from '../repository/open-index.js';
@@ -75,6 +76,8 @@ export interface BackupOptions {
   readonly onCacheUnusable?: (error: Error) => void;
   /** Called for index objects and packs whose directories cannot be taken up: what they hold is stored again if it is needed. */
   readonly onDamaged?: (error: VarveError) => void;
+  /** The snapshot will be shown under another host, or marked foreign: this writer's certificate does not name its host or label. */
+  readonly onForeign?: (warning: string) => void;
   /** The clock; for tests. */
   readonly nowMs?: () => number;
   /** After so many new chunks the run's tables start anew; for tests. */
@@ -138,6 +141,8 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
   // At once, and in any order: a pack that no intent names by now is not deleted within a day, whenever it was seen.
   const [ledger, stored] = await Promise.all([loadLedger(repository), listPacks(repository)]);
   requireAuthor(repository.genesis, ledger, author);
+  const foreign = foreignWarning(repository, ledger, author, repository.keyring.writer!.domain, { host, label });
+  if (foreign !== undefined) options.onForeign?.(foreign);
   // What is to be pruned is never used again: deletion and reuse must not meet.
   for (const hex of intended(ledger.entries).packs) stored.delete(hex);
   const index = await openIndex(repository, { filter: true, compact: false, onDamaged: damaged });

@@ -1,7 +1,16 @@
 /** Ledger entries as plain data for people and programs: `.varve/ledger.jsonl` of a mount and `varve ledger show --json`. Pure. */
 import { toHex } from '../bytes.js';
 import type { LedgerEntry } from '../format/entry.js';
-import { EntryType } from '../format/payload.js';
+import {
+  CertifiedRole,
+  CheckLevel,
+  CopyDirection,
+  DrillPhase,
+  EntryType,
+  type Payload,
+  RotatedRole,
+  Verdict,
+} from '../format/payload.js';
 import { rfc3339 } from '../format/time.js';
 
 const NAMES = new Map<number, string>(
@@ -16,7 +25,26 @@ function entryTypeName(type: number): string {
 const snake = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** Fields that hold joined 32-byte ids where they are bytes. */
-const JOINED = new Set(['packs', 'snapshots', 'indexes']);
+const JOINED = new Set(['packs', 'snapshots', 'indexes', 'bad']);
+
+/** Fields that are seconds since 1970, not durations. */
+const TIMES = new Set(['coversSec', 'startedSec']);
+
+/** Fields that are numbers in the format and words for people: by type, and field. */
+const WORDS: Readonly<Record<number, Readonly<Record<string, Readonly<Record<string, number>>>>>> = {
+  [EntryType.check]: { level: CheckLevel },
+  [EntryType.drill]: { phase: DrillPhase, verdict: Verdict },
+  [EntryType.copy]: { direction: CopyDirection, level: CheckLevel },
+};
+
+/** `role_name`, beside the number that programs read before there were names. */
+const ROLES: Readonly<Record<number, Readonly<Record<string, number>>>> = {
+  [EntryType.cert]: CertifiedRole,
+  [EntryType.keyRotate]: RotatedRole,
+};
+
+const wordFor = (words: Readonly<Record<string, number>>, value: unknown): string | undefined =>
+  Object.entries(words).find(([, number]) => number === value)?.[0];
 
 function plain(name: string, value: unknown): unknown {
   if (value instanceof Uint8Array) {
@@ -33,6 +61,7 @@ function fields(value: object): Record<string, unknown> {
   for (const [name, item] of Object.entries(value)) {
     if (name === 'type' || name === 'sealed' || name === 'reserved') continue;
     if (/untilSec$/i.test(name)) record[snake(name.slice(0, -3))] = item === 0 ? null : rfc3339({ sec: item as number, nsec: 0 });
+    else if (TIMES.has(name)) record[snake(name.slice(0, -3))] = rfc3339({ sec: item as number, nsec: 0 });
     else record[snake(name.replace(/Sec$/, 'Seconds'))] = plain(name, item);
   }
   return record;
@@ -48,5 +77,17 @@ export function entryRecord({ author, sequence, time, payload }: LedgerEntry): R
     type: entryTypeName(payload.type),
     ...(manifest === undefined ? {} : { snapshot: manifest, state: state === 0 ? 'complete' : 'partial' }),
     ...rest,
+    ...named(payload),
   };
+}
+
+/** Words in the place of numbers. */
+function named(payload: Payload): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const [field, words] of Object.entries(WORDS[payload.type] ?? {})) {
+    const word = wordFor(words, (payload as unknown as Record<string, unknown>)[field]);
+    if (word !== undefined) found[field] = word;
+  }
+  const role = wordFor(ROLES[payload.type] ?? {}, (payload as { readonly role?: unknown }).role);
+  return role === undefined ? found : { ...found, role_name: role };
 }

@@ -1,9 +1,8 @@
 /**
- * Making a repository: a key slot when there is a passphrase, the first ledger entries (genesis, writer-cert, policy), and last the genesis object,
+ * Making a repository: a key slot when there is a passphrase, the first ledger entries (genesis, writer-cert, policy, slots), and last the genesis object,
  * which makes it exist; so a repository that is there is whole. What fails or is killed half-way leaves no repository, and init can be run again.
  * Of two at once, one makes it.
  */
-import { publicKeyOf } from '../crypto/sign.js';
 import { ObjectExistsError, RefusedError, RepositoryExistsError } from '../errors.js';
 import type { Keyring } from '../format/key-slot.js';
 import { GENESIS_NAME, isSlotName, parseEntryName } from '../format/names.js';
@@ -14,6 +13,9 @@ import { newRepository, openRepository, type RepositoryPlace } from '../reposito
 import { isGuardedStore, type Store } from '../store/store.js';
 import { appendEntry } from './append.js';
 import { whileAlone } from './init-claim.js';
+import { writerCert } from './roles.js';
+import { EVERYTHING } from './scope.js';
+import { slotRecord } from './slots.js';
 
 export interface InitOptions {
   /** Opens the first key slot. Without it the caller must keep the keyring, in a key file for instance. */
@@ -84,14 +86,15 @@ async function makeRepository(store: Store, options: InitOptions, nowMs: number)
       ? undefined
       : await addKey(place, keyring, passphrase, { label, nowMs, ...(log2N === undefined ? {} : { log2N }) });
   const time = timeOfMs(nowMs);
-  const { seed, domain } = keyring.writer!;
   await appendEntry(repository, keyring.adminSeed, time, () => ({ type: EntryType.genesis }));
-  await appendEntry(repository, keyring.adminSeed, time, () => ({
-    type: EntryType.writerCert,
-    publicKey: publicKeyOf(seed),
-    domain,
-  }));
+  // Whoever makes a repository speaks for every host in it.
+  const cert = writerCert(repository, keyring.writer!, undefined, EVERYTHING);
+  await appendEntry(repository, keyring.adminSeed, time, () => cert);
   await appendEntry(repository, keyring.adminSeed, time, () => ({ type: EntryType.policy, ...options.policy }));
+  if (slot !== undefined) {
+    const added = [await slotRecord(place, slot.id)];
+    await appendEntry(repository, keyring.adminSeed, time, () => ({ type: EntryType.slots, added, removed: [] }));
+  }
   await store.put(GENESIS_NAME, [genesis]).catch((error: unknown) => {
     throw error instanceof ObjectExistsError ? new RepositoryExistsError(store.location) : error;
   }); // commit point

@@ -6,17 +6,18 @@ import { randomBytes } from 'node:crypto';
 import { equalBytes, toHex } from '../bytes.js';
 import { readerSignSeed, x25519Public } from '../crypto/roles.js';
 import { authorOf, publicKeyOf, sign } from '../crypto/sign.js';
-import { RefusedError, RoleError } from '../errors.js';
+import { RefusedError, RoleError, WrongKeyError } from '../errors.js';
 import type { Keyring } from '../format/key-slot.js';
 import { EntryType, payloadOf, RotatedRole } from '../format/payload.js';
-import { timeOfMs } from '../format/time.js';
+import { rfc3339, timeOfMs } from '../format/time.js';
 import type { AuthorId } from '../id.js';
 import { type UnlockOptions, unlockWithPassphrase } from '../repository/keys.js';
 import type { Repository, RepositoryPlace } from '../repository/repository.js';
 import { appendEntry } from './append.js';
 import { READER_ROTATION_LABEL, readerRotationMessage } from './authority.js';
-import { authoritiesOf, type Ledger, loadLedger, readLedger } from './ledger.js';
-import { adminInHand, certifyWriter, headOf, holdsReaderKeys, newWriterKey, type RoleOptions } from './roles.js';
+import { authoritiesOf, type Ledger, loadLedger, readAdmins, readLedger } from './ledger.js';
+import { adminInHand, certifiedAs, certifyWriter, headOf, holdsReaderKeys, newWriterKey, type RoleOptions } from './roles.js';
+import { slotWords } from './slots.js';
 
 /** Which key of a keyring a rotation replaces. */
 export type RotatedKey = 'reader' | 'admin' | 'writer';
@@ -102,6 +103,7 @@ const same = (a: Uint8Array | null, b: Uint8Array | null): boolean => (a === nul
 /** The one key in which two keyrings differ, undefined if it is none or several. */
 function differingKey(a: Keyring, b: Keyring): RotatedKey | undefined {
   if (!same(a.repository, b.repository) || !same(a.root, b.root)) return undefined;
+  if (!same(a.auditorSeed ?? null, b.auditorSeed ?? null)) return undefined;
   const [shorter, longer] = [a.readers ?? [], b.readers ?? []].sort((x, y) => x.length - y.length) as [
     Uint8Array[],
     Uint8Array[],
@@ -176,7 +178,9 @@ async function commitWriter(
   const stateOf = (ledger: Ledger, author: AuthorId) =>
     authoritiesOf(repository.genesis, ledger).find((one) => equalBytes(one.author, author));
   const ledger = await loadLedger(repository);
-  if (stateOf(ledger, after) === undefined) await certifyWriter(repository, fresh, options);
+  // The new key speaks for whom the old one spoke.
+  if (stateOf(ledger, after) === undefined)
+    await certifyWriter(repository, fresh, { ...options, ...certifiedAs(repository, ledger, old.writer!) });
   else if (stateOf(ledger, after)!.retired !== undefined)
     throw new RefusedError(`the new writer ${toHex(after).slice(0, 8)} was revoked meanwhile`, { author: toHex(after) });
   const now = await loadLedger(repository);
@@ -204,8 +208,17 @@ export function allKeysCount(
   return counts('admin') && counts('writer') && holdsReaderKeys({ id, genesis, keyring }, ledger);
 }
 
+/** A keyring that a passphrase opened. */
+export interface Unlocked {
+  readonly keyring: Keyring;
+  readonly slotId: string;
+  /** The ledger lists slots, and this one is not among them. */
+  readonly unlisted: boolean;
+}
+
 /**
- * Tries a passphrase on every key slot. Where a rotation was interrupted, two slots of one name open: the one whose keys count is taken.
+ * Tries a passphrase on every key slot. Where a rotation was interrupted, two slots of one name open: the one whose keys count is taken. A slot that an admin removed opens
+ * nothing.
  *
  * @throws WrongKeyError if none opens
  */
@@ -213,13 +226,48 @@ export async function unlockCounting(
   place: RepositoryPlace,
   passphrase: string,
   options: Omit<UnlockOptions, 'isWanted'> = {},
-): Promise<{ keyring: Keyring; slotId: string }> {
+): Promise<Unlocked> {
   let ledger: Promise<Ledger | undefined> | undefined;
+  // A ledger that does not load is no matter of keys: whoever works with it says so.
+  const loaded = (): Promise<Ledger | undefined> => (ledger ??= readLedger(place).catch(() => undefined));
   const isWanted = async (keyring: Keyring): Promise<boolean> => {
-    // A ledger that does not load is no matter of keys: whoever works with it says so.
-    ledger ??= readLedger(place).catch(() => undefined);
-    const loaded = await ledger;
-    return loaded === undefined || allKeysCount(place, keyring, loaded);
+    const known = await loaded();
+    return known === undefined || allKeysCount(place, keyring, known);
   };
-  return await unlockWithPassphrase(place, passphrase, { ...options, isWanted });
+  const found = await unlockWithPassphrase(place, passphrase, { ...options, isWanted });
+  const words = await readAdmins(place).then(slotWords, () => undefined);
+  const word = words?.get(found.slotId);
+  if (word?.listed !== false) return { ...found, unlisted: words !== undefined && word === undefined };
+  // Perhaps another opens with the same passphrase: it must not stand in the shadow of the one that was removed.
+  const isRemoved = (name: string): boolean => words!.get(name.slice('keys/'.length))?.listed === false;
+  try {
+    const other = await unlockWithPassphrase({ ...place, store: without(place.store, isRemoved) }, passphrase, {
+      ...options,
+      isWanted,
+    });
+    return { ...other, unlisted: words!.get(other.slotId) === undefined };
+  } catch (error) {
+    if (!(error instanceof WrongKeyError)) throw error;
+    const when = rfc3339({ sec: word.sinceSec, nsec: 0 }).slice(0, 10);
+    throw new WrongKeyError(
+      `key slot ${found.slotId} opens with this passphrase, but an admin removed it on ${when}: open the repository with another passphrase or key file. While its object is there an admin can take that back with: varve key restore ${found.slotId}`,
+      error,
+    );
+  }
+}
+
+/** A store without some of its slots. */
+function without(store: RepositoryPlace['store'], isLeftOut: (name: string) => boolean): RepositoryPlace['store'] {
+  return {
+    location: store.location,
+    get: (name, range) => store.get(name, range),
+    stat: (name) => store.stat(name),
+    async *list(prefix) {
+      for await (const info of store.list(prefix)) if (!isLeftOut(info.name)) yield info;
+    },
+    put: (name, parts) => store.put(name, parts),
+    remove: (name) => store.remove(name),
+    close: async () => undefined,
+    [Symbol.asyncDispose]: async () => undefined,
+  };
 }

@@ -23,6 +23,7 @@ import { msOfTime, type Timestamp } from '../format/time.js';
 import type { Repository } from '../repository/repository.js';
 import { certifiedDomains } from './authority.js';
 import type { Ledger } from './ledger.js';
+import { WriterScopes } from './scope.js';
 import { type Standing, standings } from './standing.js';
 
 /** A committed snapshot, from the ledger alone: needs no content key. */
@@ -31,7 +32,14 @@ export type SnapshotRecord = Standing;
 /** A snapshot with its manifest opened. */
 export interface Snapshot extends SnapshotRecord {
   readonly envelope: Envelope;
+  /** As its writer stored it, but under a host that its writer may speak for. */
   readonly body: ManifestBody;
+  /** The host that the manifest says. */
+  readonly claimedHost: string;
+  /** Host or label are outside the scope of its writer's certificates. */
+  readonly foreign: boolean;
+  /** What its writer's certificate calls the writer. */
+  readonly writerName?: string;
   /** The manifest's tags with later tag entries applied, in the order of their UTF-8 bytes. */
   readonly tags: readonly string[];
   /** When it was received: the vault's time where there is one, else its entry's. */
@@ -72,11 +80,31 @@ export async function openSnapshot(repository: Repository, record: SnapshotRecor
   const key = repository.sessionKey(envelope, envelope);
   const plaintext = open(manifestKey(key, envelope.session), manifestAad(headDigest), sealed);
   if (plaintext === undefined) throw new CorruptError(name, 'its body does not verify');
-  const body = decodeManifestBody(plaintext, name);
-  return { ...record, envelope, body, tags: tagChanges.apply(record.id, envelope.domain, body.tags), time: record.received };
+  const claimed = decodeManifestBody(plaintext, name);
+  return {
+    ...record,
+    envelope,
+    ...shownBody(tagChanges.scopes, envelope, claimed),
+    tags: tagChanges.apply(record.id, envelope.domain, claimed.tags),
+    time: record.received,
+  };
 }
 
+/** A manifest's body under the host that its writer may speak for. */
+export function shownBody(
+  scopes: WriterScopes,
+  { writer, domain }: Pick<Envelope, 'writer' | 'domain'>,
+  claimed: ManifestBody,
+): Pick<Snapshot, 'body' | 'claimedHost' | 'foreign' | 'writerName'> {
+  const { host, foreign } = scopes.shown(writer, domain, claimed);
+  const writerName = scopes.nameOf(writer);
+  const body = host === claimed.host ? claimed : { ...claimed, host };
+  return { body, claimedHost: claimed.host, foreign, ...(writerName === undefined ? {} : { writerName }) };
+}
+
+/** What the ledger says about snapshots besides their manifests: changes of tags, and for which hosts their writers are certified. */
 export interface TagChanges {
+  readonly scopes: WriterScopes;
   /** The tags of snapshot `id`, which is of `domain`, after all changes. */
   apply(id: Uint8Array, domain: Uint8Array, tags: readonly string[]): string[];
 }
@@ -85,7 +113,7 @@ export interface TagChanges {
  * Collects the tag entries that the keys in hand open. One that does not verify changes nothing: a writer whose key was stolen must not hide the snapshots of
  * all others behind one bad entry. Nor does one change anything in a domain that its author was not certified for, or in any but its own.
  *
- * @param onDamaged - told of each that does not verify
+ * @param onDamaged - told of each that does not verify, and of each writer's scope that does not
  */
 export function tagChanges(repository: Repository, ledger: Ledger, onDamaged?: (error: CorruptError) => void): TagChanges {
   const changes = new Map<string, { added: readonly string[]; removed: readonly string[] }[]>();
@@ -121,6 +149,7 @@ export function tagChanges(repository: Repository, ledger: Ledger, onDamaged?: (
     }
   }
   return {
+    scopes: new WriterScopes(repository, ledger, onDamaged),
     apply(id, domain, tags) {
       const set = new Set(tags);
       for (const change of changes.get(`${toHex(domain)}/${toHex(id)}`) ?? []) {

@@ -3,7 +3,7 @@
  * A slot only wraps keys. Removing one takes away a way in; it does not undo what was read with it before.
  */
 import { equalBytes, toHex } from '../bytes.js';
-import { CorruptError, NotFoundError, RefusedError, RoleError, WrongKeyError } from '../errors.js';
+import { CorruptError, NotFoundError, RoleError, WrongKeyError } from '../errors.js';
 import { decodeKeyFileText, decodeSlot, encodeKeyFileText, type Keyring } from '../format/key-slot.js';
 import { slotName } from '../format/names.js';
 import { Kind } from '../format/preamble.js';
@@ -19,7 +19,7 @@ export interface KeySlot {
 }
 
 /** What a key holds, in the words of `--role`. */
-export type Role = 'admin' | 'reader' | 'writer';
+export type Role = 'admin' | 'reader' | 'writer' | 'auditor';
 
 /** Options of sealing; `log2N` (scrypt's cost) is lowered by tests only. */
 export interface SealOptions {
@@ -36,11 +36,12 @@ export function rolesOf(keyring: Keyring): Role[] {
   if (keyring.adminSeed !== null) roles.push('admin');
   if (keyring.root !== null) roles.push('reader');
   if (keyring.writer !== null) roles.push('writer');
+  if (keyring.auditorSeed !== undefined) roles.push('auditor');
   return roles;
 }
 
 /** The part of `keyring` that one role needs, and nothing besides. @throws RoleError if it is not there */
-export function keyringOfRole(keyring: Keyring, role: Exclude<Role, 'writer'>): Keyring {
+export function keyringOfRole(keyring: Keyring, role: 'admin' | 'reader'): Keyring {
   const { repository, root, adminSeed, readers } = keyring;
   const nothing = { repository, root: null, adminSeed: null, writer: null };
   if (role === 'admin') {
@@ -285,7 +286,7 @@ export async function unlockWithKeyFile(
   return keyring;
 }
 
-/** Stores a new slot that `passphrase` opens, after checking that it does. @throws RangeError for an empty passphrase */
+/** Stores a new slot that `passphrase` opens, after checking that it does; an admin lists it in the ledger (lib/ledger/slots.ts). @throws RangeError for an empty passphrase */
 export async function addKey(
   place: RepositoryPlace,
   keyring: Keyring,
@@ -310,32 +311,6 @@ export async function findKey(place: RepositoryPlace, prefix: string): Promise<K
     throw new NotFoundError('key', prefix, `key ${prefix} is ambiguous: ${found.map(({ id }) => id).join(', ')}`);
   if (found.length === 0) throw new NotFoundError('key', prefix, `no key ${prefix}; varve key list shows them`);
   return found[0]!;
-}
-
-/** Removes a slot. @throws RefusedError for the last readable one, NotFoundError */
-export async function removeKey(place: RepositoryPlace, id: string): Promise<void> {
-  const slot = await findKey(place, id);
-  const others = (await listKeys(place)).filter((other) => other.id !== slot.id);
-  if (others.length === 0) {
-    throw new RefusedError(
-      `key ${slot.id} is the only one: without it nobody could open the repository; add another first (varve key add)`,
-      { key: slot.id },
-    );
-  }
-  await place.store.remove(`keys/${slot.id}`);
-}
-
-/** Replaces slot `slotId` by one that `passphrase` opens; the old one goes only when the new one is stored. */
-export async function changePassphrase(
-  place: RepositoryPlace,
-  keyring: Keyring,
-  slotId: string,
-  passphrase: string,
-  options: SealOptions,
-): Promise<KeySlot> {
-  const slot = await addKey(place, keyring, passphrase, options);
-  await place.store.remove(`keys/${slotId}`);
-  return slot;
 }
 
 /** The text of a key file for `keyring`: whoever has it (and its passphrase, if given one) has the keys. */

@@ -8,6 +8,7 @@ import {
   payloadOf,
   type RetentionClass,
 } from '../format/payload.js';
+import { matchesPattern } from '../format/wildcard.js';
 import { DEFAULT_POLICY } from './slots.js';
 
 /** What a snapshot is matched by. */
@@ -28,22 +29,6 @@ export function currentPolicy(entries: readonly LedgerEntry[]): PolicyPayload {
 
 export function termsOf(policy: PolicyPayload): PolicyTerms {
   return policy.terms ?? DEFAULT_TERMS;
-}
-
-/** Whether `text` fits a pattern in which `*` stands for any text. Linear in both. */
-function matchesPattern(pattern: string, text: string): boolean {
-  const parts = pattern.split('*');
-  if (parts.length === 1) return pattern === text;
-  const first = parts[0]!;
-  const last = parts.at(-1)!;
-  if (!text.startsWith(first) || !text.endsWith(last) || text.length < first.length + last.length) return false;
-  let at = first.length;
-  for (const part of parts.slice(1, -1)) {
-    const found = text.indexOf(part, at);
-    if (found < 0 || found + part.length > text.length - last.length) return false;
-    at = found + part.length;
-  }
-  return true;
 }
 
 /** The first class that matches, or undefined for the default one. */

@@ -16,6 +16,7 @@ import { isGuardedStore } from '../store/store.js';
 import { type Intent, maturesSec, type PrunePlan } from './prune-plan.js';
 import { type DoneIds, type PruneState, type ReadOptions, readPruneState } from './prune-state.js';
 import { nowOf, type RetentionOptions, type RetentionPlace, signerOf } from './signer.js';
+import { sweepSlots } from './slot-sweep.js';
 
 export interface PruneOptions extends RetentionOptions, ReadOptions {}
 
@@ -37,6 +38,8 @@ export interface SweepReport extends PruneIds {
   readonly packBytes: number;
   /** Manifests deleted: of the snapshots taken off the list, now or before, unless another manifest builds on them. */
   readonly manifests: readonly string[];
+  /** Key slots that were removed in the ledger, and whose objects were deleted now; ids in hex. */
+  readonly slots: readonly string[];
   readonly entries: readonly LedgerEntry[];
 }
 
@@ -160,6 +163,7 @@ export async function sweepPrune(place: RetentionPlace, options: PruneOptions = 
   if (isGuardedStore(place.store)) return { ...((await place.store.prune('sweep')) as SweepReport), entries: [] };
   let state = await readPruneState(place, nowOf(options) / 1000, options);
   const seed = signerOf(place, state.ledger, options, 'pruning', ['admin', 'vault']);
+  const slots = await sweepSlots(place.store, state.ledger, nowOf(options) / 1000);
   mustKnow(state);
   let todo = deletable(state.plan);
   const isEmpty = Object.values(todo).every((ids) => ids.length === 0);
@@ -187,7 +191,7 @@ export async function sweepPrune(place: RetentionPlace, options: PruneOptions = 
   const going = new Set(todo.packs);
   const packBytes = state.plan.packs.reduce((sum, { id, bytes }) => sum + (going.has(id) ? bytes : 0), 0);
   const taken = new Set(state.input.snapshots.filter(({ pruned }) => !pruned).map(({ id }) => toHex(id)));
-  return { ...NONE, ...todo, snapshots: todo.snapshots.filter((hex) => taken.has(hex)), packBytes, entries };
+  return { ...NONE, ...todo, snapshots: todo.snapshots.filter((hex) => taken.has(hex)), packBytes, slots, entries };
 }
 
 async function remove({ store }: RetentionPlace, todo: Deletion, signal: AbortSignal | undefined): Promise<void> {

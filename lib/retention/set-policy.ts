@@ -3,6 +3,7 @@ import {
   DURATIONS,
   type Durations,
   EntryType,
+  MAX_VAULT_EXTENSION_SEC,
   type PolicyPayload,
   type PolicyTerms,
   payloadOf,
@@ -34,6 +35,7 @@ export interface PolicyChange extends Partial<Durations>, Partial<Omit<PolicyTer
 }
 
 const LIMITS = ['waitSec', 'longestSec', 'dailyBytes', 'dailySnapshots'] as const;
+const OPTIONAL = ['extensionSec'] as const;
 
 function full(policy: PolicyPayload): Policy {
   const { minimumSec, hourSec, daySec, weekSec, monthSec, yearSec } = policy;
@@ -60,6 +62,9 @@ function checkPolicy({ terms, ...durations }: Policy): void {
   };
   for (const name of DURATIONS) seconds(name.replace('Sec', ''), durations[name]);
   for (const name of LIMITS) seconds(name.replace('Sec', ''), terms[name]);
+  if (terms.extensionSec !== undefined) seconds('extension', terms.extensionSec);
+  if ((terms.extensionSec ?? 0) > MAX_VAULT_EXTENSION_SEC)
+    throw new RangeError(`an extension by a vault is ${MAX_VAULT_EXTENSION_SEC / 86_400} days at most, whatever a policy says`);
   if (terms.waitSec < GRACE_SEC)
     throw new RangeError('the wait must be a day at least: pruning never goes faster, whatever a policy says');
   for (const one of terms.classes) {
@@ -97,9 +102,25 @@ function changedPolicy(policy: Policy, change: PolicyChange): Policy {
     if (at < 0) classes.push(after);
     else classes[at] = after;
   }
-  const next: Policy = { ...durations, terms: { ...policy.terms, ...pick([...LIMITS, 'autoPrune']), classes } };
+  const { extensionSec, ...kept } = { ...policy.terms, ...pick([...LIMITS, ...OPTIONAL, 'autoPrune']), classes };
+  // None at all is written as none.
+  const terms = extensionSec === undefined || extensionSec === 0 ? kept : { ...kept, extensionSec };
+  const next: Policy = { ...durations, terms: { ...terms, longestSec: longestFor(change, terms.longestSec) } };
   checkPolicy(next);
   return next;
+}
+
+/** The longest promise that the change needs: a duration that is given would else be cut without a word. @throws RangeError when both are given and do not fit */
+function longestFor(change: PolicyChange, longestSec: number): number {
+  if (longestSec === 0) return 0;
+  const given = [change, ...(change.classes ?? [])].flatMap((one) => DURATIONS.map((name) => one[name] ?? 0));
+  const needed = Math.max(...given);
+  if (needed <= longestSec) return longestSec;
+  if (change.longestSec === undefined) return needed;
+  const [want, have] = [needed, longestSec].map((sec) => `${Math.ceil(sec / 86_400)} days`);
+  throw new RangeError(
+    `${want} are more than the longest of ${have} that is given with it, so no snapshot would be kept that long; give a longer --longest, or a shorter duration`,
+  );
 }
 
 /**

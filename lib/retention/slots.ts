@@ -2,13 +2,13 @@
  * Which slots a new snapshot takes, and until when it is kept (docs/format.md §11). Pure. The first complete snapshot of an hour, day, week, month or
  * year gets that slot's duration; later ones can displace nothing, so what was kept stays kept.
  */
-import { type Durations, MAX_SECOND, type PolicyPayload, type RetentionClass } from '../format/payload.js';
+import { type Durations, MAX_SECOND, type PolicyPayload, type PolicyTerms, type RetentionClass } from '../format/payload.js';
 
 export const Slot = { hour: 1, day: 2, week: 4, month: 8, year: 16 } as const;
 
 const DAY = 86_400;
 
-/** The policy of a new repository: hour 2 days, day 14 days, week 8 weeks, month 12 months, at least 24 hours. */
+/** The policy of a ledger that has none: hour 2 days, day 14 days, week 8 weeks, month 12 months, at least 24 hours. */
 export const DEFAULT_POLICY: PolicyPayload = {
   minimumSec: DAY,
   hourSec: 2 * DAY,
@@ -17,6 +17,20 @@ export const DEFAULT_POLICY: PolicyPayload = {
   monthSec: 366 * DAY,
   yearSec: 0,
 };
+
+/** What a new repository's policy says besides: bounds that nobody meets by accident, and that a stolen key does. */
+export const NEW_TERMS: PolicyTerms = {
+  waitSec: 3 * DAY,
+  longestSec: 400 * DAY,
+  autoPrune: false,
+  dailyBytes: 2 ** 40,
+  dailySnapshots: 1000,
+  classes: [],
+  extensionSec: 30 * DAY,
+};
+
+/** The policy of a new repository. */
+export const NEW_POLICY: PolicyPayload = { ...DEFAULT_POLICY, terms: NEW_TERMS };
 
 /** Number of the slot of each kind that contains `sec` (UTC; weeks begin on Monday). */
 function slotNumbers(sec: number): Record<keyof typeof Slot, number> {

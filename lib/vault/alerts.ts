@@ -16,6 +16,7 @@ export type AlertCode =
   | 'policy-change'
   | 'key-added'
   | 'key-retired'
+  | 'slot-change'
   | 'hold-released'
   | 'slot-change'
   | 'stream-retired'

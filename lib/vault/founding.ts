@@ -15,6 +15,7 @@ import type { Acknowledged, ObjectRef } from '../store/vault-protocol.js';
 import { type Caller, refuse } from './accept.js';
 import type { Guard } from './guard.js';
 import { shelve } from './shelve.js';
+import { requireRoomForSlot } from './slot-rules.js';
 
 /** What an init may bring before there is a genesis to hold it against. */
 const INIT_ENTRIES = 16;
@@ -54,6 +55,7 @@ export async function putSlot(guard: Guard, ref: ObjectRef, name: string, bytes:
   if (toHex(header.id) !== ref.id) refuse(name, 'is not the slot that its name says');
   if (guard.isFounding && guard.catalog.shelves.slot.size >= INIT_SLOTS)
     refuse(name, 'comes before there is a repository, and there are enough of those');
+  if (guard.commits !== undefined) requireRoomForSlot(guard, ref.id, name);
   await guard.store.put(name, [bytes]);
   shelve(guard, 'slot', ref, bytes.byteLength, undefined);
 }

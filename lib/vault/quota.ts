@@ -76,7 +76,7 @@ export class Quotas {
     const hex = toHex(writer);
     if (terms.dailyBytes > 0 && count.bytes + bytes > terms.dailyBytes)
       throw new RefusedError(
-        `writer ${hex.slice(0, 8)} has used up the ${terms.dailyBytes} bytes that the policy lets it store in a day`,
+        `writer ${hex.slice(0, 8)} has used up the ${terms.dailyBytes} bytes that the policy lets it store in a day; an admin allows more with: varve policy set --daily-bytes SIZE`,
         { quota: 'bytes', writer: hex },
       );
     if (snapshots > 0) this.checkSnapshots(writer, terms, nowMs);
@@ -104,7 +104,7 @@ export class Quotas {
   checkSnapshots(writer: Uint8Array, terms: PolicyTerms, nowMs: number): void {
     if (terms.dailySnapshots > 0 && this.#count(writer, nowMs).snapshots >= terms.dailySnapshots)
       throw new RefusedError(
-        `writer ${toHex(writer).slice(0, 8)} has taken the ${terms.dailySnapshots} snapshots that the policy lets it take in a day`,
+        `writer ${toHex(writer).slice(0, 8)} has taken the ${terms.dailySnapshots} snapshots that the policy lets it take in a day; an admin allows more with: varve policy set --daily-snapshots N`,
         { quota: 'snapshots', writer: toHex(writer) },
       );
   }

@@ -1,6 +1,6 @@
 /**
  * How a repository stands, for `varve status`: what enforces its retention, which vault vouches for it, how old the newest snapshot of each stream is, what is held, and
- * what somebody should look at. From the ledger alone; never claims more than it can see.
+ * what somebody should look at. From the ledger, and with the reader role from the newest manifest of each stream, for its name; never claims more than it can see.
  */
 import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -8,8 +8,10 @@ import { toHex } from '../bytes.js';
 import { authorOf } from '../crypto/sign.js';
 import { payloadOf } from '../format/payload.js';
 import { rfc3339 } from '../format/time.js';
-import { loadLedger } from '../ledger/ledger.js';
-import { type Standing, standings } from '../ledger/standing.js';
+import { authoritiesOf, loadLedger } from '../ledger/ledger.js';
+import { sharedHosts } from '../ledger/scope.js';
+import { type Standing, seriesOf, standings } from '../ledger/standing.js';
+import { listStreams } from '../ledger/streams.js';
 import type { Repository } from '../repository/repository.js';
 import { currentPolicy, termsOf } from '../retention/policy.js';
 import { isGuardedStore, type Store } from '../store/store.js';
@@ -20,6 +22,10 @@ export type Level = 'advisory' | 'guarded' | 'separate';
 
 export interface StreamStatus {
   readonly writer: string;
+  readonly writerName: string | null;
+  /** With the reader role, as lists show them. */
+  readonly host: string | null;
+  readonly label: string | null;
   readonly stream: string;
   readonly class: string | null;
   readonly snapshot: string;
@@ -34,7 +40,17 @@ export interface RepositoryStatus {
   readonly level: Level;
   readonly why: string;
   /** Author id and public key, hex, of the vault that the connection leads to. */
-  readonly vault: { readonly author: string; readonly publicKey: string; readonly certified: boolean } | null;
+  readonly vault: {
+    readonly author: string;
+    readonly publicKey: string;
+    readonly certified: boolean;
+    /** Why its key was retired; absent while it is in force. A retired vault gives no receipts. */
+    readonly retired?: string;
+  } | null;
+  /** Vaults whose key was retired, wherever the connection leads; author ids in hex. */
+  readonly retiredVaults: readonly { readonly author: string; readonly reason: string }[];
+  /** Hosts that more than one writer uses, as far as the keys in hand tell. */
+  readonly sharedHosts: readonly { readonly host: string; readonly writers: readonly string[] }[];
   readonly streams: readonly StreamStatus[];
   readonly incidents: readonly {
     readonly time: string;
@@ -78,11 +94,18 @@ export async function repositoryStatus(repository: Repository, nowMs = Date.now(
   const nowSec = nowMs / 1000;
   const { classes } = termsOf(currentPolicy(ledger.entries));
   const all = standings(ledger).filter(({ pruned }) => !pruned);
-  const streamOf = ({ id, entry, payload, received, retainUntilSec }: Standing): StreamStatus => {
+  const known = await listStreams(repository, ledger);
+  const named = new Map(known.map((one) => [seriesOf(one.newest), one]));
+  const streamOf = (standing: Standing): StreamStatus => {
+    const { id, entry, payload, received, retainUntilSec } = standing;
+    const { host, label, writerName } = named.get(seriesOf(standing)) ?? {};
     const { expectSec = 0 } = classes.find(({ name }) => name === payload.class) ?? {};
     const ageSec = Math.max(0, Math.round(nowSec - received.sec));
     return {
       writer: toHex(entry.author),
+      writerName: writerName ?? null,
+      host: host ?? null,
+      label: label ?? null,
       stream: toHex(payload.stream),
       class: payload.class ?? null,
       snapshot: toHex(id),
@@ -101,13 +124,25 @@ export async function repositoryStatus(repository: Repository, nowMs = Date.now(
   const key = isGuardedStore(store) ? store.vaultKey : undefined;
   const isVault = ({ role, publicKey }: { role: string; publicKey: Uint8Array }): boolean =>
     role === 'vault' && key !== undefined && toHex(publicKey) === toHex(key);
+  const retiredVaults = authoritiesOf(repository.genesis, ledger).flatMap(({ author, roles, limit, retired }) =>
+    roles.has('vault') && limit !== Number.POSITIVE_INFINITY ? [{ author: toHex(author), reason: retired?.reason ?? '' }] : [],
+  );
+  const own = key === undefined ? undefined : retiredVaults.find(({ author }) => author === toHex(authorOf(key)));
+  const used = known.flatMap(({ host, author }) => (host === undefined ? [] : [{ host, author }]));
   const inGenesis = repository.genesis.vault !== null && key !== undefined && toHex(repository.genesis.vault) === toHex(key);
   return {
     ...enforcementOf(store),
     vault:
       key === undefined
         ? null
-        : { author: toHex(authorOf(key)), publicKey: toHex(key), certified: inGenesis || ledger.chains.some(isVault) },
+        : {
+            author: toHex(authorOf(key)),
+            publicKey: toHex(key),
+            certified: inGenesis || ledger.chains.some(isVault),
+            ...(own === undefined ? {} : { retired: own.reason }),
+          },
+    retiredVaults,
+    sharedHosts: sharedHosts(used, ledger).map(({ host, writers }) => ({ host, writers: writers.map(toHex) })),
     streams: all.filter(({ newest }) => newest).map(streamOf),
     incidents,
     holds: all.flatMap(({ id, holds }) =>

@@ -31,6 +31,7 @@ import { checkSubset, choosePacks, type Subset } from './pack-scan.js';
 import { checkPruned, checkPrunedPacks, type Pruned } from './prune-check.js';
 import { type CheckReport, Findings } from './report.js';
 import { RetentionCheck } from './retention-check.js';
+import { checkListedSlots } from './slot-check.js';
 import { TreeWalk } from './tree-walk.js';
 
 export type { Subset } from './pack-scan.js';
@@ -147,6 +148,7 @@ class CheckJob {
     }
     later = await lookAgain(repository, later?.now ?? ledger);
     if (findings.errorCount > 0) findings.takeBack(await findGone(repository, listing, later));
+    await checkListedSlots(repository, listing, later.now, findings);
     await reportOrphans(repository, listing, ledger, later, this.#pinned, findings);
     reportUnreferenced(listing, indexed, this.#pinned, later.pruned, findings);
     return {

@@ -41,7 +41,7 @@ export class DomainCheck {
   }
 
   /** Checks a snapshot whose manifest opens; `pins` are its joined pack ids. */
-  check({ id, entry, envelope, body }: Snapshot, pins: Uint8Array): void {
+  check({ id, entry, envelope, body, claimedHost }: Snapshot, pins: Uint8Array): void {
     const name = manifestName(id);
     const affected = { snapshot: toHex(id), path: '/' };
     const wrong = (message: string): void => this.#findings.error(name, 'CORRUPT', message, affected);
@@ -53,7 +53,7 @@ export class DomainCheck {
         break;
       }
     }
-    if (!equalBytes(envelope.stream, streamId(this.#repository.domainKeys(envelope.domain).names, body.host, body.label)))
+    if (!equalBytes(envelope.stream, streamId(this.#repository.domainKeys(envelope.domain).names, claimedHost, body.label)))
       wrong('its stream does not follow from its host and label');
     if (this.#mayWrite(entry.author, envelope.domain) === false) wrong('is of a domain that no certificate gives to its writer');
   }

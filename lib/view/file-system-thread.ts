@@ -60,7 +60,7 @@ export function openFileSystem(data: unknown): RepositoryFileSystem {
   const repository = openRepository({ store, id, genesis }, keyring, cacheDir);
   const read = objectReader(place);
   const follower = new LedgerFollower({ id, genesis }, ledger, read);
-  const manifests = new Manifests(repository, read);
+  const manifests = new Manifests(repository, read, () => follower.ledger);
   const table = new SnapshotTable(repository, follower, manifests, view.filter);
   const ranges = openRanges(() => place);
   const index = new ViewIndex(join(cacheDir, 'index'), repository, ranges);

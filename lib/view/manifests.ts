@@ -9,22 +9,21 @@ import { readerPrivateKeys } from '../crypto/roles.js';
 import { manifestKey } from '../crypto/session.js';
 import { type SessionOpener, sessionOpener } from '../crypto/session-open.js';
 import { CorruptError, NotFoundError, RoleError, StoreError } from '../errors.js';
-import { decodeEnvelope, decodeManifestBody, type Envelope, type ManifestBody, manifestAad } from '../format/manifest.js';
+import { decodeEnvelope, decodeManifestBody, type Envelope, manifestAad } from '../format/manifest.js';
 import { GENESIS_NAME, manifestName } from '../format/names.js';
 import { decodePackHeader } from '../format/pack.js';
+import type { Ledger } from '../ledger/ledger.js';
 import { applyDifference } from '../ledger/pins.js';
-import type { SnapshotRecord } from '../ledger/snapshots.js';
+import { WriterScopes } from '../ledger/scope.js';
+import { type Snapshot, type SnapshotRecord, shownBody } from '../ledger/snapshots.js';
 import type { Repository } from '../repository/repository.js';
 import { ByteLru } from './byte-lru.js';
 import type { ObjectReader } from './objects.js';
 
 const PINS_BYTES = 16 << 20;
 
-/** A manifest, opened. */
-export interface OpenManifest {
-  readonly envelope: Envelope;
-  readonly body: ManifestBody;
-}
+/** A manifest, opened; its host is one that its writer may speak for. */
+export type OpenManifest = Pick<Snapshot, 'envelope' | 'body' | 'claimedHost' | 'foreign' | 'writerName'>;
 
 /** What opening needs of a repository: its keys, not its promises. */
 export type Keys = Pick<Repository, 'id' | 'genesis' | 'keyring' | 'domainKeys'>;
@@ -32,15 +31,18 @@ export type Keys = Pick<Repository, 'id' | 'genesis' | 'keyring' | 'domainKeys'>
 export class Manifests {
   readonly #keys: Keys;
   readonly #read: ObjectReader;
+  readonly #ledger: () => Ledger;
   readonly #openSession: SessionOpener;
+  #scopes: { readonly ledger: Ledger; readonly scopes: WriterScopes } | undefined;
   readonly #sessions = new Map<string, Uint8Array>();
   readonly #pins = new ByteLru<string, Uint8Array>(PINS_BYTES);
 
-  /** @throws RoleError without the root secret */
-  constructor(keys: Keys, read: ObjectReader) {
+  /** @param ledger - as it is now: its certificates say which hosts writers speak for. @throws RoleError without the root secret */
+  constructor(keys: Keys, read: ObjectReader, ledger: () => Ledger) {
     if (keys.keyring.root === null) throw new RoleError('reader', 'mounting');
     this.#keys = keys;
     this.#read = read;
+    this.#ledger = ledger;
     this.#openSession = sessionOpener(readerPrivateKeys(keys.keyring.root, keys.genesis.salt, keys.keyring.readers));
   }
 
@@ -54,7 +56,14 @@ export class Manifests {
     const key = this.#session(envelope, name);
     const plaintext = open(manifestKey(key, envelope.session), manifestAad(headDigest), sealed);
     if (plaintext === undefined) throw new CorruptError(name, 'its body does not verify');
-    return { envelope, body: decodeManifestBody(plaintext, name) };
+    return { envelope, ...shownBody(this.scopes, envelope, decodeManifestBody(plaintext, name)) };
+  }
+
+  /** By the ledger as it is now. */
+  get scopes(): WriterScopes {
+    const ledger = this.#ledger();
+    if (this.#scopes?.ledger !== ledger) this.#scopes = { ledger, scopes: new WriterScopes(this.#keys, ledger) };
+    return this.#scopes.scopes;
   }
 
   /** Joined pack ids, rising, that a snapshot pins. @throws CorruptError, StoreError */

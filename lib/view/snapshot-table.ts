@@ -16,6 +16,7 @@ import {
   type TagChanges,
   tagChanges,
 } from '../ledger/snapshots.js';
+import { seriesOf } from '../ledger/standing.js';
 import type { Repository } from '../repository/repository.js';
 import type { LedgerFollower } from './ledger-follower.js';
 import type { Manifests, OpenManifest } from './manifests.js';
@@ -62,6 +63,7 @@ export class SnapshotTable {
   #shown: ShownSnapshot[] | undefined;
   #byName = new Map<string, ShownSnapshot>();
   #byHex = new Map<string, ShownSnapshot>();
+  #certificates = 0;
   #hosts: Map<string, SnapshotGroup> | undefined;
   #tags: Map<string, SnapshotGroup> | undefined;
   /** Those whose being left out was told, hex. */
@@ -134,17 +136,18 @@ export class SnapshotTable {
     return undefined;
   }
 
-  /** File name in hosts/ → the host's snapshots. One manifest of each stream is opened; a stream of which none opens is left out. */
+  /** File name in hosts/ → the host's snapshots. One manifest of each writer's stream is opened; a stream of which none opens is left out. */
   hosts(): ReadonlyMap<string, SnapshotGroup> {
     if (this.#hosts !== undefined) return this.#hosts;
     const hostOfStream = new Map<string, string>();
     for (const snapshot of [...this.shown()].reverse()) {
-      const stream = toHex(snapshot.record.payload.stream);
+      // Two writers of one domain may name the same stream, and not both may speak for its host.
+      const stream = seriesOf(snapshot.record);
       const host = hostOfStream.has(stream) ? undefined : this.#summaryIfSound(snapshot)?.host;
       if (host !== undefined) hostOfStream.set(stream, host);
     }
     return (this.#hosts = group(this.shown(), ({ record }) => {
-      const host = hostOfStream.get(toHex(record.payload.stream));
+      const host = hostOfStream.get(seriesOf(record));
       return host === undefined ? [] : [host];
     }));
   }
@@ -237,6 +240,10 @@ export class SnapshotTable {
     this.#hosts = undefined;
     this.#tags = undefined;
     this.#tagChanges = undefined;
+    // A new certificate may change the host of snapshots that were opened before.
+    const { size } = this.#manifests.scopes;
+    if (size !== this.#certificates) this.#summaries.clear();
+    this.#certificates = size;
     // A tag entry may change what a filter lets through.
     this.#matches.clear();
   }

@@ -34,7 +34,11 @@ export function ledgerJsonLines(entries: readonly LedgerEntry[]): string {
   return entries.map((entry) => `${printableJson({ schema: SCHEMA, ...entryRecord(entry) })}\n`).join('');
 }
 
-export function snapshotJson(snapshot: ShownSnapshot, { envelope, body }: OpenManifest, tags: readonly string[]): string {
+export function snapshotJson(
+  snapshot: ShownSnapshot,
+  { envelope, body, claimedHost, foreign, writerName }: OpenManifest,
+  tags: readonly string[],
+): string {
   const record = {
     schema: SCHEMA,
     id: snapshot.hex,
@@ -45,7 +49,11 @@ export function snapshotJson(snapshot: ShownSnapshot, { envelope, body }: OpenMa
     claimed: rfc3339(envelope.claimed),
     state: snapshot.complete ? 'complete' : 'partial',
     host: body.host,
+    claimed_host: claimedHost,
     label: body.label,
+    foreign,
+    writer: toHex(envelope.writer),
+    writer_name: writerName ?? null,
     paths: body.paths.map((path) => textMember('path', path)),
     tags,
     files: body.root.totals.files,

@@ -1,113 +1,162 @@
-/** Key slots that a storage adds: they may cost a thousand derivations each, and there may be any number. The right one opens all the same, within a bound, and it is told. */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import t, { type Test } from 'tap';
-import { fromHex } from '../../lib/bytes.js';
-import { encodeSlotHeader } from '../../lib/format/key-slot.js';
-import { Kind } from '../../lib/format/preamble.js';
-import { addKey, unlockWithPassphrase } from '../../lib/repository/keys.js';
-import { newRepository, type RepositoryPlace } from '../../lib/repository/repository.js';
+/**
+ * The ways into a repository: key slots that are flipped, exchanged, added or deleted in the storage, and an admin connection without any key that removes all of them.
+ * The ledger says which slots there are, so that `check` finds each of these, and a vault gives up none that no admin removed.
+ */
+import t from 'tap';
+import { payloadOf } from '../../lib/format/payload.js';
+import { initRepository } from '../../lib/ledger/init.js';
+import { loadLedger } from '../../lib/ledger/ledger.js';
+import { unlockCounting } from '../../lib/ledger/rotation.js';
+import { addSlot, listSlots, removeSlot, restoreSlot } from '../../lib/ledger/slots.js';
+import { addKey } from '../../lib/repository/keys.js';
+import { openRepository } from '../../lib/repository/repository.js';
+import { sweepPrune } from '../../lib/retention/prune.js';
+import { DEFAULT_POLICY } from '../../lib/retention/slots.js';
 import { MemoryStore } from '../../lib/store/memory.js';
-import { runner } from '../cli/program.js';
-import { makeRepository, scratch } from '../helpers/backup-repository.js';
+import type { Reading } from '../../lib/vault/clock.js';
+import { Watch } from '../../lib/vault/watch.js';
+import { walkLedger } from '../../lib/verify/ledger-walk.js';
+import { listStore } from '../../lib/verify/listing.js';
+import { checkSlots } from '../../lib/verify/objects.js';
+import { Findings } from '../../lib/verify/report.js';
+import { checkListedSlots } from '../../lib/verify/slot-check.js';
+import { startVaultRepository } from '../helpers/vault.js';
 
-/** A slot that nothing opens, at a price. Ids from `0…`: they sort before all others. */
-function hostileSlot(n: number, log2N: number, p: number): { name: string; bytes: Uint8Array } {
-  const id = n.toString(16).padStart(16, '0');
-  const header = { id: fromHex(id), kdf: 1, log2N, r: 8, p, salt: new Uint8Array(32), commitment: new Uint8Array(32) };
-  const head = encodeSlotHeader({ ...header, createdSec: 0, label: 'x' }, Kind.keySlot);
-  return { name: `keys/${id}`, bytes: new Uint8Array([...head, ...new Uint8Array(200)]) };
-}
+const DAY = 86_400_000;
+const CHEAP = { label: 'l', log2N: 4 };
 
-async function withSlots(
-  t: Test,
-  count: number,
-  log2N: number,
-  p: number,
-): Promise<{ place: RepositoryPlace; own: string; gets: string[] }> {
+async function scene(passphrase = 'pass') {
   const store = new MemoryStore();
-  const { place, keyring } = newRepository(store, Date.now());
-  const { id } = await addKey(place, keyring, 'right', { label: 'own', log2N: 10 });
-  for (let n = 0; n < count; n++) {
-    const { name, bytes } = hostileSlot(n, log2N, p);
-    await store.put(name, [bytes]);
-  }
-  const gets: string[] = [];
-  const watched = Object.assign(Object.create(store) as MemoryStore, {
-    get: (name: string) => {
-      gets.push(name);
-      return store.get(name);
-    },
-    list: (prefix: string) => store.list(prefix),
-  });
-  t.teardown(() => store.close());
-  return { place: { ...place, store: watched }, own: id, gets };
+  const { place, keyring, slot } = await initRepository(store, { ...CHEAP, passphrase, policy: DEFAULT_POLICY });
+  const repository = openRepository(place, keyring, '');
+  const ledger = await walkLedger(repository, await listStore(store, new Findings()), new Findings());
+  const found = async (by = ledger): Promise<Findings> => {
+    const findings = new Findings();
+    const listing = await listStore(store, findings);
+    await checkSlots(repository, listing, findings);
+    await checkListedSlots(repository, listing, by, findings);
+    return findings;
+  };
+  return { store, place, keyring, slot: slot!, repository, found };
 }
 
-t.test('cheap ones come first: slots at a thousand times the price cost nothing', async (t) => {
-  const { place, own } = await withSlots(t, 8, 20, 64);
-  const told: string[] = [];
-  t.equal((await unlockWithPassphrase(place, 'right', { onNote: (note) => told.push(note) })).slotId, own);
-  t.same(told, [], 'one derivation is nothing to tell of');
-});
-
-t.test('a wrong passphrase costs no more than the bound, and the refusal names what was not tried', async (t) => {
-  const { place } = await withSlots(t, 8, 20, 64);
-  await t.rejects(unlockWithPassphrase(place, 'wrong'), {
-    code: 'WRONG_KEY',
-    message: /^wrong passphrase.*Not tried.*0000000000000000, .* and 3 more; to try one: --key-slot ID$/,
-  });
-});
-
-t.test('the slot that opened last is tried before cheaper ones, and one can be named', async (t) => {
-  const { place, own } = await withSlots(t, 60, 4, 1);
-  const told: string[] = [];
-  const options = { onNote: (note: string): void => void told.push(note) };
-  t.equal((await unlockWithPassphrase(place, 'right', options)).slotId, own);
-  t.match(told, [/^61 key slots were tried before .* opened; --key-slot /]);
-  await unlockWithPassphrase(place, 'right', { ...options, first: own });
-  await unlockWithPassphrase(place, 'right', { ...options, only: own });
-  await unlockWithPassphrase(place, 'right', { ...options, only: own.slice(0, 6) });
-  t.equal(told.length, 1, 'one derivation each');
-  await t.rejects(unlockWithPassphrase(place, 'right', { only: '0000000000000003' }), /key slot 0000000000000003 does not open/);
-  await t.rejects(unlockWithPassphrase(place, 'right', { only: '' }), { code: 'NOT_FOUND' });
-  await t.rejects(unlockWithPassphrase(place, 'right', { only: 'fff0' }), { code: 'NOT_FOUND' });
-  t.equal(
-    (await unlockWithPassphrase(place, 'right', { first: 'ffffffffffffffff' })).slotId,
-    own,
-    'a memory of one that is gone',
-  );
-});
-
-t.test('a storage with ten thousand slots is asked for 256', async (t) => {
-  const { place, own, gets } = await withSlots(t, 10_000, 20, 64);
-  await t.rejects(unlockWithPassphrase(place, 'right'), /Not tried.* and 99\d\d more|Not tried.* and 10,?\d+ more/);
-  t.ok(gets.length <= 5 * 256, `${gets.length}`);
-  gets.length = 0;
-  t.equal((await unlockWithPassphrase(place, 'right', { first: own })).slotId, own, 'and the one that opened last is among them');
-  t.ok(gets.length <= 256);
-});
-
-t.test('this machine remembers which slot opened', async (t) => {
-  const folder = scratch(t);
-  const made = await makeRepository(folder);
-  const repository = await made.open();
-  const { id } = await addKey(repository, made.keyring, 'right', { label: 'own', log2N: 4 });
-  const varve = runner({
-    VARVE_REPOSITORY: made.location,
-    VARVE_PASSWORD: 'right',
-    VARVE_CACHE_DIR: join(folder, 'cache2'),
-    VARVE_STATE_DIR: join(folder, 'state'),
-  });
-  t.match(varve(['-q', 'snapshots']), { status: 0, stderr: '' });
-  for (let n = 0; n < 5; n++) {
-    const { name, bytes } = hostileSlot(n, 2, 1);
-    writeFileSync(join(made.location, name), bytes);
+t.test('check finds every single-bit flip of a key slot, its deletion, exchange, and one that was added', async (t) => {
+  const { store, keyring, slot, repository, found } = await scene();
+  const name = `keys/${slot.id}`;
+  const bytes = (await store.get(name)).slice();
+  t.equal((await found()).errorCount, 0);
+  let missed = 0;
+  for (let bit = 0; bit < bytes.byteLength * 8; bit++) {
+    const flipped = bytes.slice();
+    flipped[bit >> 3]! ^= 1 << (bit & 7);
+    await store.remove(name);
+    await store.put(name, [flipped]);
+    if (!(await found()).errors.some(({ object }) => object === name)) missed++;
   }
-  t.match(varve(['-q', 'snapshots']), { status: 0, stderr: '' }, 'it is tried first');
+  t.equal(missed, 0, `${bytes.byteLength * 8} flips`);
+  await store.remove(name);
+  t.match((await found()).errors, [{ object: name, code: 'NOT_FOUND' }], 'deleted');
+  await store.put(name, [bytes]);
+
+  const other = await addSlot(repository, keyring, 'other', CHEAP);
+  const ledger = await walkLedger(repository, await listStore(store, new Findings()), new Findings());
+  const [a, b] = [bytes, (await store.get(`keys/${other.id}`)).slice()];
+  for (const [at, put] of [
+    [name, b],
+    [`keys/${other.id}`, a],
+  ] as const) {
+    await store.remove(at);
+    await store.put(at, [put]);
+  }
   t.match(
-    varve(['-q', 'snapshots', '--no-cache'], { env: { VARVE_STATE_DIR: join(folder, 'state2') } }).stderr,
-    new RegExp(`6 key slots were tried before ${id} opened`),
+    (await found(ledger)).errors.map(({ message }) => message).join('; '),
+    new RegExp(`holds the bytes of key slot ${other.id}.*holds the bytes of key slot ${slot.id}`),
+    'exchanged',
   );
-  t.match(varve(['-q', 'snapshots', '--key-slot', id], { env: { VARVE_STATE_DIR: join(folder, 'state3') } }).stderr, /^$/);
+  const { id } = await addKey(repository, keyring, 'a stranger', CHEAP);
+  t.match(
+    (await found(ledger)).warnings.map(({ object, message }) => `${object} ${message}`).join('; '),
+    new RegExp(`keys/${id} is not in the ledger`),
+  );
+});
+
+t.test('a removed slot opens nothing at once, and its object goes when the wait is over, not before', async (t) => {
+  const { store, place, keyring, slot, repository } = await scene();
+  const other = await addSlot(repository, keyring, 'other', CHEAP);
+  await removeSlot(repository, slot.id);
+  await t.rejects(unlockCounting(place, 'pass'), /an admin removed it on/);
+  const sweep = async (ms: number) => (await sweepPrune(repository, { nowMs: () => Date.now() + ms })).slots;
+  t.same(await sweep(3 * DAY - 60_000), []);
+  await restoreSlot(repository, slot.id);
+  t.same(await sweep(30 * DAY), [], 'a removal that was taken back');
+  await removeSlot(repository, slot.id, { nowMs: Date.now() - 30 * DAY });
+  t.same(await sweep(0), [], 'an entry that says it is older than the store has it');
+  await store.remove(`keys/${other.id}`);
+  t.same(await sweep(4 * DAY), [], 'never the last one that is there');
+  await addSlot(repository, keyring, 'third', CHEAP);
+  t.same(await sweep(4 * DAY), [slot.id]);
+  t.equal(await store.stat(`keys/${slot.id}`), undefined);
+});
+
+t.test('an admin connection without a key removes no key slot, and the ledger tells of the attempt', async (t) => {
+  const reading: { -readonly [K in keyof Reading]: Reading[K] } = { wallMs: Date.now(), uptimeMs: 40 * DAY, bootId: 'a' };
+  const later = (ms: number): void => {
+    reading.wallMs += ms;
+    reading.uptimeMs += ms;
+  };
+  const made = await startVaultRepository(t, { readClock: () => ({ ...reading }) });
+  const owner = await made.open('admin');
+  const slots = [await addSlot(owner, made.keyring, 'one', CHEAP), await addSlot(owner, made.keyring, 'two', CHEAP)];
+  const connection = await made.connect('admin');
+  const attack = async (): Promise<void> => {
+    for (const { id } of slots) await t.rejects(connection.remove(`keys/${id}`), { code: 'REFUSED' }, `removal of ${id}`);
+  };
+  await attack();
+  later(30 * DAY);
+  await attack();
+  await made.vault.guard.alerts.settled();
+  const { entries } = await loadLedger(owner);
+  t.ok(
+    entries.some(({ payload }) => payloadOf(payload, 'incident')?.code === 'slot-change'),
+    'an incident',
+  );
+  t.ok(
+    made.log.some((line) => line.startsWith('slot-change: ')),
+    'an alert',
+  );
+
+  const [first, second] = slots as [(typeof slots)[0], (typeof slots)[0]];
+  await removeSlot(owner, first.id);
+  await t.rejects(connection.remove(`keys/${first.id}`), /can still be taken back/);
+  await new Watch(made.vault.guard).look();
+  t.ok(await connection.stat(`keys/${first.id}`), 'the timer leaves it, too');
+  later(73 * 3_600_000);
+  await t.rejects(connection.remove(`keys/${second.id}`), { code: 'REFUSED' });
+  await new Watch(made.vault.guard).look();
+  t.equal(await connection.stat(`keys/${first.id}`), undefined, 'until the wait is over');
+  t.same(
+    (await listSlots(owner, await loadLedger(owner))).map(({ id, state }) => [id, state]),
+    [[second.id, 'listed']],
+  );
+});
+
+t.test('through a vault few slots can be put that the ledger does not list, and they go after a day', async (t) => {
+  const reading: { -readonly [K in keyof Reading]: Reading[K] } = { wallMs: Date.now(), uptimeMs: 40 * DAY, bootId: 'a' };
+  const made = await startVaultRepository(t, { readClock: () => ({ ...reading }) });
+  const owner = await made.open('admin');
+  const strangers: string[] = [];
+  for (let i = 0; i < 8; i++) strangers.push((await addKey(owner, made.keyring, 'x', CHEAP)).id);
+  await t.rejects(addKey(owner, made.keyring, 'x', CHEAP), /wait for an admin/);
+  const connection = await made.connect('admin');
+  await t.rejects(connection.remove(`keys/${strangers[0]}`), /less than a day ago/);
+  reading.wallMs += 2 * DAY;
+  reading.uptimeMs += 2 * DAY;
+  await t.rejects(connection.remove(`keys/${strangers[0]}`), /lists no other slot/, 'they may be all there is');
+  const { id } = await addSlot(owner, made.keyring, 'mine', CHEAP);
+  t.ok(id, 'the first entry lists what was there');
+  const stranger = (await addKey(owner, made.keyring, 'y', CHEAP)).id;
+  reading.wallMs += 2 * DAY;
+  reading.uptimeMs += 2 * DAY;
+  await connection.remove(`keys/${stranger}`);
+  t.equal(await connection.stat(`keys/${stranger}`), undefined);
 });

@@ -55,8 +55,10 @@ const backUp = (): Ran => writer('backup', source, '--label', SECRETS[3]!, '--js
 t.test('one person makes everything in one step, and hands out a key for each role', async (t) => {
   ok(owner('init'), 'init');
   t.ok(existsSync(at('owner', 'state')), 'what was made is remembered at once');
-  for (const role of ['writer', 'reader', 'admin'])
-    ok(owner('key', 'export', at(`${role}.key`), '--role', role, '--no-passphrase', '--name', `the ${role}`), role);
+  for (const role of ['writer', 'reader', 'admin']) {
+    const host = role === 'writer' ? ['--host', SECRETS[2]!] : [];
+    ok(owner('key', 'export', at(`${role}.key`), '--role', role, '--no-passphrase', '--name', `the ${role}`, ...host), role);
+  }
   t.equal(statSync(at('writer.key')).mode & 0o777, 0o600);
   t.equal(owner('key', 'export', at('writer.key'), '--role', 'writer', '--no-passphrase').status, 2, 'never over another');
   t.equal(owner('key', 'export', at('x.key'), '--role', 'reader', '--share-domain', '--no-passphrase').status, 2);
@@ -244,7 +246,16 @@ t.test('a rotated reader key opens what is older and nothing of later sessions; 
     'a slot',
   );
   ok(passphrase(['key', 'rotate', '--role', 'admin']), 'the slot in hand');
-  t.equal(readdirSync(join(repo, 'keys')).length, 1, 'is replaced');
+  const slots = ok(passphrase(['key', 'list', '--json']), 'list').records.filter(({ message_type: type }) => type === 'key');
+  t.same(
+    slots.map(({ state, current }) => [state, current]).sort(),
+    [
+      ['listed', true],
+      ['removed', false],
+    ],
+    'is replaced, and the old one opens nothing until it is pruned',
+  );
+  t.equal(readdirSync(join(repo, 'keys')).length, 2);
   t.equal(
     ok(passphrase(['key', 'list', '--json']), 'list').records.filter(
       (one: Record<string, unknown>) => one.role === 'admin' && one.state === 'active' && one.in_hand,

@@ -5,13 +5,12 @@ import { EntryType } from '../../lib/format/payload.js';
 import { initRepository } from '../../lib/ledger/init.js';
 import { loadLedger } from '../../lib/ledger/ledger.js';
 import { unlockCounting } from '../../lib/ledger/rotation.js';
+import { addSlot, listSlots, removeSlot, restoreSlot } from '../../lib/ledger/slots.js';
 import {
   addKey,
-  changePassphrase,
   exportKeyFile,
   keyFileNeedsPassphrase,
   listKeys,
-  removeKey,
   rolesOf,
   slotsOf,
   unlockWithKeyFile,
@@ -34,7 +33,7 @@ t.test('a new repository can be written to at once, and is never made twice', as
   const { entries, chains } = await loadLedger(openRepository(place, keyring, ''), true);
   t.same(
     entries.map(({ payload }) => payload.type),
-    [EntryType.genesis, EntryType.writerCert, EntryType.policy],
+    [EntryType.genesis, EntryType.writerCert, EntryType.policy, EntryType.slots],
   );
   t.equal(chains.length, 1, 'the writer has a certificate, and no entry yet');
   await t.rejects(initRepository(store, { ...CHEAP, passphrase: 'second' }), RepositoryExistsError);
@@ -52,26 +51,65 @@ t.test('what fails half-way leaves no repository', async (t) => {
 t.test('passphrases open, change and go; the last one stays', async (t) => {
   const store = new MemoryStore();
   const { place, keyring, slot } = await initRepository(store, { ...CHEAP, passphrase: 'first' });
-  const added = await addKey(place, keyring, 'zweite ü', { ...CHEAP, label: 'second' });
-  t.same((await unlockWithPassphrase(place, 'zweite ü')).keyring, keyring);
-  t.equal((await unlockWithPassphrase(place, 'first')).slotId, slot!.id);
-  await t.rejects(unlockWithPassphrase(place, 'First'), WrongKeyError);
-  await t.rejects(addKey(place, keyring, '', CHEAP), RangeError);
+  const repository = openRepository(place, keyring, '');
+  const added = await addSlot(repository, keyring, 'zweite ü', { ...CHEAP, label: 'second' });
+  t.same((await unlockCounting(place, 'zweite ü')).keyring, keyring);
+  t.equal((await unlockCounting(place, 'first')).slotId, slot!.id);
+  await t.rejects(unlockCounting(place, 'First'), WrongKeyError);
+  await t.rejects(addSlot(repository, keyring, '', CHEAP), RangeError);
 
-  const changed = await changePassphrase(place, keyring, added.id, 'third', { ...CHEAP, label: added.label });
-  await t.rejects(unlockWithPassphrase(place, 'zweite ü'), WrongKeyError);
+  const changed = await addSlot(repository, keyring, 'third', { ...CHEAP, label: added.label, replaces: [added.id] });
+  await t.rejects(unlockCounting(place, 'zweite ü'), /an admin removed it on/);
+  const states = async () =>
+    Object.fromEntries(
+      (await listSlots(place, await loadLedger(repository))).map(({ id, label, state }) => [id, [label, state]]),
+    );
+  t.same(await states(), {
+    [slot!.id]: ['test@host', 'listed'],
+    [added.id]: ['second', 'removed'],
+    [changed.id]: ['second', 'listed'],
+  });
+
+  await removeSlot(repository, slot!.id.slice(0, 6));
+  await t.rejects(unlockCounting(place, 'first'), WrongKeyError);
+  await t.rejects(removeSlot(repository, changed.id), RefusedError, 'the last one');
+  await t.rejects(removeSlot(repository, slot!.id), /was removed already/);
+  t.same((await unlockCounting(place, 'third')).keyring, keyring);
+
+  await restoreSlot(repository, slot!.id);
+  t.equal((await unlockCounting(place, 'first')).slotId, slot!.id, 'a removal can be taken back');
+  await t.rejects(restoreSlot(repository, slot!.id), RefusedError);
+  await removeSlot(repository, changed.id);
+  await t.rejects(removeSlot(repository, slot!.id), RefusedError);
+});
+
+t.test('a slot that opens and was removed does not hide another with the same passphrase', async (t) => {
+  const { place, keyring, slot } = await initRepository(new MemoryStore(), { ...CHEAP, passphrase: 'same' });
+  const repository = openRepository(place, keyring, '');
+  let last = slot!.id;
+  for (let i = 0; i < 6; i++) {
+    const label = i % 2 === 0 ? CHEAP.label : 'another';
+    last = (await addSlot(repository, keyring, 'same', { ...CHEAP, label, replaces: [last] })).id;
+    t.same(await unlockCounting(place, 'same'), { keyring, slotId: last, unlisted: false });
+  }
+});
+
+t.test('a repository from before slots stood in the ledger: the first change lists all that are there', async (t) => {
+  const store = new MemoryStore();
+  const { place, keyring } = await initRepository(store, CHEAP);
+  const repository = openRepository(place, keyring, '');
+  const [one, two] = [await addKey(place, keyring, 'one', CHEAP), await addKey(place, keyring, 'two', CHEAP)];
   t.same(
-    (await listKeys(place)).map(({ id, label }) => [id, label]).sort(),
-    [
-      [slot!.id, 'test@host'],
-      [changed.id, 'second'],
-    ].sort(),
+    (await listSlots(place, await loadLedger(repository))).map(({ state }) => state),
+    ['unlisted', 'unlisted'],
   );
-
-  await removeKey(place, slot!.id.slice(0, 6));
-  await t.rejects(unlockWithPassphrase(place, 'first'), WrongKeyError);
-  await t.rejects(removeKey(place, changed.id), RefusedError);
-  t.same((await unlockWithPassphrase(place, 'third')).keyring, keyring);
+  t.equal((await unlockCounting(place, 'one')).unlisted, false, 'nothing is said of any');
+  await removeSlot(repository, one.id);
+  await t.rejects(unlockCounting(place, 'one'), WrongKeyError);
+  t.equal((await unlockCounting(place, 'two')).unlisted, false);
+  await t.rejects(removeSlot(repository, two.id), RefusedError);
+  await addKey(place, keyring, 'three', CHEAP);
+  t.equal((await unlockCounting(place, 'three')).unlisted, true, 'one that comes later without a word');
 });
 
 t.test('of slots that one passphrase opens under one label, the one whose keys count is taken, whatever their ids', async (t) => {

@@ -15,8 +15,9 @@ import { backup } from '../../lib/ingest/backup.js';
 import { appendEntry } from '../../lib/ledger/append.js';
 import { loadLedger } from '../../lib/ledger/ledger.js';
 import { certifyWriter, newWriterKey, revokeAuthor } from '../../lib/ledger/roles.js';
+import { addSlot } from '../../lib/ledger/slots.js';
 import { readEnvelope, snapshotRecords } from '../../lib/ledger/snapshots.js';
-import { addKey, changePassphrase, unlockWithPassphrase } from '../../lib/repository/keys.js';
+import { unlockWithPassphrase } from '../../lib/repository/keys.js';
 import { openRepository, type Repository } from '../../lib/repository/repository.js';
 import { announcePrune, sweepPrune } from '../../lib/retention/prune.js';
 import { setPolicy } from '../../lib/retention/set-policy.js';
@@ -287,10 +288,10 @@ t.test('a passphrase that is changed at any moment of a check', async (t) => {
   const lab = await makeLab(t);
   const repository = await lab.open();
   const options = { label: 'other', log2N: 4 };
-  let { id } = await addKey(repository, lab.repo.keyring, 'passphrase', options);
+  let { id } = await addSlot(repository, lab.repo.keyring, 'passphrase', options);
   for (let at = 0; at < 80; at += 2) {
     const watch = once(at, async () => {
-      ({ id } = await changePassphrase(repository, lab.repo.keyring, id, 'another', options));
+      ({ id } = await addSlot(repository, lab.repo.keyring, 'another', { ...options, replaces: [id] }));
     });
     t.same(await finds(await lab.open(watch.happens), false), [], `before operation ${at}`);
   }
@@ -300,10 +301,13 @@ t.test('a passphrase opens, though its slot is rewritten while others are tried'
   const lab = await makeLab(t);
   const repository = await lab.open();
   const options = { label: 'mine', log2N: 4 };
-  let { id } = await addKey(repository, lab.repo.keyring, 'passphrase', options);
+  let { id } = await addSlot(repository, lab.repo.keyring, 'passphrase', options);
   for (let at = 0, happened = true; happened; at++) {
     const watch = once(at, async () => {
-      ({ id } = await changePassphrase(repository, lab.repo.keyring, id, 'passphrase', options));
+      const old = id;
+      ({ id } = await addSlot(repository, lab.repo.keyring, 'passphrase', { ...options, replaces: [old] }));
+      // As a prune does when the wait is over.
+      await repository.store.remove(`keys/${old}`);
     });
     const { slotId } = await unlockWithPassphrase(await lab.open(watch.happens), 'passphrase');
     t.match(slotId, /^[0-9a-f]{16}$/, `before operation ${at}`);

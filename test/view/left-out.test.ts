@@ -81,11 +81,13 @@ t.test('a manifest that cannot be read is damage; a store that answers nothing i
   const one = new Manifests(
     repository,
     failing((name) => name === manifestName(record.id)),
+    () => ledger,
   );
   t.throws(() => one.open(record), { code: 'CORRUPT' });
   const all = new Manifests(
     repository,
     failing(() => true),
+    () => ledger,
   );
   t.throws(() => all.open(record), StoreError);
 });
