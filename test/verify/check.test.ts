@@ -182,7 +182,7 @@ t.test('an entry that its author may not write is found, and a claim of an init 
   const report = await check(repository);
   t.same(
     report.errors.map(({ object, message }) => `${object}: ${message}`),
-    [`${entry}: only an admin may write such an entry`],
+    [`${entry}: changes nothing: is of a type that its author (writer) may not write`],
   );
   t.ok(report.warnings.some(({ object }) => object === claim));
   undo();
