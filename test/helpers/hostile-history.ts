@@ -310,10 +310,8 @@ export class HostileHistory {
   #judgeSnapshot(hex: string, snapshot: SnapshotPayload, chains: Chains, refuse: (why: string) => never): void {
     if (chains.hasSnapshot(snapshot.manifest)) refuse('a snapshot already');
     const manifest = this.manifests.get(toHex(snapshot.manifest));
-    if (manifest === undefined || manifest.writer !== hex || manifest.state !== snapshot.state) {
-      refuse('not its manifest');
-      return;
-    }
+    if (manifest === undefined || manifest.writer !== hex || manifest.state !== snapshot.state)
+      throw new RefusedError('not its manifest');
     if (toHex(manifest.stream) !== toHex(snapshot.stream)) refuse('not its stream');
     const { longestSec } = termsOf(chains.policy());
     if (longestSec > 0 && snapshot.retainUntilSec > this.nowSec + longestSec + DAY) refuse('too long');
