@@ -8,7 +8,7 @@ import { authorOf, publicKeyOf } from '../crypto/sign.js';
 import { CorruptError, NewerFormatError, NotFoundError, RefusedError, RoleError } from '../errors.js';
 import { type Keyring, MAX_SLOT_BYTES } from '../format/key-slot.js';
 import { isSlotName, slotName } from '../format/names.js';
-import { EntryType, payloadOf, type SlotRecord } from '../format/payload.js';
+import { EntryType, type PayloadOf, payloadOf, type SlotRecord } from '../format/payload.js';
 import { Kind } from '../format/preamble.js';
 import { timeOfMs } from '../format/time.js';
 import { describeSlot } from '../repository/keyring.js';
@@ -50,6 +50,14 @@ export function slotWords({ entries, times, chains, receipts }: Ledger): Map<str
 }
 
 /** `listed`, or without a word in the ledger; `removed` and still there; `damaged`: not the bytes that the ledger lists; `missing`. */
+/** Whether a slot stays listed after one more slots entry, or none was listed before. */
+export function leavesSlot(ledger: Ledger, { added, removed }: PayloadOf<'slots'>): boolean {
+  const listed = new Set([...(slotWords(ledger) ?? [])].flatMap(([id, word]) => (word.listed ? [id] : [])));
+  if (listed.size === 0 || added.length > 0) return true;
+  for (const id of removed) listed.delete(toHex(id));
+  return listed.size > 0;
+}
+
 export type SlotState = 'listed' | 'unlisted' | 'removed' | 'damaged' | 'missing';
 
 /** A slot as it is, and as the ledger has it. */

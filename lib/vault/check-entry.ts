@@ -7,8 +7,10 @@ import { sha256 } from '../crypto/kdf.js';
 import { ObjectExistsError, RefusedError } from '../errors.js';
 import type { Envelope } from '../format/manifest.js';
 import { entryName } from '../format/names.js';
-import { EntryType, payloadOf } from '../format/payload.js';
+import { EntryType, payloadOf, RotatedRole } from '../format/payload.js';
 import { asId } from '../id.js';
+import { isReaderRotation } from '../ledger/authority.js';
+import { leavesSlot } from '../ledger/slots.js';
 import { termsOf } from '../retention/policy.js';
 import { type Acceptable, acceptEntry, type Caller, checkSnapshot, refuse } from './accept.js';
 import type { AlertCode } from './alerts.js';
@@ -72,6 +74,12 @@ export async function checkEntry(
     const objection = chains.objection(entry, accepted.hash);
     if (objection !== undefined) refuse(name, `would not be read: it ${objection}`);
   }
+  const rotation = payloadOf(entry.payload, 'keyRotate');
+  if (rotation?.role === RotatedRole.reader && !isReaderRotation(chains.place, rotation))
+    refuse(name, 'rotates the reader key without the signature of a holder of the root secret, so no reader would follow it');
+  const slots = payloadOf(entry.payload, 'slots');
+  if (slots !== undefined && !leavesSlot(chains.ledger(), slots))
+    refuse(name, 'removes the last key slot that is listed: without it nobody could open the repository by passphrase');
   const intent = payloadOf(entry.payload, 'pruneIntent');
   if (intent !== undefined) await checkIntent(name, intent, context);
   const snapshot = payloadOf(entry.payload, 'snapshot');

@@ -127,7 +127,7 @@ class CheckJob {
     const ledger = await walkLedger(repository, listing, findings);
     requireReader(repository, ledger, 'checking');
     await checkMemory(repository, before, ledger, findings);
-    checkEntries(ledger, findings);
+    checkEntries(repository, ledger, findings);
     const indexed = await checkIndexObjects(repository, listing, findings, this.#breathe);
     const { index, rebuilt } = await openCheckedIndex(repository, this.#ranges, listing, this.#damage, findings);
     this.#index = index;

@@ -5,15 +5,17 @@
 import { equalBytes, toHex } from '../bytes.js';
 import type { LedgerEntry } from '../format/entry.js';
 import { entryName } from '../format/names.js';
-import { payloadOf, type Receipt } from '../format/payload.js';
+import { payloadOf, type Receipt, RotatedRole } from '../format/payload.js';
 import { asId } from '../id.js';
+import { type Identity, isReaderRotation } from '../ledger/authority.js';
 import { entryKey } from '../ledger/state.js';
 import { checkClocks } from './clock-check.js';
 import type { ReadableLedger } from './ledger-walk.js';
 import type { Findings } from './report.js';
 
 /** Checks all of them. @returns how many receipts there are */
-export function checkEntries(ledger: ReadableLedger, findings: Findings): number {
+export function checkEntries(place: Identity, ledger: ReadableLedger, findings: Findings): number {
+  checkRotations(place, ledger, findings);
   checkClocks(ledger, findings);
   checkClaims(ledger, findings);
   checkReleases(ledger, findings);
@@ -35,6 +37,15 @@ function checkClaims(ledger: ReadableLedger, findings: Findings): void {
       findings.error(nameOf(entry), 'CORRUPT', `names ${what}, which is of another author, stream or state`);
     else if (named.has(hex)) findings.warning(nameOf(entry), `names ${what} once more, which changes nothing`);
     else named.add(hex);
+  }
+}
+
+/** A reader key that nobody vouches for is followed by nobody. */
+function checkRotations(place: Identity, { entries }: ReadableLedger, findings: Findings): void {
+  for (const entry of entries) {
+    const rotation = payloadOf(entry.payload, 'keyRotate');
+    if (rotation?.role === RotatedRole.reader && !isReaderRotation(place, rotation))
+      findings.error(nameOf(entry), 'CORRUPT', 'rotates the reader key without the signature of a reader, and changes nothing');
   }
 }
 

@@ -27,7 +27,7 @@ export async function verifyLedger(repository: Repository): Promise<LedgerReport
   const before = await repository.heads?.recall();
   const ledger = await walkLedger(repository, { entries: await listEntries(repository.store, findings) }, findings);
   await checkMemory(repository, before, ledger, findings);
-  const receipts = checkEntries(ledger, findings);
+  const receipts = checkEntries(repository, ledger, findings);
   const retention = new RetentionCheck(ledger);
   const records = snapshotRecords(ledger);
   for (const record of records) {
