@@ -44,7 +44,7 @@ export async function putObject(
   if (guard.rolledBack !== undefined && !(caller.role === 'admin' && ref.kind === 'entry')) throw guard.rolledBack;
   try {
     if (ref.kind === 'entry' && caller.role === 'writer' && sizeBytes > MAX_WRITER_ENTRY_BYTES)
-      refuse(name, `is larger than the ${MAX_WRITER_ENTRY_BYTES} bytes that a writer’s entry may have`);
+      refuse(name, `is larger than the ${MAX_WRITER_ENTRY_BYTES} bytes that a writer’s or auditor’s entry may have`);
     if (ref.kind === 'pack' || ref.kind === 'index' || (ref.kind === 'manifest' && sizeBytes > GATHERED_BYTES))
       return await putStreamed(guard, caller, ref, ref.kind, name, sizeBytes, body);
     const release = await guard.accountOf(caller).hold(sizeBytes);

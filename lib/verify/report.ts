@@ -92,6 +92,9 @@ export class Findings {
   error(object: string, code: string, message: string, affected?: Affected): void {
     const found = this.#open(object, code, message);
     if (found === undefined || affected === undefined) return;
+    // Several pieces of one file are found one after another.
+    const last = found.affects.at(-1);
+    if (last !== undefined && last.path === affected.path && last.snapshot === affected.snapshot) return;
     found.affectedCount++;
     if (found.affects.length < MAX_AFFECTED && this.#detailed.has(found)) found.affects.push(affected);
   }

@@ -130,7 +130,15 @@ t.test('what has expired is announced, waits, and goes; what is kept reads back'
   t.equal(after.length, before.length - swept.packs.length);
   t.same(await listed(lab), ids.slice(5));
   await lab.sound(t, 'swept');
-  t.same(await sweepPrune(repository, lab), { packs: [], snapshots: [], indexes: [], manifests: [], packBytes: 0, entries: [] });
+  t.same(await sweepPrune(repository, lab), {
+    packs: [],
+    snapshots: [],
+    indexes: [],
+    manifests: [],
+    packBytes: 0,
+    slots: [],
+    entries: [],
+  });
 
   t.comment(
     `manifests left: ${(await storedNames(repository.store, 'snapshots/')).length}, index objects: ${(await storedNames(repository.store, 'index/')).length}`,
