@@ -168,15 +168,17 @@ t.test('keys are added, changed, exported and removed', async (t) => {
   t.equal(varve(['key', 'export', key, '--no-passphrase']).status, 2, 'a key file replaces nothing');
   t.ok(readFileSync(key).equals(before));
   const rest = varve(['key', 'list', '--json'], { env: { ...anonymous, VARVE_KEY_FILE: key } });
-  t.equal(rest.records.filter(({ message_type }) => message_type === 'key').length, 2);
+  const slots = rest.records.filter(({ message_type }) => message_type === 'key');
+  t.equal(slots.filter(({ state }) => state === 'listed').length, 2);
+  t.equal(slots.filter(({ state }) => state === 'removed').length, 1, 'the old one stays until it is pruned');
   t.same(
     rest.records.filter(({ message_type }) => message_type === 'author').map(({ role }) => role),
     ['admin', 'writer'],
   );
-  const spare = rest.records.find(({ label }) => label === 'spare') as unknown as { id: string };
+  const spare = slots.find(({ label, state }) => label === 'spare' && state === 'listed') as unknown as { id: string };
   t.not(spare.id, id);
   t.equal(varve(['key', 'remove', spare.id]).status, 0);
-  const last = varve(['key', 'list', '--json']).records[0] as unknown as { id: string };
+  const last = varve(['key', 'list', '--json']).records.find(({ state }) => state === 'listed') as unknown as { id: string };
   const refused = varve(['key', 'remove', last.id]);
   t.equal(refused.status, 13);
   t.match(refused.stderr, /only one.*key add/);

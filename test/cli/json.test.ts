@@ -28,7 +28,7 @@ const varve = runner(environment);
 const ran = new Set<string>();
 /** Commands without subcommands of their own are known by one word, others by two. */
 const nameOf = ([verb, second]: readonly string[]): string =>
-  /^(key|policy|hold|ledger)$/.test(verb!) ? `${verb} ${second}` : verb!;
+  /^(key|policy|hold|ledger|stream)$/.test(verb!) ? `${verb} ${second}` : verb!;
 
 function records(t: Test, text: string, what: string): Record<string, unknown>[] {
   return text
@@ -89,6 +89,9 @@ t.test('commands that show something', async (t) => {
   t.same(types(t, ['check', '--read-data']), ['summary']);
   t.same(types(t, ['stats']), ['stats']);
   t.same(types(t, ['policy', 'show']), ['policy']);
+  t.same(types(t, ['stream', 'list']), ['stream']);
+  const [{ stream }] = varve(['stream', 'list', '--json']).records as unknown as [{ stream: string }];
+  t.same(types(t, ['stream', 'retire', stream, '--reason', 'a test']), ['stream_retired']);
   t.same(types(t, ['status']), ['status']);
   t.same(types(t, ['ledger', 'show']), ['entry']);
   t.same(types(t, ['ledger', 'verify']), ['summary']);
@@ -107,6 +110,7 @@ t.test('keys', async (t) => {
   const slots = listed.filter(({ message_type: type }) => type === 'key').map(({ id }) => id!);
   t.same(types(t, ['key', 'passwd', slots[0]!], 0, env), ['key_changed']);
   t.same(types(t, ['key', 'remove', slots[1]!]), ['key_removed']);
+  t.same(types(t, ['key', 'restore', slots[1]!]), ['key_restored']);
   t.same(types(t, ['key', 'export', join(folder, 'web1'), '--role', 'writer', '--no-passphrase']), ['key_exported']);
   const authors = varve(['key', 'list', '--json']).records as unknown as Record<string, string | boolean>[];
   const web1 = authors.find(({ role, in_hand: mine }) => role === 'writer' && mine === false)!;
