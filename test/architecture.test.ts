@@ -141,7 +141,13 @@ t.test('a forced command of SSH, started for every connection, loads little', as
   t.ok(loaded.includes('lib/vault/announce.ts'), 'it was looked at');
   t.same(
     loaded.filter((file) => !/^(lib\/(bytes|errors|folders|id|index)|cli\/stdio|lib\/vault\/(stdio|announce))\.ts$/.test(file)),
-    ['lib/printable.ts', 'lib/retention/slots.ts', 'lib/retention/why-kept.ts', 'lib/store/vault-protocol.ts'],
+    [
+      'lib/format/payload.ts',
+      'lib/printable.ts',
+      'lib/retention/slots.ts',
+      'lib/retention/why-kept.ts',
+      'lib/store/vault-protocol.ts',
+    ],
   );
 });
 

@@ -70,7 +70,7 @@ t.test('packs that nothing pins, however odd, end no check', async (t) => {
   const odd = [
     forgePack(writer.keys, ids),
     forgePack(writer.keys, [ids[0]!, ids[0]!, ids[0]!]),
-    forgePack(writer.keys, [ids[0]!], PackClass.metadata),
+    forgePack(writer.keys, [{ ...ids[0]!, type: ChunkType.treePage }], PackClass.metadata),
   ];
   for (const pack of odd) {
     const undo = repo.change(packNameOf(pack), pack.bytes.slice());
