@@ -286,7 +286,7 @@ t.test('of several inits at once one makes the repository, and the others say th
     t.equal(made.length, 1);
     for (const { reason } of refused) t.ok(reason instanceof RepositoryExistsError, String(reason));
     const { place, keyring, slot } = made[0]!.value;
-    t.equal((await loadLedger(openRepository(place, keyring, ''), true)).entries.length, 3);
+    t.equal((await loadLedger(openRepository(place, keyring, ''), true)).entries.length, 4, 'genesis, certificate, policy, slot');
     t.same(
       (await storedNames(store, '')).filter((name) => !name.startsWith('ledger/')),
       ['genesis', `keys/${slot!.id}`],
