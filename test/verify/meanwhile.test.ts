@@ -287,7 +287,7 @@ t.test('a backup whose key is revoked before it commits fails, though it loaded 
 t.test('a passphrase that is changed at any moment of a check', async (t) => {
   const lab = await makeLab(t);
   const repository = await lab.open();
-  const options = { label: 'other', log2N: 4 };
+  const options = { label: 'other', log2N: 4, nowMs: lab.nowMs() };
   let { id } = await addSlot(repository, lab.repo.keyring, 'passphrase', options);
   for (let at = 0; at < 80; at += 2) {
     const watch = once(at, async () => {
@@ -300,7 +300,7 @@ t.test('a passphrase that is changed at any moment of a check', async (t) => {
 t.test('a passphrase opens, though its slot is rewritten while others are tried', async (t) => {
   const lab = await makeLab(t);
   const repository = await lab.open();
-  const options = { label: 'mine', log2N: 4 };
+  const options = { label: 'mine', log2N: 4, nowMs: lab.nowMs() };
   let { id } = await addSlot(repository, lab.repo.keyring, 'passphrase', options);
   for (let at = 0, happened = true; happened; at++) {
     const watch = once(at, async () => {
