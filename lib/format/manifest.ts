@@ -63,12 +63,47 @@ export const MAX_TAGS = 1024;
 export const MAX_TAG_BYTES = 1024;
 export const MAX_NOTES = 1024;
 export const MAX_INDEX_IDS = 65_536;
+/** Of a host, a program and a note's name; and of a note's value. */
+export const MAX_TEXT_BYTES = 4096;
+export const MAX_NOTE_BYTES = 65_536;
+/** The deepest directory of the longest names. */
+const MAX_PATH_BYTES = 2048 * 256;
+/** Of host, label, program, notes and sources together. */
+export const MAX_BODY_TEXT_BYTES = 24 << 20;
 
 /** @throws RangeError for tags that a manifest or a tags entry cannot hold */
 export function checkTags(tags: readonly string[]): void {
   if (tags.length > MAX_TAGS) throw new RangeError(`${tags.length} tags are more than the ${MAX_TAGS} that a snapshot can have`);
   const long = tags.find((tag) => utf8(tag).byteLength > MAX_TAG_BYTES);
   if (long !== undefined) throw new RangeError(`a tag is longer than ${MAX_TAG_BYTES} bytes: ${long.slice(0, 40)}…`);
+}
+
+/** Adds up what a body holds of texts and paths. */
+class Texts {
+  readonly #from: CborReader;
+  #left = MAX_BODY_TEXT_BYTES;
+
+  constructor(from: CborReader) {
+    this.#from = from;
+  }
+
+  text(most = MAX_TEXT_BYTES): string {
+    const text = this.#from.text();
+    this.#take(text.length <= most ? utf8(text).byteLength : Number.POSITIVE_INFINITY, most);
+    return text;
+  }
+
+  path(): Uint8Array {
+    const path = this.#from.bytes();
+    this.#take(path.byteLength, MAX_PATH_BYTES);
+    return path;
+  }
+
+  #take(bytes: number, most: number): void {
+    this.#left -= bytes;
+    if (bytes > most || this.#left < 0)
+      this.#from.fail('a text or path, or all of them together, longer than a manifest may have');
+  }
 }
 
 /** How many items an array has, at most `max`. */
@@ -169,11 +204,12 @@ export function encodeManifestBody(body: ManifestBody): Uint8Array {
 export function decodeManifestBody(bytes: Uint8Array, object: string): ManifestBody {
   const from: CborReader = new CborReader(bytes, object);
   from.array(10);
-  const host = from.text();
-  const label = from.text();
+  const texts = new Texts(from);
+  const host = texts.text();
+  const label = texts.text(MAX_BODY_TEXT_BYTES);
   const paths: Uint8Array[] = [];
   for (let left = countOf(from, MAX_SOURCES, 'sources'); left > 0; left--) {
-    const path = from.bytes();
+    const path = texts.path();
     if (path[0] !== 0x2f || path.includes(0)) from.fail('a source that is no absolute path');
     paths.push(path);
   }
@@ -196,11 +232,11 @@ export function decodeManifestBody(bytes: Uint8Array, object: string): ManifestB
   }
   const problemCount = from.uint();
   if (problems.length !== Math.min(problemCount, MAX_PROBLEMS)) from.fail('another number of problems than it says');
-  const program = from.text();
+  const program = texts.text();
   const notes: [string, string][] = [];
   for (let left = countOf(from, MAX_NOTES, 'notes'); left > 0; left--) {
     from.array(2);
-    notes.push([from.text(), from.text()]);
+    notes.push([texts.text(), texts.text(MAX_NOTE_BYTES)]);
   }
   from.end();
   return { host, label, paths, tags, root, problems, problemCount, program, notes };

@@ -9,12 +9,12 @@ import { hkdf } from '../crypto/kdf.js';
 import { LocalSealer } from '../crypto/local-seal.js';
 import { InterruptedError, SourceError, type VarveError } from '../errors.js';
 import type { Problem } from '../format/manifest.js';
-import { checkTags, MAX_PROBLEMS } from '../format/manifest.js';
+import { checkTags, MAX_BODY_TEXT_BYTES, MAX_PROBLEMS } from '../format/manifest.js';
 import { type DirectoryEntry, type Entry, EntryKind, isValidName, type Owner } from '../format/tree.js';
 import type { SnapshotId } from '../id.js';
 import { requireAuthor } from '../ledger/append.js';
-import { readerKeyInForce } from '../ledger/authority.js';
 import { loadLedger } from '../ledger/ledger.js';
+import { readerKeyInForce } from '../ledger/reader-key.js';
 import { foreignWarning } from '../ledger/scope.js';
 import { intended } from '../ledger/standing.js';
 import { streamId } from '../ledger/stream.js';
@@ -137,6 +137,11 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
   const paths = options.stdin !== undefined ? [utf8(`/${options.stdin.name}`)] : named.map(({ path }) => path);
   const host = options.host ?? hostname();
   const label = options.label ?? (options.stdin !== undefined ? `/${options.stdin.name}` : defaultLabel(named));
+  // What a manifest cannot hold is said before anything is read.
+  if (paths.reduce((sum, path) => sum + path.byteLength, utf8(label).byteLength) > MAX_BODY_TEXT_BYTES / 2)
+    throw new RangeError(
+      `${paths.length} sources have longer names than one snapshot can hold; name the directories that they lie in`,
+    );
 
   // At once, and in any order: a pack that no intent names by now is not deleted within a day, whenever it was seen.
   const [ledger, stored] = await Promise.all([loadLedger(repository), listPacks(repository)]);
@@ -172,7 +177,7 @@ export async function backup(repository: Repository, options: BackupOptions): Pr
         options.dryRun === true,
       );
     }
-    run = await Run.start(repository, index, stored, cache, readerKeyInForce(repository, ledger.entries), {
+    run = await Run.start(repository, index, stored, cache, readerKeyInForce(repository, ledger), {
       level: options.level ?? 3,
       threads: options.threads ?? DEFAULT_THREADS,
       dryRun: options.dryRun === true,

@@ -26,6 +26,8 @@ export interface Authority {
   readonly role: AuthorRole;
   /** Everything that the key is certified for: an entry may be of any of them, so that no certificate makes an earlier entry wrong. */
   readonly roles: ReadonlySet<Author>;
+  /** What certificates that do not count any more made it besides: what it wrote as such is no fault of its own, and counts as little as what is behind an end. */
+  readonly disownedRoles?: ReadonlySet<Author>;
   /** How many entries of the chain count; Infinity while it goes on. */
   readonly limit: number;
   /** How many may be receipts, extensions and holds that count: 0 for whoever never was a vault, above `limit` for a vault that was retired or disowned. */
@@ -181,6 +183,7 @@ export function authorized(genesis: Genesis, chainOf: ChainOf): Authorized {
       ...(wasVault ? { vaultRank: vaults.indexOf(hex) } : {}),
       ...(end === undefined ? {} : { retired: end }),
       ...(by === disowned ? { disowned: true as const } : {}),
+      ...(by === made && disowned.roles(hex) !== undefined ? { disownedRoles: disowned.roles(hex)! } : {}),
     });
   };
   for (const by of [made, disowned]) for (const role of ORDER) for (const key of by.keys(role)) add(key, role, by);
@@ -262,17 +265,4 @@ export function isReaderRotation({ id, genesis }: Identity, rotation: PayloadOf<
     signature !== undefined &&
     verifySignature(readerSigner, READER_ROTATION_LABEL, readerRotationMessage(id, publicKey), signature)
   );
-}
-
-/** Public keys that the reader key was rotated to, by rotations that count, oldest first. `entries` in merged order. */
-export function readerRotations(place: Identity, entries: readonly LedgerEntry[]): Uint8Array[] {
-  return entries.flatMap(({ payload }) => {
-    const rotation = payloadOf(payload, 'keyRotate');
-    return isReaderRotation(place, rotation) ? [rotation!.publicKey] : [];
-  });
-}
-
-/** The public key that a session must be sealed to: the last rotation's, else the genesis's. `entries` in merged order. */
-export function readerKeyInForce(place: Identity, entries: readonly LedgerEntry[]): Uint8Array {
-  return readerRotations(place, entries).at(-1) ?? place.genesis.readerKey;
 }

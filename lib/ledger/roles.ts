@@ -21,8 +21,9 @@ import { type Timestamp, timeOfMs } from '../format/time.js';
 import type { AuthorId } from '../id.js';
 import type { Repository } from '../repository/repository.js';
 import { appendEntry, requireAuthor } from './append.js';
-import { type AuthorRole, readerKeyInForce, readerRotations } from './authority.js';
+import type { AuthorRole } from './authority.js';
 import { authoritiesOf, type Ledger, loadLedger } from './ledger.js';
+import { readerKeyInForce, readerRotations } from './reader-key.js';
 import { EVERYTHING, sealScope, WriterScopes } from './scope.js';
 
 const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
@@ -302,14 +303,14 @@ export function holdsReaderKeys(
 ): boolean {
   if (keyring.root === null) return true;
   const held = new Set(readerPrivateKeys(keyring.root, genesis.salt, keyring.readers).map((key) => toHex(x25519Public(key))));
-  return readerRotations({ id, genesis }, ledger.entries).every((key) => held.has(toHex(key)));
+  return readerRotations({ id, genesis }, ledger).every((key) => held.has(toHex(key)));
 }
 
 /** @throws RoleError without the reader role, or with a reader key from before a rotation */
 export function requireReader(repository: Pick<Repository, 'id' | 'genesis' | 'keyring'>, ledger: Ledger, what: string): void {
   if (repository.keyring.root === null) throw new RoleError('reader', what);
   if (holdsReaderKeys(repository, ledger)) return;
-  const inForce = toHex(readerKeyInForce(repository, ledger.entries)).slice(0, 8);
+  const inForce = toHex(readerKeyInForce(repository, ledger)).slice(0, 8);
   throw new RoleError(
     'reader',
     what,

@@ -235,7 +235,10 @@ export async function unlockCounting(
     return known === undefined || allKeysCount(place, keyring, known);
   };
   const found = await unlockWithPassphrase(place, passphrase, { ...options, isWanted });
-  const words = await readAdmins(place).then(slotWords, () => undefined);
+  // By all that the ledger says: the order of two words on a slot is that in which a vault received them.
+  const words = await loaded()
+    .then(async (known) => slotWords(known ?? (await readAdmins(place))))
+    .catch(() => undefined);
   const word = words?.get(found.slotId);
   if (word?.listed !== false) return { ...found, unlisted: words !== undefined && word === undefined };
   // Perhaps another opens with the same passphrase: it must not stand in the shadow of the one that was removed.

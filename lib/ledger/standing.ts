@@ -241,9 +241,10 @@ function judged(ledger: Ledger, nowSec: number): { standing: Standing; wrong: Le
   const sayings = sayingsOf(ledger);
   const result: { standing: Standing; wrong: LedgerEntry[] }[] = [];
   const belied = ledger.falseClaims;
+  const besides = disownedPromises(ledger);
   for (const [hex, items] of snapshots) {
     const listed = items.find(({ entry }) => belied?.has(entryKey(entry)) !== true) ?? items[0]!;
-    const promised = Math.max(...items.map(({ entry, payload }) => promisedSec(entry, payload, sayings)));
+    const promised = Math.max(besides.get(hex) ?? 0, ...items.map(({ entry, payload }) => promisedSec(entry, payload, sayings)));
     const supersededSec = Math.max(...items.map((item) => item.supersededSec));
     const standing = standingOf(listed, promised, supersededSec, sayings);
     // What says that a snapshot was pruned which was still to be kept is not believed: it stays listed, and its absence is noticed.
@@ -261,6 +262,28 @@ function judged(ledger: Ledger, nowSec: number): { standing: Standing; wrong: Le
   return result.sort((a, b) => order.get(entryKey(a.standing.entry))! - order.get(entryKey(b.standing.entry))!);
 }
 
+/** Snapshot entries that do not count: behind an end, or written by whom only certificates that do not count any more made a writer. */
+function* disownedEntries({
+  chains,
+}: Ledger): Generator<{ entry: LedgerEntry; payload: SnapshotPayload; storedMs: number | undefined }> {
+  for (const { entries, limit, voids, dropped, storedMs } of chains)
+    for (const entry of entries) {
+      if ((entry.sequence < limit && dropped?.has(entry.sequence) !== true) || voids.has(entry.sequence)) continue;
+      const payload = payloadOf(entry.payload, 'snapshot');
+      if (payload !== undefined) yield { entry, payload, storedMs: storedMs?.[entry.sequence] };
+    }
+}
+
+/** By manifest, hex, the longest that such entries promise: who names a manifest again shortens nothing. */
+function disownedPromises(ledger: Ledger): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const { entry, payload } of disownedEntries(ledger)) {
+    const hex = toHex(payload.manifest);
+    found.set(hex, Math.max(found.get(hex) ?? 0, promisedSec(entry, payload, ledger)));
+  }
+  return found;
+}
+
 /**
  * Snapshots behind the end of a chain: their author was retired, and a smaller count disowned them. They are not listed, but what was promised for them
  * stands: a retirement deletes nothing.
@@ -268,12 +291,9 @@ function judged(ledger: Ledger, nowSec: number): { standing: Standing; wrong: Le
 export function disowned(ledger: Ledger): Standing[] {
   const sayings = sayingsOf(ledger);
   const found: Standing[] = [];
-  for (const { entries, limit, voids, storedMs } of ledger.chains)
-    for (const entry of entries.slice(Math.min(limit, entries.length))) {
-      const payload = payloadOf(entry.payload, 'snapshot');
-      if (payload === undefined || voids.has(entry.sequence)) continue;
-      const received = ledger.receipts.get(entryKey(entry))?.time ?? boundedTime(entry, storedMs?.[entry.sequence]);
-      found.push(standingOf({ entry, payload, received }, promisedSec(entry, payload, sayings), 0, sayings));
-    }
+  for (const { entry, payload, storedMs } of disownedEntries(ledger)) {
+    const received = ledger.receipts.get(entryKey(entry))?.time ?? boundedTime(entry, storedMs);
+    found.push(standingOf({ entry, payload, received }, promisedSec(entry, payload, sayings), 0, sayings));
+  }
   return found;
 }

@@ -31,6 +31,8 @@ export interface Chain {
   readonly storedMs?: readonly (number | undefined)[];
   /** Why nothing comes of an entry, by its sequence. */
   readonly voids: ReadonlyMap<number, string>;
+  /** Sequences of entries that only certificates which do not count any more allow: they count as little as those behind the end. Absent: none. */
+  readonly dropped?: ReadonlySet<number>;
 }
 
 /** A receipt that fits its entry, and when it was given. */
@@ -103,14 +105,17 @@ interface Part {
 }
 
 function chainOf(
-  { author, publicKey, role, roles, limit, receiptLimit }: Authority,
+  { author, publicKey, role, roles, disownedRoles, limit, receiptLimit }: Authority,
   { entries, hashes, storedMs }: RawChain,
 ): Chain {
   const voids = new Map<number, string>();
+  const dropped = new Set<number>();
+  const ever = disownedRoles === undefined ? roles : new Set([...roles, ...disownedRoles]);
   for (const entry of entries) {
-    if (receiptLimit > 0 && isPromise(entry)) continue;
-    const why = misplaced(entry, roles);
+    if (receiptLimit > 0 && isVaultsWord(entry)) continue;
+    const why = misplaced(entry, ever);
     if (why !== undefined) voids.set(entry.sequence, why);
+    else if (ever !== roles && misplaced(entry, roles) !== undefined) dropped.add(entry.sequence);
   }
   return {
     author,
@@ -121,20 +126,21 @@ function chainOf(
     hashes,
     head: hashes.at(-1)!,
     voids,
+    ...(dropped.size === 0 ? {} : { dropped }),
     ...(storedMs === undefined ? {} : { storedMs }),
   };
 }
 
-/** What a vault promises: a retirement or a certificate that does not count any more takes none of it back. */
-function isPromise({ payload }: LedgerEntry): boolean {
-  const { type } = payload;
-  return (type === EntryType.receipt || type === EntryType.extend || type === EntryType.hold) && !('reserved' in payload);
+/** What is of the types that vaults write: a retirement or a certificate that does not count any more takes no promise and no account of it back. */
+function isVaultsWord(entry: LedgerEntry): boolean {
+  return isOfVaults(entry) && !('reserved' in entry.payload);
 }
 
-/** Whether the entry at `i` counts. What a vault promised counts further than the rest of its chain. */
-function counts({ chain: { entries, limit, voids }, authority: { receiptLimit } }: Part, i: number): boolean {
+/** Whether the entry at `i` counts. What a vault said counts further than the rest of its chain. */
+function counts({ chain: { entries, limit, voids, dropped }, authority: { receiptLimit } }: Part, i: number): boolean {
   const entry = entries[i]!;
-  return entry.sequence < (isPromise(entry) ? Math.max(limit, receiptLimit) : limit) && !voids.has(entry.sequence);
+  if (voids.has(entry.sequence) || dropped?.has(entry.sequence) === true) return false;
+  return entry.sequence < (isVaultsWord(entry) ? Math.max(limit, receiptLimit) : limit);
 }
 
 /**

@@ -3,7 +3,7 @@ import { EMPTY, fromHex, toHex } from '../bytes.js';
 import { NotFoundError, RefusedError } from '../errors.js';
 import { IDS_PER_ENTRY } from '../format/entry.js';
 import { manifestName } from '../format/names.js';
-import { EntryType, payloadOf } from '../format/payload.js';
+import { EntryType, MAX_SECOND, payloadOf } from '../format/payload.js';
 import { compareTimes, type Timestamp, timeOfMs } from '../format/time.js';
 import { appendEntry } from '../ledger/append.js';
 import { type Ledger, loadLedger } from '../ledger/ledger.js';
@@ -164,7 +164,7 @@ export async function releaseHold(
   const reason = options.reason ?? '';
   // A release that seemed older than its hold would not count: the clock that placed it may be ahead of this one.
   const now = timeOfMs(nowOf(options));
-  const time = compareTimes(now, hold.time) > 0 ? now : { sec: hold.time.sec + 1, nsec: 0 };
+  const time = compareTimes(now, hold.time) > 0 ? now : { sec: Math.min(hold.time.sec + 1, MAX_SECOND), nsec: 999_999_999 };
   const entry = await appendEntry(place, seed, time, () => ({ type: EntryType.release, author, sequence, reason }));
   return { ...hold, released: { time: entry.time, reason } };
 }

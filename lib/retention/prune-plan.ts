@@ -128,6 +128,10 @@ function snapshotFates(input: PruneInput, named: Named): SnapshotFate[] {
   const seen = new Set<string>();
   const base = new Set<string>();
   for (const { pins } of manifests.values()) if (pins?.base !== undefined) base.add(pins.base);
+  // Of several words on one manifest, the longest promise holds.
+  const freeSecs = new Map<string, number>();
+  for (const { id, freeSec } of [...input.snapshots, ...input.disowned])
+    freeSecs.set(toHex(id), Math.max(freeSecs.get(toHex(id)) ?? 0, freeSec));
   for (const [standing, own] of [
     ...input.snapshots.map((standing) => [standing, true] as const),
     ...input.disowned.map((standing) => [standing, false] as const),
@@ -137,7 +141,8 @@ function snapshotFates(input: PruneInput, named: Named): SnapshotFate[] {
     // What is gone needs nothing, whoever speaks for it since.
     if (seen.has(id) || (!inStore && (standing.pruned || standing.overtaken || !own))) continue;
     seen.add(id);
-    const { freeSec, pruned } = standing;
+    const { pruned } = standing;
+    const freeSec = pruned ? standing.freeSec : freeSecs.get(id)!;
     const matures = named.snapshots.get(id);
     const common = { id, standing, pruned, inStore };
     const asked = only === undefined || only.has(id);

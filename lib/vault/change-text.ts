@@ -139,7 +139,8 @@ const nameText = (name = ''): string => (name === '' ? '' : ` called ${short(nam
 
 function slotsText({ added, removed }: PayloadOf<'slots'>): string {
   const news = added.map(({ id, label }) => `adds key slot ${toHex(id)} (${short(label)})`);
-  return [...news, ...removed.map((id) => `removes key slot ${toHex(id)}`)].join(', ');
+  // What takes something away comes first: a long list of additions must not push it out of sight.
+  return [...removed.map((id) => `removes key slot ${toHex(id)}`), ...news].join(', ');
 }
 
 function rotationText({ role, publicKey }: { readonly role: number; readonly publicKey: Uint8Array }): string {

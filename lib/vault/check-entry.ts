@@ -40,7 +40,7 @@ export interface EntryContext {
   lateMs(): number;
   readonly planAt: PlanAt;
   /** Reads a manifest's envelope, and checks its pins again. @throws RefusedError */
-  envelope(object: string, id: Uint8Array): Promise<Envelope>;
+  envelope(object: string, id: Uint8Array, judge: (envelope: Envelope) => void): Promise<Envelope>;
   /** @param author - who caused it, hex, as far as that is known for sure */
   tell(code: AlertCode, detail: string, author?: string): void;
 }
@@ -85,9 +85,9 @@ export async function checkEntry(
   const snapshot = payloadOf(entry.payload, 'snapshot');
   if (snapshot !== undefined) {
     if (chains.hasSnapshot(snapshot.manifest)) refuse(name, 'names a manifest that is a snapshot already');
-    checkSnapshot(name, entry, await context.envelope(name, snapshot.manifest), known);
     const terms = termsOf(chains.policy());
     quotas.checkSnapshots(entry.author, terms, context.lateMs());
+    await context.envelope(name, snapshot.manifest, (envelope) => checkSnapshot(name, entry, envelope, known));
     const latest = Math.ceil(context.lateMs() / 1000) + terms.longestSec + DAY_SEC;
     if (terms.longestSec > 0 && snapshot.retainUntilSec > latest)
       throw new RefusedError(

@@ -4,7 +4,7 @@
  */
 import { toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
-import { ObjectExistsError } from '../errors.js';
+import { ObjectExistsError, RefusedError } from '../errors.js';
 import { decodeEntry, type LedgerEntry } from '../format/entry.js';
 import { entryName } from '../format/names.js';
 import { CertifiedRole, EntryType, type Payload, type PolicyPayload, payloadOf } from '../format/payload.js';
@@ -22,6 +22,9 @@ import { checkEntry, type EntryContext, type SentEntry } from './check-entry.js'
 import { receiptsFor, takeForReceipt } from './receipts.js';
 
 const BATCH = 256;
+/** What an author who is no admin may write in a day besides snapshots: tags, incidents, checks. */
+const DAILY_WORDS = 1000;
+const DAILY_WORD_BYTES = 2 << 20;
 
 export interface CommitParts extends EntryContext {
   readonly store: DirectoryStore;
@@ -116,6 +119,7 @@ export class Commits {
         `is larger than the ${MAX_WRITER_ENTRY_BYTES} bytes that a writer’s or auditor’s entry may have`,
       );
     const snapshots = payloadOf(entry.payload, 'snapshot') === undefined ? 0 : 1;
+    if (isBounded && snapshots === 0) this.#boundWords(author, bytes.byteLength);
     const amount = { bytes: bytes.byteLength, snapshots };
     const taken = isBounded ? await quotas.take(entry.author, amount, termsOf(chains.policy()), this.#parts.lateMs()) : undefined;
     try {
@@ -131,6 +135,30 @@ export class Commits {
     // What is judged next goes by a new policy, not by what its author's clock said.
     if (payloadOf(entry.payload, 'policy') !== undefined) await this.#acknowledge();
     await this.#noteMeaning(entry, before);
+  }
+
+  /**
+   * Entries stay for ever, and every reader holds them in memory: tags, incidents and what auditors say are few, whatever a policy allows.
+   *
+   * @throws RefusedError when the author has had its share of a day
+   */
+  #boundWords(author: string, bytes: number): void {
+    const { chains, catalog, lateMs } = this.#parts;
+    const { entries } = chains.chain(author);
+    const sizes = catalog.entrySizes.get(author) ?? [];
+    const since = lateMs() / 1000 - 86_400;
+    let count = 1;
+    let sum = bytes;
+    for (let i = entries.length - 1; i >= 0 && (chains.receipt(author, i)?.timeSec ?? Number.POSITIVE_INFINITY) > since; i--) {
+      if (payloadOf(entries[i]!.payload, 'snapshot') !== undefined) continue;
+      count++;
+      sum += sizes[i] ?? 0;
+      if (count > DAILY_WORDS || sum > DAILY_WORD_BYTES)
+        throw new RefusedError(
+          `author ${author.slice(0, 8)} has written the ${DAILY_WORDS} entries, or ${DAILY_WORD_BYTES} bytes of them, that it may besides snapshots in a day`,
+          { quota: 'entries', writer: author },
+        );
+    }
   }
 
   async #noteMeaning(entry: LedgerEntry, before: PolicyPayload): Promise<void> {

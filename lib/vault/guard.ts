@@ -156,7 +156,7 @@ export class Guard {
           { seed: this.#seed, nowMs: () => nowSec * 1000 },
         );
       },
-      envelope: (object, id) => this.pins.envelopeOf(object, id),
+      envelope: (object, id, judge) => this.pins.envelopeOf(object, id, judge),
       tell: (code, detail, author) => this.alerts.tell(code, detail, author),
       onCertified: saveBaseline,
     });

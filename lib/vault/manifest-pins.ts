@@ -2,6 +2,7 @@
  * Whether all that a manifest needs is there and stays: its packs, its index objects, and the manifests that it builds on, down to the last. Looked at when the manifest
  * comes, and anew when an entry names it, in one queue with the sweep that deletes. The check of packs stands in accept.ts.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { toHex } from '../bytes.js';
 import { sha256 } from '../crypto/kdf.js';
 import { NotFoundError, VarveError } from '../errors.js';
@@ -15,6 +16,8 @@ import { domainOf, type StoredObjects } from './object-domain.js';
 
 /** What is a few too many is named. */
 const SPARE = 1024;
+/** A base and the differences that build on it, all together. */
+const BASES_BYTES = 128 << 20;
 const KEPT_BYTES = 8 << 20;
 
 export interface PinParts extends StoredObjects {
@@ -81,13 +84,19 @@ export class ManifestPins {
   async #bases(object: string, envelope: Envelope, intents: Intents): Promise<ReadonlyMap<string, Envelope>> {
     const { store, catalog } = this.#parts;
     const bases = new Map<string, Envelope>();
+    let left = BASES_BYTES;
     for (let at = envelope; 'base' in at.pins; ) {
       const hex = toHex(at.pins.base);
       const base = `manifest ${hex.slice(0, 16)}`;
       if (bases.size === MAX_PIN_DEPTH) return refuse(object, 'builds on too many manifests');
-      if (catalog.shelves.manifest.find(at.pins.base) === undefined) refuse(object, `builds on ${base}, which is not there`);
+      const row = catalog.shelves.manifest.find(at.pins.base);
+      if (row === undefined) return refuse(object, `builds on ${base}, which is not there`);
       if (intents.names('snapshots', hex)) refuse(object, `builds on ${base}, which is to be pruned`);
       const name = nameOfRef({ kind: 'manifest', id: hex, sequence: 0 });
+      // The sender of a few bytes must not have a gigabyte read, nor keep others waiting while it is.
+      left -= catalog.shelves.manifest.sizeOf(row);
+      if (left < 0) refuse(object, 'builds on manifests that are larger together than they may be');
+      await nextTurn();
       const bytes = await store.get(name).catch((error: unknown) => {
         if (error instanceof NotFoundError) return refuse(object, `builds on ${base}, which is not there`);
         throw error;
@@ -102,7 +111,7 @@ export class ManifestPins {
   }
 
   /** A stored manifest's envelope, all that it needs looked at anew. Call it when nothing else changes the ledger. @throws RefusedError, StoreError */
-  async envelopeOf(object: string, id: Uint8Array): Promise<Envelope> {
+  async envelopeOf(object: string, id: Uint8Array, judge: (envelope: Envelope) => void): Promise<Envelope> {
     const hex = toHex(id);
     const name = nameOfRef({ kind: 'manifest', id: hex, sequence: 0 });
     if (this.#parts.catalog.shelves.manifest.find(id) === undefined)
@@ -110,6 +119,8 @@ export class ManifestPins {
     const bytes = await this.#parts.store.get(name);
     if (toHex(sha256(bytes)) !== hex) refuse(object, `names manifest ${hex.slice(0, 16)}, which is damaged`);
     const { envelope } = decodeEnvelope(bytes, name);
+    // Before anything that it builds on is read.
+    judge(envelope);
     await this.check(object, hex, envelope);
     return envelope;
   }

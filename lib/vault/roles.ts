@@ -43,17 +43,19 @@ export function mayDo(role: VaultRole, right: Right, kind: ObjectKind): boolean 
 }
 
 const BY_WRITERS: readonly number[] = [EntryType.snapshot, EntryType.tags, EntryType.incident];
-/** What a vault says of pruning it says itself. */
-const BY_VAULT_ALONE: readonly number[] = [EntryType.pruneDone];
+const BY_AUDITORS: readonly number[] = [EntryType.attest, EntryType.check, EntryType.drill, EntryType.copy, EntryType.incident];
+/** What a vault says of pruning and of times it says itself. */
+const BY_VAULT_ALONE: readonly number[] = [EntryType.pruneDone, EntryType.receipt];
 
 /**
  * Whether a connection with `role` may bring an entry of `type` by an author with these roles. Which authors may write it is the format's business (`misplaced`). An
  * auditor holds the reader's part and comes through its connection.
  */
 export function mayEnter(role: VaultRole, roles: ReadonlySet<Author>, type: number): boolean {
+  if (BY_VAULT_ALONE.includes(type)) return false;
   if (role === 'writer') return roles.has('writer') && BY_WRITERS.includes(type);
-  if (role === 'reader') return roles.has('auditor');
-  if (roles.has('admin')) return !BY_VAULT_ALONE.includes(type);
+  const isAuditors = roles.has('auditor') && BY_AUDITORS.includes(type);
+  if (role === 'reader') return isAuditors;
   // One person's key holds both: tags are signed with its writer's key, whatever connection it came through.
-  return roles.has('auditor') || (roles.has('writer') && type === EntryType.tags);
+  return roles.has('admin') || isAuditors || (roles.has('writer') && type === EntryType.tags);
 }

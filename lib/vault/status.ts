@@ -62,6 +62,9 @@ export interface RepositoryStatus {
 }
 
 const INCIDENT_SEC = 30 * 86_400;
+/** Whoever may write incidents may write many, and long ones. */
+const MAX_INCIDENTS = 200;
+const INCIDENT_CHARACTERS = 4000;
 const HERE = new Set(['localhost', '127.0.0.1', '::1', 'ip6-localhost']);
 
 /** What keeps the repository at `store` from being deleted before its time, and against whom. */
@@ -116,11 +119,15 @@ export async function repositoryStatus(repository: Repository, nowMs = Date.now(
       retainUntil: rfc3339({ sec: retainUntilSec, nsec: 0 }),
     };
   };
-  const incidents = ledger.entries.flatMap(({ author, time, payload }) => {
-    const incident = payloadOf(payload, 'incident');
-    if (incident === undefined || time.sec < nowSec - INCIDENT_SEC) return [];
-    return [{ time: rfc3339(time), author: toHex(author), code: incident.code, detail: incident.detail }];
-  });
+  const incidents = ledger.entries
+    .flatMap(({ author, payload }, at) => {
+      const incident = payloadOf(payload, 'incident');
+      const time = ledger.times[at]!;
+      if (incident === undefined || time.sec < nowSec - INCIDENT_SEC) return [];
+      const detail = incident.detail.slice(0, INCIDENT_CHARACTERS);
+      return [{ time: rfc3339(time), author: toHex(author), code: incident.code.slice(0, 40), detail }];
+    })
+    .slice(-MAX_INCIDENTS);
   const key = isGuardedStore(store) ? store.vaultKey : undefined;
   const isVault = ({ role, publicKey }: { role: string; publicKey: Uint8Array }): boolean =>
     role === 'vault' && key !== undefined && toHex(publicKey) === toHex(key);

@@ -178,11 +178,15 @@ async function putGathered(guard: Guard, caller: Caller, ref: ObjectRef, name: s
   }
 }
 
+/** What a manifest takes of a day at least. */
+const REFUSED_BYTES = 4096;
+
 async function putManifest(guard: Guard, caller: Caller, ref: ObjectRef, name: string, bytes: Uint8Array): Promise<void> {
   if (toHex(sha256(bytes)) !== ref.id) refuse(name, 'has bytes that do not fit its name');
   const envelope = acceptManifest(name, bytes, caller, knownOf(guard.opened().chains));
+  // Of the writer's day first, and not given back when it is refused: looking at what it pins is work.
+  const taken = await takeQuota(guard, envelope.writer, Math.max(bytes.byteLength, REFUSED_BYTES));
   await guard.pins.check(name, ref.id, envelope);
-  const taken = await takeQuota(guard, envelope.writer, bytes.byteLength);
   try {
     await guard.store.put(name, [bytes]);
   } catch (error) {

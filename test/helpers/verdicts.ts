@@ -3,7 +3,8 @@ import { toHex } from '../../lib/bytes.js';
 import type { Genesis } from '../../lib/format/genesis.js';
 import { rfc3339, type Timestamp } from '../../lib/format/time.js';
 import type { RepositoryId } from '../../lib/id.js';
-import { type Authority, readerKeyInForce } from '../../lib/ledger/authority.js';
+import type { Authority } from '../../lib/ledger/authority.js';
+import { readerKeyInForce } from '../../lib/ledger/reader-key.js';
 import { disowned, type Standing, standings, wrongPrunes } from '../../lib/ledger/standing.js';
 import { entryKey, type Ledger } from '../../lib/ledger/state.js';
 import { currentPolicy } from '../../lib/retention/policy.js';
@@ -52,7 +53,7 @@ export function verdict(place: Place, ledger: Ledger, nowSec: number): Record<st
     disowned: disowned(ledger).map(standingText),
     wrongPrunes: wrongPrunes(ledger, nowSec).map(({ entry, snapshot }) => `${entryKey(entry)} ${snapshot.slice(0, 8)}`),
     policy: JSON.stringify(currentPolicy(ledger.entries)),
-    readerKey: toHex(readerKeyInForce(place, ledger.entries)),
+    readerKey: toHex(readerKeyInForce(place, ledger)),
   };
 }
 

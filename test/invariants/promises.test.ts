@@ -106,10 +106,10 @@ function newestGone(ledger: Ledger, nowSec: number): string | undefined {
 
 for (const vault of [true, false])
   t.test(
-    `nothing that is added shortens a promise, ${vault ? 'through a vault' : 'in a directory'}: ${seedCount(5000)} seeds`,
+    `nothing that is added shortens a promise, ${vault ? 'through a vault' : 'in a directory'}: ${seedCount(10_000)} seeds`,
     async (t) => {
       const counts = { kept: 0, compared: 0 };
-      await forSeeds(t, 5000, (seed) => {
+      await forSeeds(t, 10_000, (seed) => {
         const history = new HostileHistory(seed, { vault });
         let before: Assembled | undefined;
         for (let steps = 14 + history.random(16); steps > 0; steps--) {
@@ -129,6 +129,6 @@ for (const vault of [true, false])
         return undefined;
       });
       t.comment(`${counts.kept} entries, ${counts.compared} times compared`);
-      t.ok(counts.compared > seedCount(5000));
+      t.ok(counts.compared > seedCount(10_000));
     },
   );

@@ -61,9 +61,9 @@ t.test(`other times of authors, the same ledger: ${seedCount(10_000)} seeds`, as
   t.ok(changed > seedCount(10_000));
 });
 
-t.test(`other clocks of authors, the same receipts: ${seedCount(3000)} seeds`, async (t) => {
+t.test(`other clocks of authors, the same receipts: ${seedCount(10_000)} seeds`, async (t) => {
   let compared = 0;
-  await forSeeds(t, 3000, (seed) => {
+  await forSeeds(t, 10_000, (seed) => {
     const [one, other] = [1, 2].map((times) =>
       lived(seed, { vault: true, genesisVault: true, times: seed * 2 + times, without: ['vault 2'] }),
     ) as [HostileHistory, HostileHistory];
@@ -78,12 +78,12 @@ t.test(`other clocks of authors, the same receipts: ${seedCount(3000)} seeds`, a
     if (!ledgers.every(isWhole)) return undefined;
     return difference(shown(one, ledgers[0]), shown(other, ledgers[1]));
   });
-  t.ok(compared > seedCount(3000) / 4, `${compared} compared`);
+  t.ok(compared > seedCount(10_000) / 4, `${compared} compared`);
 });
 
-t.test(`without receipts nothing is received more than a day after it was stored: ${seedCount(3000)} seeds`, async (t) => {
+t.test(`without receipts nothing is received more than a day after it was stored: ${seedCount(10_000)} seeds`, async (t) => {
   let ahead = 0;
-  await forSeeds(t, 3000, (seed) => {
+  await forSeeds(t, 10_000, (seed) => {
     const history = lived(seed, { vault: false });
     const ledger = history.assembled();
     for (const [at, entry] of ledger.entries.entries()) {
@@ -98,5 +98,5 @@ t.test(`without receipts nothing is received more than a day after it was stored
     }
     return undefined;
   });
-  t.ok(ahead > seedCount(3000) / 10);
+  t.ok(ahead > seedCount(10_000) / 10);
 });

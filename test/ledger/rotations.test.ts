@@ -5,9 +5,9 @@ import { x25519Public } from '../../lib/crypto/roles.js';
 import { EntryType } from '../../lib/format/payload.js';
 import { timeOfMs } from '../../lib/format/time.js';
 import { appendEntry } from '../../lib/ledger/append.js';
-import { readerKeyInForce } from '../../lib/ledger/authority.js';
 import { initRepository } from '../../lib/ledger/init.js';
 import { loadLedger } from '../../lib/ledger/ledger.js';
+import { readerKeyInForce } from '../../lib/ledger/reader-key.js';
 import { holdsReaderKeys } from '../../lib/ledger/roles.js';
 import { prepareRotation } from '../../lib/ledger/rotation.js';
 import { openRepository } from '../../lib/repository/repository.js';
@@ -25,7 +25,7 @@ t.test('a rotation that no reader signed changes nothing, whoever adds it to the
   const repository = openRepository(place, keyring, '');
   for (const payload of [unsigned, forged]) await appendEntry(repository, keyring.adminSeed, timeOfMs(Date.now()), () => payload);
   const ledger = await loadLedger(repository);
-  t.equal(toHex(readerKeyInForce(repository, ledger.entries)), toHex(place.genesis.readerKey), 'runs are sealed as before');
+  t.equal(toHex(readerKeyInForce(repository, ledger)), toHex(place.genesis.readerKey), 'runs are sealed as before');
   t.ok(holdsReaderKeys(repository, ledger));
   const { errors } = await verifyLedger(repository);
   t.equal(errors.filter(({ message }) => /without the signature of a reader/.test(message)).length, 2);
@@ -37,7 +37,7 @@ t.test('a rotation by who holds both is followed, and its key opens what comes',
   const rotation = await prepareRotation(repository, 'reader');
   await rotation.commit();
   const ledger = await loadLedger(repository);
-  const inForce = toHex(readerKeyInForce(repository, ledger.entries));
+  const inForce = toHex(readerKeyInForce(repository, ledger));
   t.equal(inForce, toHex(x25519Public(rotation.keyring.readers!.at(-1)!)));
   t.notOk(holdsReaderKeys(repository, ledger), 'the old keyring lacks it');
   t.ok(holdsReaderKeys(openRepository(place, rotation.keyring, ''), ledger));
