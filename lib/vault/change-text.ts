@@ -25,6 +25,7 @@ const UNITS = [
 ] as const;
 const REASON_LENGTH = 200;
 const CLASS_LENGTH = 60;
+const ADDED_LENGTH = 400;
 
 /** `14 days`, `36 hours`, `90 seconds`: exact, in the largest unit that is. */
 function spanText(sec: number): string {
@@ -68,14 +69,14 @@ export function policyChangeText(before: PolicyPayload, after: PolicyPayload): s
   const changed = differences(termLines(before), termLines(after));
   const [old, now] = [before, after].map((policy) => new Map(termsOf(policy).classes.map((one) => [one.name, one])));
   for (const [name, one] of old!) if (!now!.has(name)) changed.push(`class ${short(name)} removed (${joined(classLines(one))})`);
+  // What there was comes before what is new: a long addition must not push it out of sight.
   for (const [name, one] of now!) {
     const was = old!.get(name);
-    if (was === undefined) changed.push(`class ${short(name)} added (${joined(classLines(one))})`);
-    else {
-      const inside = differences(classLines(was), classLines(one));
-      if (inside.length > 0) changed.push(`class ${short(name)}: ${inside.join(', ')}`);
-    }
+    const inside = was === undefined ? [] : differences(classLines(was), classLines(one));
+    if (inside.length > 0) changed.push(`class ${short(name)}: ${inside.join(', ')}`);
   }
+  for (const [name, one] of now!)
+    if (!old!.has(name)) changed.push(`class ${short(name)} added (${short(joined(classLines(one)), ADDED_LENGTH)})`);
   // The first class that matches is that of a snapshot.
   const common = (a: Map<string, unknown>, b: Map<string, unknown>): string =>
     [...a.keys()].filter((name) => b.has(name)).join('\n');

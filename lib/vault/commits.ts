@@ -11,13 +11,15 @@ import { CertifiedRole, EntryType, type Payload, type PolicyPayload, payloadOf }
 import { timeOfMs } from '../format/time.js';
 import { asId } from '../id.js';
 import { signEntry } from '../ledger/append.js';
+import { slotWords } from '../ledger/slots.js';
 import type { HeadMemory } from '../repository/repository.js';
 import { termsOf } from '../retention/policy.js';
 import type { DirectoryStore } from '../store/directory.js';
 import { type Acknowledged, MAX_WRITER_ENTRY_BYTES } from '../store/vault-protocol.js';
 import { type Acceptable, type Caller, refuse } from './accept.js';
 import type { Catalog } from './catalog.js';
-import { newsOf } from './change-text.js';
+import type { Chains } from './chains.js';
+import { newsOf, policyChangeText } from './change-text.js';
 import { checkEntry, type EntryContext, type SentEntry } from './check-entry.js';
 import { receiptsFor, takeForReceipt } from './receipts.js';
 
@@ -129,12 +131,14 @@ export class Commits {
       throw error;
     }
     const before = chains.policy();
+    const slots = payloadOf(entry.payload, 'retire') === undefined ? undefined : listedSlots(chains);
     chains.append(entry, hash);
     catalog.addEntry(author, sequence, bytes.byteLength, Date.now());
     this.#pending.push(accepted);
     // What is judged next goes by a new policy, not by what its author's clock said.
     if (payloadOf(entry.payload, 'policy') !== undefined) await this.#acknowledge();
     await this.#noteMeaning(entry, before);
+    if (slots !== undefined) this.#noteUndone(entry, before, slots);
   }
 
   /**
@@ -166,6 +170,21 @@ export class Commits {
     if (cert?.role === CertifiedRole.vault && toHex(cert.publicKey) === this.#publicKey()) await this.#parts.onCertified();
     const news = newsOf(entry, before, this.#parts.chains.policy());
     if (news !== undefined) this.#parts.tell(news.code, news.text, toHex(entry.author));
+  }
+
+  /** A retirement takes back what its author said behind its end: that is a change of policy or of key slots too. */
+  #noteUndone({ author, sequence }: LedgerEntry, before: PolicyPayload, slots: readonly string[]): void {
+    const { chains, tell } = this.#parts;
+    const where = `entry ${sequence} of ${toHex(author)} takes back what was said: `;
+    const after = chains.policy();
+    if (JSON.stringify(after) !== JSON.stringify(before))
+      tell('policy-change', `${where}the policy falls back: ${policyChangeText(before, after)}`, toHex(author));
+    const now = listedSlots(chains);
+    const changed = [
+      ...slots.filter((id) => !now.includes(id)).map((id) => `key slot ${id} is listed no more`),
+      ...now.filter((id) => !slots.includes(id)).map((id) => `key slot ${id} is listed again`),
+    ];
+    if (changed.length > 0) tell('slot-change', `${where}${changed.join(', ')}`, toHex(author));
   }
 
   #publicKey(): string {
@@ -251,4 +270,9 @@ export class Commits {
     });
     await heads.grown(grown);
   }
+}
+
+/** Ids, hex, of the key slots that the ledger lists. */
+function listedSlots(chains: Chains): string[] {
+  return [...(slotWords(chains.ledger()) ?? [])].flatMap(([id, { listed }]) => (listed ? [id] : []));
 }

@@ -2,8 +2,8 @@
 
 import payloads
 from check_entries import check_entries
+from check_slots import check_slots
 from errors import Damage, need
-from keys import read_slot
 from packs import pack_name, read_index, read_pack
 from primitives import hmac256, sha256
 from repository import Open, fits
@@ -34,22 +34,26 @@ class Check:
         if text not in self.warnings:
             self.warnings.append(text)
 
+    def _report(self, errors, warnings):
+        self.errors += errors
+        for text in warnings:
+            self._warn(text)
+
     def run(self):
         self.errors += self.ledger.errors + self.repository.tag_errors
         for name in self.store.others:
             self._warn("%s: the name of no object" % name)
-        for name in self.store.names("keys/"):
-            self._try(name, read_slot, self.store, name)
         for name in self.store.names("packs/"):
             self._try(name, self._pack, name)
         if self.repository.use_index:
             for name in self.store.names("index/"):
                 self._try(name, self._index, name)
-        self._ledger()
+        self._report(*check_entries(self.ledger, self.snapshots))
+        self._report(*check_slots(self.store, self.repository.slots))
         self._snapshots()
         self._orphans()
         self.counts.update(
-            entries=sum(len(chain) for chain in self.ledger.chains.values()), packs=len(self.store.names("packs/")),
+            entries=len(self.ledger.entries()), packs=len(self.store.names("packs/")),
             indexes=len(self.store.names("index/")), manifests=len(self.store.names("snapshots/")))
         return {"errors": list(dict.fromkeys(self.errors)), "warnings": self.warnings, "counts": self.counts}
 
@@ -82,14 +86,6 @@ class Check:
                 need((own.size, own.header.raw, own.plain) == (pack.size, pack.header.raw, pack.plain),
                      "contradicts %s" % pack.name)
 
-    # --- the ledger ---
-
-    def _ledger(self):
-        errors, warnings = check_entries(self.ledger, self.snapshots)
-        self.errors += errors
-        for text in warnings:
-            self._warn(text)
-
     # --- snapshots ---
 
     def _snapshots(self):
@@ -118,7 +114,7 @@ class Check:
                 self._try(name, self._unlisted, manifest_id)
 
     def _behind(self, manifest_id):
-        """Behind the end of a retired author's chain: not listed, but what it pins is kept."""
+        """At or behind the limit of a chain: not listed, but what it pins is kept."""
         self.named.add(manifest_id)
         try:
             self.pinned |= self.repository.manifests.pins(manifest_id)
@@ -132,7 +128,9 @@ class Check:
 
     def _snapshot(self, opened: Open):
         """Pins and the whole tree with all content of one snapshot."""
-        what, manifest = "snapshots/%s: " % opened.id.hex(), opened.manifest
+        what, manifest, body = "snapshots/%s: " % opened.id.hex(), opened.manifest, opened.body
+        if not self.repository.scopes.certified(opened.entry.author, manifest.domain, body.host, body.label):
+            self._warn(what + "its writer is not certified for its host")
         pins = self.repository.manifests.pins(opened.id)
         self.pinned |= pins
         missing = [pack_id for pack_id in sorted(pins) if pack_name(pack_id) not in self.store.sizes]
@@ -148,7 +146,7 @@ class Check:
             if self.repository.use_index and "index/" + index_id.hex() not in self.store.sizes:
                 self._warn("index/%s: missing (a hint)" % index_id.hex())
         tree = self.repository.tree(opened, lambda text: self.errors.append(what + text))
-        self._xattrs(tree, opened.body.root)
+        self._xattrs(tree, body.root)
         for event, parts, entry in tree.walk():
             if event != "entry":
                 continue

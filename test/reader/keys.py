@@ -10,11 +10,11 @@ HEADER_LINE = b"varve key file v1"
 
 
 class Keyring:
-    """§12: CBOR [repository id, root secret, admin seed, writer] and perhaps the added reader keys."""
+    """§12: CBOR [repository id, root secret, admin seed, writer], perhaps the added reader keys, an auditor's seed."""
 
     def __init__(self, data):
         items = cbor.decode(data)
-        need(isinstance(items, list) and len(items) in (4, 5), "keyring: wrong number of items")
+        need(isinstance(items, list) and len(items) in (4, 5, 6), "keyring: wrong number of items")
         self.repository_id = cbor.octets(items[0], 32)
         self.root = cbor.octets_or_null(items[1], 32)
         self.admin_seed = cbor.octets_or_null(items[2], 32)
@@ -23,11 +23,12 @@ class Keyring:
             seed, domain, secret = cbor.array(items[3], 3)
             self.writer = (cbor.octets(seed, 32), cbor.octets(domain, 16), cbor.octets(secret, 32))
         self.added = []
-        if len(items) == 5:
+        if len(items) > 4:
             added = cbor.octets(items[4])
             need(self.root is not None, "keyring: added keys without R")
-            need(added and len(added) % 32 == 0, "keyring: added keys")
+            need((added or len(items) == 6) and len(added) % 32 == 0, "keyring: added keys")
             self.added = [added[i:i + 32] for i in range(0, len(added), 32)]
+        self.auditor_seed = cbor.octets(items[5], 32) if len(items) == 6 else None
 
 
 class SlotHeader:
@@ -74,16 +75,24 @@ def read_slot(store, name):
     return header, before, sealed
 
 
-def open_slots(store, genesis, passphrase, say):
+def open_slots(store, genesis, slot_list, passphrase, say):
     """The keyring of a slot that the passphrase opens: all are tried, and damaged ones named (§12)."""
+    removed = None
     for name in store.names("keys/"):
+        slot_id = bytes.fromhex(name[-16:])
+        if slot_list.unnamed(slot_id):
+            say("%s: a key slot that the ledger does not name" % name)
         try:
             header, before, sealed = read_slot(store, name)
             key = header.slot_key(passphrase)
-            if key is not None:
+            if key is not None and slot_list.removed(slot_id):
+                removed = name  # §11.8: refused, but another slot may open
+            elif key is not None:
                 return open_slot_seal(key, genesis.repository_id, before, sealed)
         except Damage as error:
             say("%s: %s" % (name, error))
+    if removed:
+        raise WrongKey("%s: a key slot that was removed" % removed)
     raise WrongKey("the passphrase opens no key slot")
 
 
@@ -133,9 +142,9 @@ class Domain:
 
     def __init__(self, secret, salt):
         self.secret = secret
-        self.k_id, self.k_idx, self.psk, self.k_name, self.k_tag = (
+        self.k_id, self.k_idx, self.psk, self.k_name, self.k_tag, self.k_scope = (
             hkdf(secret, salt, b"varve v1 " + label)
-            for label in (b"chunk id", b"index", b"psk", b"names", b"tags"))
+            for label in (b"chunk id", b"index", b"psk", b"names", b"tags", b"scope"))
 
 
 class Keys:
@@ -186,11 +195,11 @@ class Keys:
         raise Damage("session key does not open")
 
 
-def load_keys(store, genesis, key_path, password_path, say):
+def load_keys(store, genesis, slot_list, key_path, password_path, say):
     """The keys that the command line names (README.md)."""
     passphrase = None if password_path is None else read_passphrase(password_path)
     if key_path is None:
-        return Keys(open_slots(store, genesis, passphrase, say), genesis)
+        return Keys(open_slots(store, genesis, slot_list, passphrase, say), genesis)
     with open(key_path, "rb") as file:
         text = file.read((128 << 10) + 1)
     try:

@@ -1,168 +1,113 @@
-"""The ledger: chains, authors, ends of chains, and merged order (§11)."""
+"""The ledger: chains as they stand in the store, what is refused of them, and merged order (§11.4, §11.5)."""
 
 import payloads
-import strict_cbor as cbor
-from errors import Damage, need
-from objects import ENTRY, Signed
-from primitives import author_id, sha256
-
-ADMIN, VAULT, WRITER = "admin", "vault", "writer"
-
-BY = {1: (ADMIN,), 2: (ADMIN,), 3: (ADMIN,), 4: (ADMIN,), 5: (ADMIN, WRITER), 6: (ADMIN,), 7: (ADMIN, VAULT),
-      8: (ADMIN,), 9: (VAULT,), 14: (ADMIN, VAULT), 15: (ADMIN, VAULT), 16: (ADMIN,),
-      17: (ADMIN, VAULT, WRITER), 18: (ADMIN, WRITER), 19: (ADMIN,), 20: (ADMIN,)}
-
-
-class LedgerEntry:
-    """A verified entry; `data` is its parsed payload."""
-
-    def __init__(self, author, sequence, raw, public, role, previous, genesis):
-        signed = Signed(raw, ENTRY, b"varve v1 entry")
-        signed.verify(public)
-        items = cbor.array(signed.body, 7)
-        need(cbor.octets(items[0], 32) == genesis.repository_id, "of another repository")
-        need(cbor.octets(items[1], 16) == author, "another author than its name says")
-        need(cbor.integer(items[2]) == sequence, "another sequence number than its name says")
-        need(cbor.octets(items[3], 32) == previous, "previous is not the hash of the entry before")
-        self.author, self.sequence, self.public, self.hash = author, sequence, public, sha256(raw)
-        self.time = cbor.time(items[4])
-        self.type = cbor.integer(items[5], 1, 255)
-        need(self.type not in BY or role in BY[self.type], "type %d by a %s" % (self.type, role))
-        first = role == ADMIN and public == genesis.admins[0] and sequence == 0
-        need((self.type == payloads.GENESIS) == first, "a genesis entry must be the first of the first admin, only")
-        self.data = payloads.parse(self.type, items[6])
-
-    @property
-    def name(self):
-        return entry_name(self.author, self.sequence)
-
-
-def entry_name(author, sequence):
-    return "ledger/%s/%016d" % (author.hex(), sequence)
+from authors import Authors
+from entries import ADMIN, LedgerEntry, entry_name
+from errors import Damage
+from primitives import author_id, ed25519_verify
+from receipts import Receipts
 
 
 class Ledger:
     """All chains; what is bad is in `errors`, and from the first bad entry on a chain is not used."""
 
     def __init__(self, store, genesis):
-        self.store, self.genesis, self.errors = store, genesis, []
-        self.chains, self.ends, self.roles, self.keys = {}, {}, {}, {}
-        self.domains = {}   # author: the domains of a writer's certs
-        self._retires = {}  # author: [(count, head)]
+        self.store, self.genesis = store, genesis
+        self.errors = ["%s: not the name of an entry" % name for name in store.bad_ledger]
         self._present = {}  # author: its sequence numbers
-        for name in store.bad_ledger:
-            self.errors.append("%s: not the name of an entry" % name)
         for name in store.names("ledger/"):
             _, author, sequence = name.split("/")
             self._present.setdefault(bytes.fromhex(author), set()).add(int(sequence))
-        self._learn()
+        self.authors = Authors(genesis, self._load)
+        self.receipts = Receipts(self.authors, store.taken)
         self._check_retires()
         for author in self._present:
-            if author not in self.roles:
-                self.errors.append("ledger/%s: entries of an unknown author" % author.hex())
-        if not self.chains[author_id(genesis.admins[0])]:
-            self.errors.append("%s: missing" % entry_name(author_id(genesis.admins[0]), 0))
+            if author not in self.authors.chains:
+                self.errors.append("ledger/%s: the ledger was rolled back: no entry makes this author" % author.hex())
+        founder = author_id(genesis.admins[0])
+        if 0 not in self._present.get(founder, ()):
+            self.errors.append("%s: the ledger was rolled back: the founder's first entry is missing"
+                               % entry_name(founder, 0))
         self.merged = self._merge()
+        self.place = {entry.at: i for i, entry in enumerate(self.merged)}
 
-    def _load(self, public, role):
+    def _load(self, public):
         """Read and verify the chain of a key."""
         author = author_id(public)
-        self.roles[author], self.keys[author] = role, public
         chain, previous = [], bytes(32)
-        present = self._present.get(author, set())
-        for sequence in range(max(present, default=-1) + 1):
+        for sequence in range(max(self._present.get(author, ()), default=-1) + 1):
             name = entry_name(author, sequence)
             try:
-                raw = self.store.read(name)
-                entry = LedgerEntry(author, sequence, raw, public, role, previous, self.genesis)
+                entry = LedgerEntry(author, sequence, self.store.read(name), public, previous, self.genesis)
             except Damage as error:
                 text = str(error)
                 self.errors.append(text if text.startswith(name) else "%s: %s" % (name, text))
                 break
             chain.append(entry)
             previous = entry.hash
-        self.chains[author] = chain
         return chain
 
-    def _end(self, author, chain, role):
-        """How many entries of a chain count."""
-        end = len(chain)
-        if role == ADMIN:
-            for entry in chain:
-                if entry.type == payloads.KEY_ROTATE and entry.data.role == 0:
-                    end = entry.sequence + 1
-                    break
-        for count, _ in self._retires.get(author, ()):
-            end = min(end, count)
-        self.ends[author] = end
-        return end
-
-    def _learn(self):
-        """§11, Authors: the admins' chains one after another by rank, then vaults, then writers."""
-        admins = list(self.genesis.admins)
-        ranked = {author_id(key) for key in admins}
-        vaults = [] if self.genesis.vault is None else [self.genesis.vault]
-        writers, done = [], set()
-        for public in admins:  # grows while it is read
-            author = author_id(public)
-            done.add(author)
-            chain = self._load(public, ADMIN)
-            for entry in chain[:self._end(author, chain, ADMIN)]:
-                data = entry.data
-                if entry.type in (payloads.CERT, payloads.KEY_ROTATE) and data.role == 0:
-                    if author_id(data.key) not in ranked:
-                        ranked.add(author_id(data.key))
-                        admins.append(data.key)
-                elif entry.type == payloads.CERT:
-                    vaults.append(data.key)
-                elif entry.type == payloads.WRITER_CERT:
-                    writers.append(data.key)
-                    self.domains.setdefault(author_id(data.key), set()).add(data.domain)
-                elif entry.type == payloads.RETIRE and data.author not in done:
-                    # About an admin of higher rank, or oneself, it does not count.
-                    self._retires.setdefault(data.author, []).append((data.count, data.head))
-        for role, keys in ((VAULT, vaults), (WRITER, writers)):
-            for public in keys:
-                author = author_id(public)
-                if author not in self.roles:
-                    self._end(author, self._load(public, role), role)
-        self.order = list(self.chains)  # admins by rank, vaults, writers
-
     def _check_retires(self):
-        for author, retires in self._retires.items():
-            least = min(count for count, _ in retires)
-            chain = self.chains.get(author, [])
-            for count, head in retires:
-                if count != least:
-                    continue
-                if len(chain) < count or head != (chain[count - 1].hash if count else bytes(32)):
-                    self.errors.append("ledger/%s: of the %d entries that its retirement names, entries are missing,"
-                                       " or others" % (author.hex(), count))
-
-    def counting(self, author):
-        """The entries of a chain that stand before its end."""
-        return self.chains[author][:self.ends[author]]
+        """§11.2: the heads of the counting retire entries with the least count."""
+        for author, retires in self.authors.retires.items():
+            count = min(entry.data.count for entry in retires)
+            chain = self.authors.chains.get(author, ())
+            head = bytes(32) if count == 0 else chain[count - 1].hash if count <= len(chain) else None
+            for entry in retires:
+                if entry.data.count == count and entry.data.head != head:
+                    self.errors.append("ledger/%s: the ledger was rolled back: of the %d entries that %s names,"
+                                       " entries are missing, or others" % (author.hex(), count, entry.name))
 
     def _merge(self):
-        """§11: of the next entries of all chains, the one with the least time; then the first chain."""
-        queues = [list(reversed(self.counting(author))) for author in self.order]
+        """§11.5: of the next entries of all chains, the one received first; then the first chain."""
+        queues = [[(self.received(entry), entry) for entry in reversed(self.authors.counting(author))]
+                  for author in self.authors.order]
         merged = []
         while any(queues):
-            best = min((queue for queue in queues if queue), key=lambda queue: queue[-1].time)
-            merged.append(best.pop())
+            best = min((queue for queue in queues if queue), key=lambda queue: queue[-1][0])
+            merged.append(best.pop()[1])
         return merged
 
+    def received(self, entry):
+        return self.receipts.time_received(entry)
+
+    def entries(self):
+        """All verified entries, in the order of authors."""
+        return [entry for author in self.authors.order for entry in self.authors.chains[author]]
+
     def behind(self):
-        """The entries behind the ends of their chains."""
-        return [entry for author in self.order for entry in self.chains[author][self.ends[author]:]]
+        """The entries at or behind the limits of their chains."""
+        return [entry for author in self.authors.order for entry in self.authors.behind(author)]
 
     def of_type(self, kind):
         return [entry for entry in self.merged if entry.type == kind]
 
+    def stands_behind(self, entry, other):
+        """Whether both count, and `entry` stands behind `other` in merged order."""
+        return entry.at in self.place and self.place.get(other.at, len(self.merged)) < self.place[entry.at]
+
+    def reader_rotations(self):
+        """(key-rotate entries of role 1 that count, and those that do not) (§11.2)."""
+        counting, others = [], []
+        for entry in self.of_type(payloads.KEY_ROTATE):
+            if entry.data.role == 1:
+                (counting if self._rotation_counts(entry.data) else others).append(entry)
+        return counting, others
+
+    def _rotation_counts(self, data):
+        if self.genesis.reader_sign_key is None:
+            return True
+        message = b"varve v1 reader rotation\0" + self.genesis.repository_id + data.key
+        return data.signature is not None and ed25519_verify(self.genesis.reader_sign_key, message, data.signature)
+
     def reader_keys(self):
         """The reader keys that the ledger names, oldest first (§5)."""
-        return [entry.data.key for entry in self.of_type(payloads.KEY_ROTATE) if entry.data.role == 1]
+        return [entry.data.key for entry in self.reader_rotations()[0]]
+
+    def certs(self, author, domain):
+        """The counting writer-certs of an author for a domain."""
+        return [cert for cert in self.authors.certs.get(author, ()) if cert.domain == domain]
 
     def may_use(self, author, domain):
-        """§11: a writer must use a domain that one of its certs names, an admin any."""
-        return self.roles[author] == ADMIN or domain in self.domains.get(author, ())
+        """§11.2: a writer must use a domain that one of its certs names, an admin any."""
+        return self.authors.is_a(author, ADMIN) or bool(self.certs(author, domain))

@@ -8,6 +8,7 @@ from tree import parse_root
 
 COMPLETE, PARTIAL = 0, 1
 MAX_PROBLEMS = 10_000
+MAX_INDEX_IDS, MAX_PATHS, MAX_NOTES = 65_536, 262_144, 1024
 
 
 class Manifest:
@@ -28,7 +29,7 @@ class Manifest:
         need(self.state in (COMPLETE, PARTIAL), "unknown state")
         self._pins(items[12])
         self.pin_count, self.pin_bytes, self.new_bytes = (cbor.integer(item) for item in items[13:16])
-        self.index_ids = [cbor.octets(item, 32) for item in cbor.array(items[16])]
+        self.index_ids = [cbor.octets(item, 32) for item in cbor.array(items[16], most=MAX_INDEX_IDS)]
         need(self.depth or self.pin_count == len(self.added), "pin count")
 
     def _pins(self, value):
@@ -59,9 +60,9 @@ class Body:
     def __init__(self, plain):
         items = cbor.array(cbor.decode(plain), 10)
         self.host, self.label = cbor.text(items[0]), cbor.text(items[1])
-        self.paths = [cbor.octets(path) for path in cbor.array(items[2])]
+        self.paths = [cbor.octets(path) for path in cbor.array(items[2], most=MAX_PATHS)]
         need(all(path.startswith(b"/") and b"\0" not in path for path in self.paths), "path not absolute, or NUL")
-        self.tags = cbor.texts(items[3])
+        self.tags = cbor.tags(items[3])
         encoded = [tag.encode() for tag in self.tags]
         need(all(a < b for a, b in zip(encoded, encoded[1:])), "tags out of order")
         self.owner = cbor.owner(items[4])
@@ -73,7 +74,7 @@ class Body:
         self.problem_count = cbor.integer(items[7])
         need(len(self.problems) == min(self.problem_count, MAX_PROBLEMS), "problem count")
         self.program = cbor.text(items[8])
-        self.notes = [tuple(cbor.texts(cbor.array(item, 2))) for item in cbor.array(items[9])]
+        self.notes = [tuple(cbor.texts(cbor.array(item, 2))) for item in cbor.array(items[9], most=MAX_NOTES)]
 
 
 class Manifests:

@@ -56,6 +56,7 @@ class Store:
                 os.path.join(self.path, b"genesis")):
             raise NoRepository("no repository at %s" % path)
         self.sizes, self.others, self.bad_ledger = {}, [], []
+        self._taken = {}  # name: time of modification
         self._scan(b"")
 
     def _scan(self, prefix):
@@ -72,6 +73,7 @@ class Store:
             known = name.decode("ascii", "replace")
             if kind_of_name(known):
                 self.sizes[known] = info.st_size
+                self._taken[known] = divmod(info.st_mtime_ns, 10**9)
             elif name.startswith(b"ledger/"):
                 self.bad_ledger.append(known)
             else:
@@ -79,6 +81,10 @@ class Store:
 
     def names(self, prefix):
         return sorted(name for name in self.sizes if name.startswith(prefix))
+
+    def taken(self, name):
+        """The store's time of an object (§11.5): that of its file's modification."""
+        return self._taken.get(name)
 
     def read(self, name, offset=0, length=None):
         """An object, or a range of one."""
@@ -125,7 +131,8 @@ class Genesis:
 
     def __init__(self, data):
         signed = Signed(data, GENESIS, b"varve v1 genesis")
-        salt, created, admins, threshold, reader, vault = cbor.array(signed.body, 6)
+        need(len(cbor.array(signed.body)) in (6, 7), "genesis: wrong number of items")
+        salt, created, admins, threshold, reader, vault = signed.body[:6]
         self.salt = cbor.octets(salt, 32)
         self.created = cbor.time(created)
         self.admins = [cbor.octets(key, 32) for key in cbor.array(admins)]
@@ -134,6 +141,7 @@ class Genesis:
         need(cbor.integer(threshold) == 1, "genesis: threshold is not 1")
         self.reader_key = cbor.octets(reader, 32)
         self.vault = cbor.octets_or_null(vault, 32)
+        self.reader_sign_key = cbor.octets(signed.body[6], 32) if len(signed.body) == 7 else None
         signed.verify(self.admins[0])
         self.repository_id = sha256(data)
 

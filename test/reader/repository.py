@@ -10,7 +10,10 @@ from manifests import COMPLETE, Manifests
 from objects import Store, read_genesis
 from packs import DATA, pack_name, read_index, read_pack
 from primitives import hmac256, sha256
-from retention import Snapshots, apply_tags
+from retention import Snapshots
+from scopes import Scopes
+from slots import SlotList
+from tags import apply_tags, tag_changes
 from tree import Tree
 
 CACHED_FRAMES = 16
@@ -29,17 +32,24 @@ def fits(entry, manifest):
             == (manifest.writer, manifest.stream, manifest.state))
 
 
+def listed_entry(snapshot, opened):
+    """The entry by which a snapshot is listed: the first right one, or of a damaged one the first."""
+    return snapshot.entries[0] if isinstance(opened, Damage) else opened.entry
+
+
 class Repository:
     def __init__(self, path, key_path, password_path, use_index, say):
         self.say, self.use_index = say, use_index
         self.store = Store(path)
         self.genesis = read_genesis(self.store)
-        self.keys = keyring.load_keys(self.store, self.genesis, key_path, password_path, say)
         self.ledger = Ledger(self.store, self.genesis)
+        self.slots = SlotList(self.ledger)
+        self.keys = keyring.load_keys(self.store, self.genesis, self.slots, key_path, password_path, say)
         self.keys.lacks_reader_key = not set(self.ledger.reader_keys()) <= set(self.keys.publics)
         self.manifests = Manifests(self.store, self.keys)
         self.snapshots = Snapshots(self.ledger, int(time.time()))
-        self.tag_changes, self.tag_errors = self.snapshots.tag_changes(self.keys)
+        self.scopes = Scopes(self.ledger, self.keys)
+        self.tag_changes, self.tag_errors = tag_changes(self.ledger, self.keys)
         self._packs, self._own, self._frames, self._indexed = {}, {}, OrderedDict(), None
 
     def refuse_bad_ledger(self):
@@ -73,8 +83,7 @@ class Repository:
                 opened = self.open_snapshot(snapshot)
             except Damage as error:
                 opened = error
-            entry = snapshot.entry if isinstance(opened, Damage) else opened.entry
-            result.append((self.snapshots.place[entry.author, entry.sequence], snapshot, opened))
+            result.append((self.ledger.place[listed_entry(snapshot, opened).at], snapshot, opened))
         return [(snapshot, opened) for _, snapshot, opened in sorted(result, key=lambda item: item[0])]
 
     def find(self, word):
@@ -82,7 +91,7 @@ class Repository:
         self.refuse_bad_ledger()
         listed = self.listed()
         if word == "latest":
-            found = [item for item in listed if item[0].entry.data.state == COMPLETE][-1:]
+            found = [item for item in listed if listed_entry(*item).data.state == COMPLETE][-1:]
         else:
             found = [item for item in listed if item[0].id.hex().startswith(word.lower())]
         if len(found) != 1 or not word:
@@ -90,6 +99,10 @@ class Repository:
         if isinstance(found[0][1], Damage):
             raise found[0][1]
         return found[0][1]
+
+    def host(self, opened):
+        """The host under which a snapshot is shown (§11.2, Scope)."""
+        return self.scopes.shown(opened.entry.author, opened.manifest.domain, opened.body.host, opened.body.label)
 
     def tags(self, opened):
         return apply_tags(opened.body.tags, self.tag_changes.get(opened.id, ()), opened.manifest.domain)

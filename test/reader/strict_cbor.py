@@ -4,6 +4,7 @@ from errors import Damage, need
 
 MAX_INT = 2**53 - 1
 MAX_DEPTH = 32
+MAX_TAGS, MAX_TAG_BYTES = 1024, 1024
 
 
 def _head(data, at):
@@ -82,9 +83,10 @@ def encode(value):
 
 # --- items of records (§2) ---
 
-def array(value, count=None):
+def array(value, count=None, most=None):
     need(isinstance(value, list), "not an array")
     need(count is None or len(value) == count, "wrong number of items")
+    need(most is None or len(value) <= most, "too many items")
     return value
 
 
@@ -126,6 +128,13 @@ def time(value):
 
 def texts(value):
     return [text(item) for item in array(value)]
+
+
+def tags(value):
+    """A list of tags, in the bounds of §10 and §11.6."""
+    result = [text(item) for item in array(value, most=MAX_TAGS)]
+    need(all(len(tag.encode()) <= MAX_TAG_BYTES for tag in result), "a tag too long")
+    return result
 
 
 def joined_ids(value):

@@ -54,7 +54,7 @@ def test_envelope():
                         ([-1, ids], 3), ([1, ids], 3), ([0, ids, b""], 3), ([], 0), ([0, REPO, b"", b""], 0), (ids, 3)):
         refused(Manifest, envelope(pins, count), REPO)
     for change in (dict(repo=b"x" * 32), dict(state=2), dict(started=[0, 10**9]), dict(claimed=None), dict(index=[b"i"]),
-                   dict(index=None), dict(new=-1), dict(size=2**53), dict(extra=0), dict(ct=b"c" * 47)):
+                   dict(index=None), dict(index=[b"i" * 32] * 65_537), dict(new=-1), dict(size=2**53), dict(extra=0), dict(ct=b"c" * 47)):
         refused(Manifest, envelope([0, ids], 3, **change), REPO)
     good = envelope([0, ids], 3)
     refused(Manifest, good[:40], REPO)
@@ -97,6 +97,12 @@ def test_body():
                    dict(root=root[:3] + [1] + root[4:]), dict(root=[b"", 4] + root[2:10]), dict(count=1),
                    dict(problems=[[b"p", "c"]]), dict(notes=[["n"]]), dict(host=b"h"), dict(extra=0)):
         refused(Body, body(**change))
+    long = ["%04d" % n for n in range(1025)]
+    Body(body(tags=long[:1024], notes=[["n", "v"]] * 1024, paths=[b"/"] * 262_144))
+    Body(body(tags=["\u00fc" * 512]))
+    for change in (dict(tags=long), dict(tags=["\u00fc" * 512 + "x"]), dict(notes=[["n", "v"]] * 1025),
+                   dict(paths=[b"/"] * 262_145)):
+        refused(Body, body(**change))
     Body(body(problems=[[b"p", "c"]], count=1))
     many = [[b"p", "c"]] * 10_000
     Body(body(problems=many, count=10_001))
@@ -135,7 +141,11 @@ def test_key_files():
     refused(Keyring, cbor.encode(good + [b"k" * 64]))  # added keys stand beside R only
     good[1] = b"R" * 32
     assert Keyring(cbor.encode(good + [b"k" * 64])).added == [b"k" * 32] * 2
-    for bad in (good[:3], good + [b""], good + [b"k" * 33], good + [None], good + [b"k" * 32, 0], [REPO[1:]] + good[1:],
+    for added in (b"", b"k" * 32):
+        assert Keyring(cbor.encode(good + [added, b"u" * 32])).auditor_seed == b"u" * 32
+    assert Keyring(cbor.encode(good + [b"k" * 32])).auditor_seed is None
+    for bad in (good[:3], good + [b""], good + [b"k" * 33], good + [None], good + [b"k" * 32, 0], good + [b"", None], good + [b"", b"u" * 31],
+                good + [b"", b"u" * 32, 0], [REPO, None] + good[2:] + [b"", b"u" * 32], [REPO[1:]] + good[1:],
                 good[:3] + [[b"s" * 32, b"d" * 16]], good[:2] + [b"a", None]):
         refused(Keyring, cbor.encode(bad))
 

@@ -39,11 +39,12 @@ def do_list(repository):
             bad = True
             continue
         entry, manifest, snapshots = opened.entry, opened.manifest, repository.snapshots
-        show({"id": snapshot.id.hex(), "tags": repository.tags(opened),
+        show({"id": snapshot.id.hex(), "host": repository.host(opened), "label": opened.body.label,
+              "tags": repository.tags(opened),
               "state": "complete" if manifest.state == COMPLETE else "partial",
               "pins": manifest.pin_count, "pins_depth": manifest.depth,
-              "time": list(snapshots.received(entry)), "retain_until": snapshots.retain_until(snapshot),
-              "class": entry.data.class_name, "held": snapshots.held(snapshot.id, snapshots.now),
+              "time": list(repository.ledger.received(entry)), "retain_until": snapshots.retain_until(snapshot),
+              "class": entry.data.class_name, "held": snapshots.held(snapshot),
               "writer": entry.author.hex()})
     return Damage.status if bad else 0
 
