@@ -130,6 +130,8 @@ export class Commits {
       if (taken !== undefined) quotas.give(taken);
       throw error;
     }
+    // What came before a policy is acknowledged before it: else its author's clock would say which of two policies that goes by.
+    if (payloadOf(entry.payload, 'policy') !== undefined) await this.#acknowledge();
     const before = chains.policy();
     const slots = payloadOf(entry.payload, 'retire') === undefined ? undefined : listedSlots(chains);
     chains.append(entry, hash);

@@ -233,6 +233,8 @@ export class HostileHistory {
       this.refused++;
       return undefined;
     }
+    // As Commits does it: what came before a policy goes by the one before.
+    if (this.chains !== undefined && !own && payloadOf(accepted.entry.payload, 'policy') !== undefined) this.acknowledge();
     const kept = this.#keep(accepted, name, bytes);
     if (this.chains !== undefined && !own) {
       this.#pending.push(accepted);
